@@ -1,0 +1,47 @@
+//! The uses of chance, each with a number of its own. Append; never renumber, since results hang on it.
+
+/// What a draw is for. The entity beside it is a pod for what the workload brings, a node for what the
+/// host brings, and an offering's place in the market for what does not differ between scenarios.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Component {
+    /// Image pull of a pod: manifest (draw 0), stream rate (draw 1).
+    ImagePull = 1,
+    /// Container and application start of a pod.
+    Start = 2,
+    Readiness = 3,
+    /// kubelet's sandbox: set-up (even draws) and wait before the retry (odd draws), by attempt.
+    Sandbox = 4,
+    /// The scheduler's random tie, by pod and attempt; and the start of its rotation.
+    SchedulerTie = 5,
+    /// Phases of a node's boot, a draw a phase.
+    Boot = 6,
+    /// The zone's common factor, by zone and minute.
+    ZoneFactor = 7,
+    /// CreateFleet's latency, by batch.
+    CreateFleet = 8,
+    /// Which of equal zones an on-demand fleet takes, by claim.
+    ZoneTie = 9,
+    /// ipamd's calls, by node and call.
+    Ec2Call = 10,
+    /// ipamd's sleeps, by node and sleep.
+    IpamdJitter = 11,
+    /// Which address EC2 hands out, by subnet and count.
+    Address = 12,
+    /// A spot pool's episodes, by offering and episode.
+    SpotMarket = 13,
+    /// Interruption of an instance, by node.
+    SpotInterruption = 14,
+    /// Capacity of on-demand pools, by offering and episode.
+    OnDemandMarket = 15,
+    /// Controllers' API calls.
+    Controller = 16,
+    /// Karpenter's own steps on a claim: launch, registration, initialization.
+    Karpenter = 17,
+    /// What a Deployment's distribution of requests draws for a pod.
+    Workload = 18,
+    /// kubelet's own waits on a node: phase of its status loop.
+    Kubelet = 19,
+    /// Which addresses other users of a subnet hold at the start.
+    SubnetStart = 20,
+}

@@ -1,0 +1,14 @@
+//! How long until 1000 pods run, and what do they waste? A discrete-event simulator of an EKS
+//! cluster that scales out.
+//!
+//! See `ARCHITECTURE.md` for the layers and where to begin reading.
+
+pub mod actors;
+pub mod catalogue;
+pub mod chance;
+pub mod engine;
+pub mod experiment;
+pub mod results;
+pub mod scenario;
+pub mod units;
+pub mod world;

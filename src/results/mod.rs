@@ -1,0 +1,3 @@
+//! What a replication comes to, and the tables made of many.
+
+pub mod record;

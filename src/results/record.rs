@@ -1,0 +1,115 @@
+//! One replication's result: integers, so that sums do not depend on their order.
+
+use crate::world::cause::Cause;
+
+/// Points of the timeline's grid: the horizon in 180 equal steps, both ends included.
+pub const TIMELINE_POINTS: usize = 181;
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The target's number of pods became Ready.
+    Reached,
+    /// Nothing that is pending can still free an address, capacity or quota.
+    Stuck,
+    /// The horizon came first.
+    Horizon,
+}
+
+impl Outcome {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Reached => "reached",
+            Outcome::Stuck => "stuck",
+            Outcome::Horizon => "horizon",
+        }
+    }
+}
+
+/// One replication of one cell.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReplicationRecord {
+    pub replication: u32,
+    pub outcome: Outcome,
+    /// The cause most unready pods wait for at the end, unless reached; `None` if reached.
+    pub reason: Option<Cause>,
+    /// The N-th pod Ready [ms]; `None` unless reached.
+    pub time_to_target_ms: Option<u64>,
+    /// The N-th pod Running [ms].
+    pub time_to_target_running_ms: Option<u64>,
+    /// 50, 90 and 99 % of N Ready [ms].
+    pub time_to_50pct_ms: Option<u64>,
+    pub time_to_90pct_ms: Option<u64>,
+    pub time_to_99pct_ms: Option<u64>,
+    /// min(T, horizon) [ms].
+    pub observed_ms: u64,
+    pub pods_ready_at_end: u32,
+    /// Karpenter's nodes alive at the end of observation, the static ones not counted.
+    pub nodes: u32,
+    pub nodes_launched: u32,
+    pub books: AddressBooks,
+    /// By `SubnetId`.
+    pub subnets: Vec<SubnetRecord>,
+    /// (instance type's name, launched by Karpenter), by name.
+    pub nodes_by_type: Vec<(String, u32)>,
+    /// Karpenter's nodes from launch to min(T, H) [micro-USD].
+    pub cost_to_target_micro_usd: u64,
+    /// Karpenter's nodes alive then, for an hour [micro-USD].
+    pub cost_per_hour_micro_usd: u64,
+    pub ec2_calls: u64,
+    pub ec2_throttles: u64,
+    /// Sandboxes that failed for want of an address.
+    pub sandbox_failures: u64,
+    pub capacity_errors: u64,
+    pub interruptions: u64,
+    pub scheduling_rounds: u64,
+    /// Pod-milliseconds waited until min(T, H), by [`Cause`].
+    pub cause_pod_ms: [u64; Cause::COUNT],
+    /// Events handled.
+    pub events: u64,
+    /// Hash of every event in order.
+    pub trace_hash: u64,
+    /// At most [`TIMELINE_POINTS`] equally spaced instants from 0 to the horizon; where a run ended
+    /// before, its last state stands for the rest.
+    pub timeline: Vec<TimelinePoint>,
+}
+
+/// Addresses over the whole cluster. Waste = attached - assigned to pods - one primary per node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AddressBooks {
+    /// At the target, empty unless reached.
+    pub attached_at_target: Option<u64>,
+    pub assigned_at_target: Option<u64>,
+    pub waste_at_target: Option<u64>,
+    pub waste_peak: u64,
+    pub attached_peak: u64,
+    /// Wasted address-milliseconds over [0, min(T, H)].
+    pub waste_address_ms: u64,
+    /// The same over [0, H], so that cells compare.
+    pub waste_address_ms_to_horizon: u64,
+    /// Attached address-milliseconds over [0, min(T, H)] and over [0, H].
+    pub attached_address_ms: u64,
+    pub attached_address_ms_to_horizon: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubnetRecord {
+    /// First instant at which a call was refused for want of addresses [ms].
+    pub first_dry_ms: Option<u64>,
+    /// Least free addresses over the run.
+    pub least_free: u32,
+    pub free_at_end: u32,
+}
+
+/// The cluster at one instant of the grid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TimelinePoint {
+    pub pods_pending: u32,
+    pub pods_running: u32,
+    pub pods_ready: u32,
+    pub nodes: u32,
+    pub addresses_attached: u32,
+    pub addresses_assigned: u32,
+    /// Free in all subnets.
+    pub addresses_free: u32,
+}

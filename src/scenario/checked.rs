@@ -1,0 +1,251 @@
+//! A scenario that is valid, typed and resolved: all a run needs beside seed and replication.
+
+use std::sync::Arc;
+
+use crate::catalogue::{Catalogue, LatencyModels, TypeId};
+use crate::units::{Resources, SimDuration, SimTime};
+
+/// Which versions of the programs are simulated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Profile {
+    /// VPC CNI 1.23, Karpenter 1.14, Kubernetes 1.34.
+    #[default]
+    Current,
+    /// VPC CNI 1.12, Karpenter 0.19, Kubernetes 1.23.
+    Nov2022,
+}
+
+impl Profile {
+    /// As written in scenarios.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Current => "current",
+            Profile::Nov2022 => "2022-11",
+        }
+    }
+}
+
+/// A scale-out: the cluster, the workload, and what is asked of it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    pub profile: Profile,
+    /// A run ends here at the latest.
+    pub horizon: SimDuration,
+    /// N of time-to-N: so many pods Ready.
+    pub target_pods: u32,
+    /// Availability zones by name (`us-east-1a`), in order.
+    pub zones: Vec<String>,
+    pub subnets: Vec<SubnetSpec>,
+    pub deployments: Vec<DeploymentSpec>,
+    pub daemonsets: Vec<DaemonSetSpec>,
+    pub static_nodes: Vec<StaticNodes>,
+    pub node_pools: Vec<NodePoolSpec>,
+    pub karpenter: KarpenterSettings,
+    pub scheduler: SchedulerSettings,
+    pub controller_manager: ClientLimit,
+    pub cni: CniSpec,
+    pub quotas: Quotas,
+    pub market: Market,
+    pub zone_tie: ZoneTie,
+    pub ec2_limits: Ec2Limits,
+    pub overhead: NodeOverhead,
+    /// With the scenario's own overrides.
+    pub latencies: LatencyModels,
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// One subnet. Its position is its `SubnetId`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SubnetSpec {
+    /// `subnet-a`, or what the user calls it.
+    pub name: String,
+    /// Index into [`Scenario::zones`].
+    pub zone: u32,
+    /// 16 to 28.
+    pub prefix_length: u8,
+    /// Addresses others hold at the start, the control plane's interfaces not counted.
+    pub used_addresses: u32,
+    /// Control-plane interfaces in it at the start.
+    pub control_plane_interfaces: u32,
+}
+
+/// A Deployment and how it is scaled.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeploymentSpec {
+    pub name: String,
+    /// Of one pod; `pods` is 1.
+    pub requests: Resources,
+    /// Compressed size [bytes]; 0: on every node already.
+    pub image_bytes: u64,
+    /// Started container until the application is up, drawn per pod.
+    pub startup: crate::chance::Distribution,
+    pub readiness: Option<ReadinessProbe>,
+    /// Replicas wanted from an instant on, by rising time; the first is usually at t = 0.
+    pub schedule: Vec<(SimTime, u32)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ReadinessProbe {
+    pub initial_delay: SimDuration,
+    pub period: SimDuration,
+    /// Probes that must pass in a row.
+    pub success_threshold: u32,
+}
+
+/// A DaemonSet whose pods each node gets first.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DaemonSetSpec {
+    pub name: String,
+    /// Of one pod; `pods` is 1.
+    pub requests: Resources,
+    /// Pods on the host's network take no address of the warm pool.
+    pub host_network: bool,
+}
+
+/// Nodes that are there, Ready and untainted unless said, at t = 0.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StaticNodes {
+    pub count: u32,
+    pub instance_type: TypeId,
+    /// What pods may request in all; `None`: by the type and [`NodeOverhead`].
+    pub allocatable: Option<Resources>,
+    /// Tainted `CriticalAddonsOnly`: no pod of a Deployment tolerates it.
+    pub critical_addons_only: bool,
+    /// Pods already on one of them that hold an address of its pool (coredns, Karpenter).
+    pub pods_with_address: u32,
+}
+
+/// `key operator values`, as in a NodePool's `requirements`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeSelectorRequirement {
+    /// A well-known label, such as `karpenter.k8s.aws/instance-category`.
+    pub key: String,
+    pub operator: Operator,
+    pub values: Vec<String>,
+    pub min_values: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+    Gt,
+    Lt,
+    Gte,
+    Lte,
+}
+
+/// Karpenter's NodePool.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodePoolSpec {
+    pub name: String,
+    /// Higher goes first.
+    pub weight: u32,
+    /// Capacity type included; a user's shorthand (`instance_types`, `capacity_types`) is resolved into it.
+    pub requirements: Vec<NodeSelectorRequirement>,
+    /// `spec.limits`; `None`: none.
+    pub cpu_limit_millis: Option<i64>,
+    pub memory_limit_bytes: Option<i64>,
+    pub ami_family: AmiFamily,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AmiFamily {
+    Al2,
+    Al2023,
+    Bottlerocket,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct KarpenterSettings {
+    pub batch_idle: SimDuration,
+    pub batch_max: SimDuration,
+    /// `VM_MEMORY_OVERHEAD_PERCENT`.
+    pub vm_memory_overhead_percent: f64,
+    pub reserved_enis: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SchedulerSettings {
+    pub client: ClientLimit,
+}
+
+/// client-go's own token bucket: `qps` requests a second, `burst` at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientLimit {
+    pub qps: u32,
+    pub burst: u32,
+}
+
+/// The CNI of the cluster.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CniSpec {
+    pub mode: CniMode,
+    /// aws-node's environment as the user wrote it, by name; what is not there has aws-node's default.
+    pub env: std::collections::BTreeMap<String, String>,
+    /// kubelet's `maxPods`, where the user sets it.
+    pub max_pods: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CniMode {
+    /// The VPC CNI: pods have addresses of their node's subnet.
+    Vpc,
+    /// Pods need no address (an overlay, or fake nodes).
+    None,
+}
+
+/// vCPUs of standard instances the account may run, by capacity type.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Quotas {
+    pub on_demand_vcpus: u32,
+    pub spot_vcpus: u32,
+    /// Raises by the support, by rising time: (when, on-demand, spot).
+    pub raises: Vec<(SimTime, Option<u32>, Option<u32>)>,
+}
+
+/// How short spot pools are of capacity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Market {
+    /// Episodes at the rate of an ordinary day.
+    #[default]
+    Calm,
+    /// Episodes as in the traces of a week under pressure.
+    Tight,
+}
+
+/// Which of equally cheap zones an on-demand fleet takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ZoneTie {
+    #[default]
+    Uniform,
+    First,
+}
+
+/// What is taken off a node's capacity before pods may request it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeOverhead {
+    /// kubelet's and the system's reservations and the eviction threshold, by type and AMI family.
+    Eks,
+    /// The same on every type.
+    Fixed { cpu_millis: i64, memory_bytes: i64 },
+}
+
+/// A token bucket: `size` tokens, `refill_per_s` more each second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BucketLimit {
+    pub size: u32,
+    pub refill_per_s: u32,
+}
+
+/// EC2's request limits, by API; see `models/`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ec2Limits {
+    /// By the API's name (`CreateNetworkInterface`).
+    pub requests: std::collections::BTreeMap<String, BucketLimit>,
+    /// Instances of RunInstances and instant fleets.
+    pub instances: BucketLimit,
+}

@@ -1,0 +1,5 @@
+//! What a user writes (`raw`) and what a run takes (`checked`).
+
+pub mod checked;
+
+pub use checked::*;

@@ -1,0 +1,147 @@
+//! Why a pod is not Ready yet: exactly one cause at every instant, the first unmet step in this order.
+
+/// What a waiting pod waits for. The order is that of the steps on the way to Ready.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Cause {
+    /// The ReplicaSet controller has not created it: slow start and its 20/s client.
+    PodCreation,
+    /// Waiting for kube-scheduler's attempt: active queue or its client limit.
+    SchedulerQueue,
+    /// Failed an attempt that a node now there could serve; waits out its back-off or the next wake-up.
+    SchedulerBackoff,
+    /// Karpenter has not decided: batch window open.
+    BatchWindow,
+    /// Karpenter has not decided: a claim is not launched yet, so rounds are skipped.
+    SyncGate,
+    /// Karpenter has not decided: a solve is running.
+    Solve,
+    /// Nothing fits: no instance type of the NodePool can hold the pod.
+    NoInstanceType,
+    /// Nothing fits: the NodePool's limit.
+    PoolLimit,
+    /// Nothing fits: every offering is marked unavailable after capacity errors.
+    CapacityUnavailable,
+    /// Nothing fits: the account's vCPU quota refuses.
+    Quota,
+    /// Its claim waits for CreateFleet's answer.
+    CreateFleet,
+    /// Its claim waits for a throttled EC2 call.
+    LaunchThrottled,
+    /// Its claim met a capacity error; the pod waits for the next round.
+    CapacityError,
+    /// The instance boots.
+    Boot,
+    /// kubelet registers the node, Karpenter takes the unregistered taint off.
+    Registration,
+    /// aws-node starts: images, ipamd's start-up.
+    CniStart,
+    /// The network is there; the Ready condition is not.
+    NodeReady,
+    /// Ready, but still tainted not-ready: the node lifecycle controller's own client limit.
+    TaintRemoval,
+    /// The scheduler chose a node; the Binding waits for the client limit.
+    Bind,
+    /// The sandbox has no address: the warm pool grows.
+    AddressWarmPool,
+    /// The sandbox has no address: an EC2 call for more is under way.
+    AddressEc2Call,
+    /// The sandbox has no address: EC2 throttles.
+    AddressThrottled,
+    /// The sandbox has no address: the subnet is dry.
+    AddressSubnetDry,
+    /// The node holds all the addresses its type, MAX_ENI or its targets allow.
+    AddressNodeFull,
+    /// Addresses are there; kubelet retries the sandbox 10 to 15 s after it failed.
+    AddressKubeletRetry,
+    /// Sandbox creation itself.
+    Sandbox,
+    /// The image is pulled.
+    ImagePull,
+    /// Container and application start.
+    Start,
+    /// Started; the readiness probe has not passed.
+    Readiness,
+}
+
+impl Cause {
+    pub const COUNT: usize = Cause::ALL.len();
+    pub const ALL: [Cause; 29] = [
+        Cause::PodCreation,
+        Cause::SchedulerQueue,
+        Cause::SchedulerBackoff,
+        Cause::BatchWindow,
+        Cause::SyncGate,
+        Cause::Solve,
+        Cause::NoInstanceType,
+        Cause::PoolLimit,
+        Cause::CapacityUnavailable,
+        Cause::Quota,
+        Cause::CreateFleet,
+        Cause::LaunchThrottled,
+        Cause::CapacityError,
+        Cause::Boot,
+        Cause::Registration,
+        Cause::CniStart,
+        Cause::NodeReady,
+        Cause::TaintRemoval,
+        Cause::Bind,
+        Cause::AddressWarmPool,
+        Cause::AddressEc2Call,
+        Cause::AddressThrottled,
+        Cause::AddressSubnetDry,
+        Cause::AddressNodeFull,
+        Cause::AddressKubeletRetry,
+        Cause::Sandbox,
+        Cause::ImagePull,
+        Cause::Start,
+        Cause::Readiness,
+    ];
+
+    /// `snake_case`, as in column names and traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::PodCreation => "pod_creation",
+            Cause::SchedulerQueue => "scheduler_queue",
+            Cause::SchedulerBackoff => "scheduler_backoff",
+            Cause::BatchWindow => "batch_window",
+            Cause::SyncGate => "sync_gate",
+            Cause::Solve => "solve",
+            Cause::NoInstanceType => "no_instance_type",
+            Cause::PoolLimit => "pool_limit",
+            Cause::CapacityUnavailable => "capacity_unavailable",
+            Cause::Quota => "quota",
+            Cause::CreateFleet => "create_fleet",
+            Cause::LaunchThrottled => "launch_throttled",
+            Cause::CapacityError => "capacity_error",
+            Cause::Boot => "boot",
+            Cause::Registration => "registration",
+            Cause::CniStart => "cni_start",
+            Cause::NodeReady => "node_ready",
+            Cause::TaintRemoval => "taint_removal",
+            Cause::Bind => "bind",
+            Cause::AddressWarmPool => "address_warm_pool",
+            Cause::AddressEc2Call => "address_ec2_call",
+            Cause::AddressThrottled => "address_throttled",
+            Cause::AddressSubnetDry => "address_subnet_dry",
+            Cause::AddressNodeFull => "address_node_full",
+            Cause::AddressKubeletRetry => "address_kubelet_retry",
+            Cause::Sandbox => "sandbox",
+            Cause::ImagePull => "image_pull",
+            Cause::Start => "start",
+            Cause::Readiness => "readiness",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lists_every_cause_once_in_order() {
+        for (index, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index, "{} is out of place", cause.name());
+        }
+    }
+}
