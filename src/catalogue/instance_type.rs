@@ -24,7 +24,7 @@ pub enum Hypervisor {
     Metal,
 }
 
-/// One row of `models/instance-types.csv`; see `models/README.md` for units and sources.
+/// One row of `models/instance-types/instance-types.csv`; see `models/instance-types/README.md` for units and sources.
 #[derive(Clone, PartialEq, Debug)]
 pub struct InstanceType {
     /// `m5.large`
@@ -53,8 +53,8 @@ pub struct InstanceType {
     pub ipv4_per_eni: Option<u32>,
     pub network_cards: Option<u32>,
     pub default_network_card: Option<u32>,
-    /// Can a trunk ENI be attached (security groups for pods)?
-    pub trunking: bool,
+    /// Can a trunk ENI be attached (security groups for pods)? `None`: unknown.
+    pub trunking: Option<bool>,
     pub branch_interfaces: u32,
     pub efa_interfaces: u32,
     /// [Mbit/s]
@@ -92,6 +92,14 @@ impl InstanceType {
     /// Is it bare metal?
     pub fn is_bare_metal(&self) -> bool {
         self.hypervisor == Some(Hypervisor::Metal)
+    }
+    /// `maxPods` of a node whose pods have secondary IPv4 addresses: ENIs x (addresses - 1) + 2, on the
+    /// default network card. `None` where the limits are unknown.
+    ///
+    /// The 2 stand for aws-node and kube-proxy, which use the host's address.
+    /// Source: amazon-eks-ami @81fec2e, nodeadm `eni_max_pods.go`; same in amazon-vpc-cni-k8s `misc/eni-max-pods.txt`.
+    pub fn eni_limited_max_pods(&self) -> Option<u32> {
+        Some(self.max_enis? * (self.ipv4_per_eni?.checked_sub(1)?) + 2)
     }
     /// Can ENIs of this type hold /28 prefixes? (Nitro or bare metal.)
     pub fn supports_prefixes(&self) -> bool {

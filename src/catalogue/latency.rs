@@ -1,5 +1,6 @@
 //! The latency models: what is drawn, from which distribution, with which source and grade.
 
+use super::distribution_text::parse_distribution;
 use crate::chance::Distribution;
 
 /// Declares [`Latency`]: one line a latency, its name in `models/latency.toml` and scenarios.
@@ -10,6 +11,13 @@ macro_rules! latencies {
         pub enum Latency { $($(#[$doc])* $name,)* }
         impl Latency {
             pub const ALL: &[Latency] = &[$(Latency::$name,)*];
+            pub fn from_name(name: &str) -> Option<Latency> {
+                Latency::ALL.iter().copied().find(|latency| latency.name() == name)
+            }
+            /// Is it a bare factor rather than a span?
+            pub const fn is_factor(self) -> bool {
+                matches!(self, Latency::BootNodeFactor | Latency::BootZoneFactor | Latency::ImageRateFactor)
+            }
             /// Its key in `models/latency.toml` and under `[latency]` of a scenario.
             pub const fn name(self) -> &'static str {
                 match self { $(Latency::$name => $text,)* }
@@ -29,9 +37,12 @@ latencies! {
     UnassignPrivateIpAddresses = "unassign_private_ip_addresses",
     ModifyNetworkInterfaceAttribute = "modify_network_interface_attribute",
     DetachNetworkInterface = "detach_network_interface",
+    /// Answer of Detach until the interface can be deleted.
+    Detaching = "detaching",
     DeleteNetworkInterface = "delete_network_interface",
     DescribeNetworkInterfaces = "describe_network_interfaces",
     DescribeInstances = "describe_instances",
+    DescribeSubnets = "describe_subnets",
     CreateTags = "create_tags",
     /// Attach answered until the interface and its addresses stand in instance metadata.
     EniInMetadata = "eni_in_metadata",
@@ -108,6 +119,11 @@ pub enum Grade {
 }
 
 impl Grade {
+    pub fn from_name(name: &str) -> Option<Grade> {
+        [Grade::Measured, Grade::Published, Grade::Recalled, Grade::Estimated, Grade::Given]
+            .into_iter()
+            .find(|grade| grade.name() == name)
+    }
     pub const fn name(self) -> &'static str {
         match self {
             Grade::Measured => "measured",
@@ -132,6 +148,30 @@ pub struct LatencyModel {
 pub struct LatencyModels(Vec<LatencyModel>);
 
 impl LatencyModels {
+    /// The models of `models/latency.toml`.
+    ///
+    /// # Panics
+    /// Never: a test reads the same text.
+    pub fn compiled_in() -> Self {
+        let table: toml::Table = include_str!("../../models/latency.toml")
+            .parse()
+            .unwrap_or_else(|error| panic!("models/latency.toml: {error}"));
+        let model = |latency: &Latency| {
+            let entry = table.get(latency.name()).and_then(toml::Value::as_table);
+            let entry = entry.unwrap_or_else(|| panic!("models/latency.toml has no [{}]", latency.name()));
+            let law =
+                parse_distribution(entry).unwrap_or_else(|error| panic!("[{}]: {error}", latency.name()));
+            let text = |key: &str| entry.get(key).and_then(toml::Value::as_str).map(str::to_string);
+            let grade = text("grade").and_then(|name| Grade::from_name(&name));
+            LatencyModel {
+                law,
+                source: text("source").unwrap_or_else(|| panic!("[{}] has no source", latency.name())),
+                grade: grade.unwrap_or_else(|| panic!("[{}] has no grade", latency.name())),
+            }
+        };
+        assert_eq!(table.len(), Latency::ALL.len(), "models/latency.toml has a table that no latency reads");
+        LatencyModels::new(Latency::ALL.iter().map(model).collect())
+    }
     /// In the order of [`Latency::ALL`].
     ///
     /// # Panics
@@ -145,5 +185,51 @@ impl LatencyModels {
     }
     pub fn set(&mut self, latency: Latency, model: LatencyModel) {
         self.0[latency as usize] = model;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_latency_has_a_model_with_a_source() {
+        let models = LatencyModels::compiled_in();
+        for latency in Latency::ALL {
+            assert!(models.get(*latency).source.len() > 10, "{}", latency.name());
+            assert_eq!(Latency::from_name(latency.name()), Some(*latency));
+        }
+    }
+
+    /// Phase D as published is LN(5 s, 9 s); its parts must add up to that.
+    #[test]
+    fn the_parts_of_phase_d_add_up_to_the_published_phase() {
+        let models = LatencyModels::compiled_in();
+        let parts = [
+            Latency::AwsNodeStart,
+            Latency::DescribeNetworkInterfaces,
+            Latency::CreateTags,
+            Latency::DescribeSubnets,
+            Latency::ModifyNetworkInterfaceAttribute,
+            Latency::AssignPrivateIpAddresses,
+            Latency::CniConfigWrite,
+        ];
+        let chance = crate::chance::Chance::new(1, 0);
+        let mut sums: Vec<f64> = (0..20_000)
+            .map(|node| {
+                let draw = |(i, l): (usize, &Latency)| {
+                    models.get(*l).law.quantile(chance.uniform(
+                        crate::chance::Component::Boot,
+                        node,
+                        i as u32,
+                    ))
+                };
+                parts.iter().enumerate().map(draw).sum()
+            })
+            .collect();
+        sums.sort_by(f64::total_cmp);
+        let (median, p95) = (sums[10_000], sums[19_000]);
+        assert!((median - 5.0).abs() < 0.4, "median {median} against 5.0 s");
+        assert!((p95 - 9.0).abs() < 0.9, "p95 {p95} against 9.0 s");
     }
 }

@@ -3,6 +3,8 @@
 //! Two instants do not add; a span is never negative. A distribution's draw is rounded to whole
 //! nanoseconds once, on its way in (`SimDuration::from_secs_f64`).
 
+pub mod text;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Mul, Sub};
 
