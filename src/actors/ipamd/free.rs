@@ -1,0 +1,51 @@
+//! Which ENI may go. Source: `shouldRemoveExtraENIs`, `getDeletableENI`.
+
+use super::pool::{EniSerial, Pool};
+use super::settings::Settings;
+use crate::units::{SimDuration, SimTime};
+
+/// An ENI younger than this stays.
+pub(super) const MIN_ENI_LIFETIME: SimDuration = SimDuration::from_secs(60);
+
+/// The gate of a tick; `available` is from before the tick's growth or shrink.
+pub(super) fn gate_open(settings: &Settings, pool: &Pool, available: i64) -> bool {
+    let unit = settings.addresses_per_eni();
+    if settings.ip_targets() {
+        true
+    } else if settings.prefix_delegation {
+        available >= (settings.warm_prefix_target + 1).saturating_mul(unit)
+            || pool.enis.iter().any(|eni| eni.serial != 0 && eni.assigned == 0)
+    } else {
+        available >= (settings.warm_eni_target + 1).saturating_mul(unit)
+    }
+}
+
+/// The first ENI that nothing keeps.
+pub(super) fn deletable(settings: &Settings, pool: &Pool, now: SimTime) -> Option<EniSerial> {
+    let may_go = |index: &usize| {
+        let eni = &pool.enis[*index];
+        eni.serial != 0
+            && eni.assigned == 0
+            && now.saturating_since(eni.joined) >= MIN_ENI_LIFETIME
+            && !pool.eni_cools(eni.serial, now)
+            && others_suffice(settings, pool, *index)
+    };
+    (0..pool.enis.len()).find(may_go).map(|index| pool.enis[index].serial)
+}
+
+/// Could the targets be kept without the `index`-th ENI?
+fn others_suffice(settings: &Settings, pool: &Pool, index: usize) -> bool {
+    let (mut total, mut assigned, mut free) = (0i64, 0i64, 0i64);
+    for (_, eni) in pool.enis.iter().enumerate().filter(|(other, _)| *other != index) {
+        total += i64::from(eni.cidrs.len() as u32 * settings.cidr_size());
+        assigned += i64::from(eni.assigned);
+        free += eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).count() as i64;
+    }
+    let rounded = |target: i64| if settings.prefix_delegation { (target + 15) / 16 * 16 } else { target };
+    let warm_kept = settings.warm_ip_target == 0 || total - assigned >= rounded(settings.warm_ip_target);
+    let minimum_kept = settings.minimum_ip_target == 0 || total >= rounded(settings.minimum_ip_target);
+    let prefixes_kept = !settings.prefix_delegation
+        || settings.warm_prefix_target == 0
+        || free >= settings.warm_prefix_target;
+    warm_kept && minimum_kept && prefixes_kept
+}

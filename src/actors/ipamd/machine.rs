@@ -1,0 +1,479 @@
+//! ipamd's start-up and its loop, as one machine that is resumed with the outcome of what it asked for.
+
+use super::free;
+use super::pool::{CidrSerial, EniSerial, PodAddress, Pool};
+use super::settings::{Settings, Version};
+use super::targets;
+use crate::units::{SimDuration, SimTime};
+
+mod grow;
+mod reconcile;
+
+/// EC2's calls that ipamd makes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Api {
+    DescribeNetworkInterfaces,
+    CreateTags,
+    DescribeSubnets,
+    ModifyNetworkInterfaceAttribute,
+    AssignPrivateIpAddresses,
+    UnassignPrivateIpAddresses,
+    CreateNetworkInterface,
+    DescribeInstances,
+    AttachNetworkInterface,
+    DetachNetworkInterface,
+    DeleteNetworkInterface,
+}
+
+impl Api {
+    pub const ALL: [Api; 11] = [
+        Api::DescribeNetworkInterfaces,
+        Api::CreateTags,
+        Api::DescribeSubnets,
+        Api::ModifyNetworkInterfaceAttribute,
+        Api::AssignPrivateIpAddresses,
+        Api::UnassignPrivateIpAddresses,
+        Api::CreateNetworkInterface,
+        Api::DescribeInstances,
+        Api::AttachNetworkInterface,
+        Api::DetachNetworkInterface,
+        Api::DeleteNetworkInterface,
+    ];
+
+    /// EC2's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Api::DescribeNetworkInterfaces => "DescribeNetworkInterfaces",
+            Api::CreateTags => "CreateTags",
+            Api::DescribeSubnets => "DescribeSubnets",
+            Api::ModifyNetworkInterfaceAttribute => "ModifyNetworkInterfaceAttribute",
+            Api::AssignPrivateIpAddresses => "AssignPrivateIpAddresses",
+            Api::UnassignPrivateIpAddresses => "UnassignPrivateIpAddresses",
+            Api::CreateNetworkInterface => "CreateNetworkInterface",
+            Api::DescribeInstances => "DescribeInstances",
+            Api::AttachNetworkInterface => "AttachNetworkInterface",
+            Api::DetachNetworkInterface => "DetachNetworkInterface",
+            Api::DeleteNetworkInterface => "DeleteNetworkInterface",
+        }
+    }
+    /// Does a call say how many addresses or prefixes?
+    pub const fn counts(self) -> bool {
+        matches!(
+            self,
+            Api::AssignPrivateIpAddresses | Api::UnassignPrivateIpAddresses | Api::CreateNetworkInterface
+        )
+    }
+}
+
+/// A call to make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    pub api: Api,
+    /// The ENI it names; [`Call::ALL_ENIS`]: all that the machine believes in, see [`Ipamd::named_enis`].
+    pub eni: EniSerial,
+    /// Addresses, or prefixes in prefix mode; 0 where the API has no count.
+    pub count: u32,
+}
+
+impl Call {
+    pub const ALL_ENIS: EniSerial = EniSerial::MAX;
+}
+
+/// Why the machine sleeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Nap {
+    /// The loop's first half; then a step begins.
+    BeforeStep,
+    /// The loop's second half; a step has just ended.
+    BeforeReconcile,
+    /// Until the look at IMDS that finds the new ENI, or the last one.
+    Look,
+    /// Between Detach and Delete.
+    Settle,
+    /// Before a refused Detach or Delete is tried again.
+    Retry,
+}
+
+/// ipamd gave up; the container dies and is restarted by kubelet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exit;
+
+/// What the machine asks of its caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// Answer at the call's end, with its outcome.
+    Call(Call),
+    /// Answer [`Answer::Woken`] after this span.
+    Nap(Nap, SimDuration),
+    /// Answer at once with [`Answer::ShowsAt`].
+    AwaitEni(EniSerial),
+    /// Answer at once with [`Answer::ImdsAgrees`] or [`Answer::View`].
+    ReadImds,
+    Exit(Exit),
+}
+
+/// How it went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer<'a> {
+    /// The process starts.
+    Start,
+    Woken,
+    /// The call worked and has nothing to tell.
+    Done,
+    /// Assign worked: CIDRs from this number on.
+    Granted {
+        first_cidr: CidrSerial,
+    },
+    /// Create worked: the ENI's number, its CIDRs from this number on.
+    Created {
+        eni: EniSerial,
+        first_cidr: CidrSerial,
+    },
+    /// `InsufficientFreeAddressesInSubnet` or `InsufficientCidrBlocks`.
+    Insufficient,
+    /// Any other error, throttling after the SDK's retries included.
+    Failed,
+    /// DescribeNetworkInterfaces named this ENI, which is no more.
+    NotFound(EniSerial),
+    /// IMDS lists the ENI with all its addresses from this instant on.
+    ShowsAt(SimTime),
+    /// IMDS shows what the store has.
+    ImdsAgrees,
+    /// ENIs and their CIDRs, from IMDS or from DescribeNetworkInterfaces on one ENI.
+    View(&'a [(EniSerial, Vec<CidrSerial>)]),
+}
+
+/// Where the machine is: what it waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    NotStarted,
+    InitDescribe,
+    InitTags,
+    InitSubnets,
+    InitGroups,
+    BeforeStep,
+    Assign { index: u32, count: u32, second: bool },
+    NewSubnets,
+    Create { count: u32 },
+    DescribeInstances { new: NewEni },
+    Attach { new: NewEni },
+    UndoDelete { tries: u8 },
+    Modify { new: NewEni },
+    AssignNew { new: NewEni },
+    Await { new: NewEni },
+    Look { new: NewEni, found: bool },
+    CheckSubnets { new: NewEni },
+    Unassign { index: u32, budget: u32 },
+    FreeDescribe { eni: EniSerial },
+    FreeDetach { eni: EniSerial, tries: u8 },
+    Settle { eni: EniSerial },
+    FreeDelete { eni: EniSerial, tries: u8 },
+    BeforeReconcile,
+    ReadImds,
+    DescribeAll,
+    DescribeOne { at: u32, verify: bool },
+    AdoptSubnets { at: u32 },
+    Gone,
+}
+
+/// An ENI being made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct NewEni {
+    serial: EniSerial,
+    first_cidr: CidrSerial,
+    count: u32,
+}
+
+/// ipamd of one node; see the module's page.
+#[derive(Clone, Debug)]
+pub struct Ipamd {
+    pool: Pool,
+    stage: Stage,
+    in_startup: bool,
+    decreased: bool,
+    was_low: bool,
+    /// What step A of the growth under way wants.
+    wanted: u32,
+    /// Available addresses when the step began.
+    gate_available: i64,
+    last_insufficient: Option<SimTime>,
+    last_decrease: Option<SimTime>,
+    last_action: Option<SimTime>,
+    last_unassigned: Vec<CidrSerial>,
+    /// Returned CIDRs and when, which reconcile does not take back at once.
+    recently_freed: Vec<(CidrSerial, SimTime)>,
+    /// The reconcile under way.
+    view: Vec<(EniSerial, Vec<CidrSerial>)>,
+}
+
+const HALF_LOOP: SimDuration = SimDuration::from_millis(2_500);
+const INSUFFICIENT_PAUSE: SimDuration = SimDuration::from_secs(120);
+const DECREASE_INTERVAL: SimDuration = SimDuration::from_secs(30);
+const RECONCILE_INTERVAL: SimDuration = SimDuration::from_secs(60);
+const SETTLE: SimDuration = SimDuration::from_secs(2);
+/// Tries of Detach, Delete and of the looks at IMDS.
+const TRIES: u8 = 12;
+const LONGEST_WAIT: SimDuration = SimDuration::from_secs(60);
+
+impl Ipamd {
+    /// A fresh node: one primary ENI without secondary addresses, not yet started.
+    pub fn new(settings: &Settings) -> Ipamd {
+        Ipamd {
+            pool: Pool::new(settings.cidr_size(), settings.cooldown),
+            stage: Stage::NotStarted,
+            in_startup: true,
+            decreased: false,
+            was_low: false,
+            wanted: 0,
+            gate_available: 0,
+            last_insufficient: None,
+            last_decrease: None,
+            last_action: None,
+            last_unassigned: Vec::new(),
+            recently_freed: Vec::new(),
+            view: Vec::new(),
+        }
+    }
+
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+    /// A sandbox asks for an address.
+    pub fn add_pod(&mut self, now: SimTime) -> Option<PodAddress> {
+        self.pool.assign(now)
+    }
+    /// A sandbox is gone.
+    pub fn delete_pod(&mut self, address: PodAddress, now: SimTime) {
+        self.pool.release(address, now);
+    }
+    /// The CIDRs of the Unassign call under way.
+    pub fn unassigning(&self) -> &[CidrSerial] {
+        &self.last_unassigned
+    }
+    /// The ENIs that a DescribeNetworkInterfaces of [`Call::ALL_ENIS`] names.
+    pub fn named_enis(&self) -> impl Iterator<Item = EniSerial> {
+        self.view.iter().map(|(eni, _)| *eni)
+    }
+    /// Has the start-up finished and the loop begun?
+    pub fn serves(&self) -> bool {
+        !self.in_startup
+    }
+    /// Until when growth is paused for want of addresses, if it is at `now`.
+    pub fn paused_until(&self, now: SimTime) -> Option<SimTime> {
+        self.last_insufficient.map(|at| at + INSUFFICIENT_PAUSE).filter(|until| now <= *until)
+    }
+
+    /// Goes on with the outcome of the last ask. `jitter` gives uniforms for sleeps that the program lengthens.
+    ///
+    /// # Panics
+    /// If the answer is not one to what was asked.
+    pub fn resume(
+        &mut self,
+        settings: &Settings,
+        answer: Answer<'_>,
+        now: SimTime,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Ask {
+        let ok = !matches!(answer, Answer::Failed | Answer::Insufficient | Answer::NotFound(_));
+        match self.stage {
+            Stage::NotStarted => self.call(Stage::InitDescribe, Api::DescribeNetworkInterfaces, 0, 0),
+            Stage::InitDescribe | Stage::InitTags if !ok => self.exit(),
+            Stage::InitDescribe => self.call(Stage::InitTags, Api::CreateTags, 0, 0),
+            Stage::InitTags => {
+                self.pool.add_eni(0, now);
+                if settings.subnet_discovery {
+                    self.call(Stage::InitSubnets, Api::DescribeSubnets, 0, 0)
+                } else {
+                    self.init_groups(settings, now)
+                }
+            }
+            Stage::InitSubnets => self.init_groups(settings, now),
+            Stage::InitGroups if settings.version == Version::V1_12 => self.start_loop(),
+            Stage::InitGroups => self.pre_scale(settings, now),
+            Stage::BeforeStep => self.step(settings, now),
+            Stage::Assign { index, count, second } => {
+                self.assigned(settings, answer, now, (index, count, second))
+            }
+            Stage::NewSubnets => self.create(settings, now),
+            Stage::Create { count } => self.created(settings, answer, now, count),
+            Stage::DescribeInstances { new } | Stage::Attach { new } if !ok => {
+                self.call(Stage::UndoDelete { tries: 1 }, Api::DeleteNetworkInterface, new.serial, 0)
+            }
+            Stage::DescribeInstances { new } => {
+                self.call(Stage::Attach { new }, Api::AttachNetworkInterface, new.serial, 0)
+            }
+            Stage::Attach { new } => {
+                self.call(Stage::Modify { new }, Api::ModifyNetworkInterfaceAttribute, new.serial, 0)
+            }
+            Stage::UndoDelete { tries } => self.undo_delete(settings, answer, now, tries, jitter),
+            Stage::Modify { new } if !ok => {
+                let eni = new.serial;
+                self.call(Stage::FreeDescribe { eni }, Api::DescribeNetworkInterfaces, eni, 0)
+            }
+            Stage::Modify { new } => self.modified(settings, new),
+            Stage::AssignNew { new } => self.assigned_new(settings, answer, now, new),
+            Stage::Await { new } => self.look(answer, now, new, jitter),
+            Stage::Look { new, found } => self.looked(settings, now, new, found),
+            Stage::CheckSubnets { new } => self.fill_new(settings, now, new),
+            Stage::Unassign { index, budget } => self.shrink(settings, now, index + 1, budget),
+            Stage::FreeDescribe { .. } if matches!(answer, Answer::NotFound(_)) => self.end_step(now),
+            Stage::FreeDescribe { .. } if !ok => self.end_step(now),
+            Stage::FreeDescribe { eni } => {
+                self.call(Stage::FreeDetach { eni, tries: 1 }, Api::DetachNetworkInterface, eni, 0)
+            }
+            Stage::FreeDetach { eni, tries } => self.detached(answer, now, eni, tries, jitter),
+            Stage::Settle { eni } => {
+                self.call(Stage::FreeDelete { eni, tries: 1 }, Api::DeleteNetworkInterface, eni, 0)
+            }
+            Stage::FreeDelete { eni, tries } => self.deleted(answer, now, eni, tries, jitter),
+            Stage::BeforeReconcile => self.begin_reconcile(settings, now),
+            Stage::ReadImds => self.imds_read(settings, answer, now),
+            Stage::DescribeAll => self.described_all(settings, answer, now),
+            Stage::DescribeOne { at, verify } => {
+                self.described_one(settings, answer, now, at as usize, verify)
+            }
+            Stage::AdoptSubnets { at } => self.adopted(settings, now, at as usize),
+            Stage::Gone => panic!("ipamd has exited and is resumed with {answer:?}"),
+        }
+    }
+
+    fn call(&mut self, stage: Stage, api: Api, eni: EniSerial, count: u32) -> Ask {
+        self.stage = stage;
+        Ask::Call(Call { api, eni, count })
+    }
+    fn nap(&mut self, stage: Stage, nap: Nap, span: SimDuration) -> Ask {
+        self.stage = stage;
+        Ask::Nap(nap, span)
+    }
+    fn exit(&mut self) -> Ask {
+        self.stage = Stage::Gone;
+        Ask::Exit(Exit)
+    }
+
+    fn init_groups(&mut self, settings: &Settings, now: SimTime) -> Ask {
+        // v1.12 refreshes the security groups after nodeInit, later ones within it.
+        if settings.custom_networking || settings.version == Version::V1_12 {
+            self.pre_scale(settings, now)
+        } else {
+            self.call(Stage::InitGroups, Api::ModifyNetworkInterfaceAttribute, 0, 0)
+        }
+    }
+
+    fn pre_scale(&mut self, settings: &Settings, now: SimTime) -> Ask {
+        self.was_low = targets::too_low(settings, &self.pool.counts(now));
+        if self.was_low || settings.version == Version::V1_12 {
+            self.grow(settings, now)
+        } else {
+            self.start_loop()
+        }
+    }
+
+    fn start_loop(&mut self) -> Ask {
+        self.in_startup = false;
+        self.nap(Stage::BeforeStep, Nap::BeforeStep, HALF_LOOP)
+    }
+
+    fn step(&mut self, settings: &Settings, now: SimTime) -> Ask {
+        let counts = self.pool.counts(now);
+        self.gate_available = counts.available();
+        self.decreased = false;
+        let rested = self.last_decrease.is_none_or(|at| now.since(at) > DECREASE_INTERVAL);
+        if targets::too_low(settings, &counts) {
+            self.grow(settings, now)
+        } else if targets::too_high(settings, &counts) && rested {
+            self.decreased = true;
+            let budget = targets::shrink_budget(settings, &counts) as u32;
+            self.shrink(settings, now, 0, budget)
+        } else {
+            self.free_an_eni(settings, now)
+        }
+    }
+
+    fn shrink(&mut self, settings: &Settings, now: SimTime, from: u32, budget: u32) -> Ask {
+        let mut index = from as usize;
+        while index < self.pool.enis.len() && budget > 0 {
+            let taken = self.pool.take_freeable(index, budget);
+            if !taken.is_empty() {
+                let count = taken.len() as u32;
+                self.recently_freed.extend(taken.iter().map(|cidr| (*cidr, now)));
+                self.last_unassigned = taken;
+                // v1.12 forgot to reduce the budget from ENI to ENI.
+                let budget = if settings.version == Version::V1_12 { budget } else { budget - count };
+                let eni = self.pool.enis[index].serial;
+                let stage = Stage::Unassign { index: index as u32, budget };
+                return self.call(stage, Api::UnassignPrivateIpAddresses, eni, count);
+            }
+            if settings.version == Version::V1_12 {
+                break;
+            }
+            index += 1;
+        }
+        self.free_an_eni(settings, now)
+    }
+
+    fn free_an_eni(&mut self, settings: &Settings, now: SimTime) -> Ask {
+        if free::gate_open(settings, &self.pool, self.gate_available)
+            && let Some(eni) = free::deletable(settings, &self.pool, now)
+        {
+            self.pool.remove_eni(eni);
+            return self.call(Stage::FreeDescribe { eni }, Api::DescribeNetworkInterfaces, eni, 0);
+        }
+        self.end_step(now)
+    }
+
+    fn detached(
+        &mut self,
+        answer: Answer<'_>,
+        now: SimTime,
+        eni: EniSerial,
+        tries: u8,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Ask {
+        match answer {
+            Answer::Done => self.nap(Stage::Settle { eni }, Nap::Settle, SETTLE),
+            Answer::Woken => self.call(Stage::FreeDetach { eni, tries }, Api::DetachNetworkInterface, eni, 0),
+            _ if tries >= TRIES => self.end_step(now),
+            _ => {
+                let wait = doubled(SimDuration::from_millis(200), tries, 0.15 * jitter());
+                self.nap(Stage::FreeDetach { eni, tries: tries + 1 }, Nap::Retry, wait)
+            }
+        }
+    }
+
+    fn deleted(
+        &mut self,
+        answer: Answer<'_>,
+        now: SimTime,
+        eni: EniSerial,
+        tries: u8,
+        jitter: &mut dyn FnMut() -> f64,
+    ) -> Ask {
+        match answer {
+            Answer::Woken => self.call(Stage::FreeDelete { eni, tries }, Api::DeleteNetworkInterface, eni, 0),
+            Answer::Failed if tries < TRIES => {
+                let wait = delete_wait(tries, jitter);
+                self.nap(Stage::FreeDelete { eni, tries: tries + 1 }, Nap::Retry, wait)
+            }
+            _ => self.end_step(now),
+        }
+    }
+
+    fn end_step(&mut self, now: SimTime) -> Ask {
+        if self.decreased {
+            self.last_decrease = Some(now);
+            self.last_action = Some(now);
+        }
+        self.nap(Stage::BeforeReconcile, Nap::BeforeReconcile, HALF_LOOP)
+    }
+}
+
+/// `first` doubled for each try that failed before, cut at a minute, lengthened by the share `more`.
+fn doubled(first: SimDuration, failed: u8, more: f64) -> SimDuration {
+    let wait = SimDuration::from_nanos(first.nanos() << (failed - 1)).min(LONGEST_WAIT);
+    if more > 0.0 { wait.mul_f64(1.0 + more) } else { wait }
+}
+
+/// The pause after a refused Delete.
+fn delete_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
+    doubled(SimDuration::from_millis(500), failed, 0.15 * jitter())
+}

@@ -1,0 +1,19 @@
+//! ipamd, the VPC CNI's address manager of one node: settings, datastore, targets and the loop that grows,
+//! shrinks and frees ENIs. IPv4, network card 0, no trunk attached.
+//!
+//! The machine never waits and never draws: it says which call it makes or how long it sleeps, and the
+//! caller says how that went and when. So a run (latencies drawn, EC2 throttling) and the conformance
+//! interface (fixed latencies) drive the very same code. Left out: IPv6, several cards, excluded subnets,
+//! restarts with a state file, the leak cleaner, cordons.
+//!
+//! Source: amazon-vpc-cni-k8s v1.23.1 (b521883), `pkg/ipamd`; for [`Version::V1_12`] that repository at v1.12.0.
+
+mod free;
+mod machine;
+mod pool;
+mod settings;
+mod targets;
+
+pub use machine::{Answer, Api, Ask, Call, Exit, Ipamd, Nap};
+pub use pool::{EniSerial, PodAddress, Pool, PoolCounts};
+pub use settings::{Limits, NAMES, Settings, Version, entrypoint_refusals};

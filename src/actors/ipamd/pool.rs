@@ -1,0 +1,211 @@
+//! The datastore: ENIs, their CIDRs, which addresses pods hold and which cool.
+//!
+//! A CIDR is one address, or a /28 of sixteen. Which of a CIDR's equal addresses a pod gets changes no
+//! count, so that they are counted, not named. Where the program walks a Go map, ENIs and CIDRs are taken
+//! in the order they joined.
+
+use std::collections::VecDeque;
+
+use crate::units::{SimDuration, SimTime};
+
+/// An ENI of the node, numbered by the caller; 0 is the primary ENI.
+pub type EniSerial = u32;
+/// A CIDR, numbered by the caller.
+pub type CidrSerial = u32;
+
+/// What a pod holds: an address of this CIDR.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PodAddress {
+    pub eni: EniSerial,
+    pub cidr: CidrSerial,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Eni {
+    pub serial: EniSerial,
+    /// When it entered the store, from which its age counts.
+    pub joined: SimTime,
+    pub cidrs: Vec<Cidr>,
+    pub assigned: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cidr {
+    pub serial: CidrSerial,
+    pub assigned: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Released {
+    address: PodAddress,
+    at: SimTime,
+}
+
+/// The node's addresses; see the module's page.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    pub(super) enis: Vec<Eni>,
+    /// By rising time of release; those that have finished go when next looked at.
+    released: VecDeque<Released>,
+    cidrs: u32,
+    assigned: u32,
+    cidr_size: u32,
+    cooldown: Option<SimDuration>,
+}
+
+/// Counts at an instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PoolCounts {
+    pub enis: u32,
+    /// Addresses pods may have, on all ENIs; the ENIs' own primaries are not counted.
+    pub total: u32,
+    pub assigned: u32,
+    pub cooling: u32,
+    /// CIDRs (in prefix mode prefixes) without an assigned address.
+    pub free_cidrs: u32,
+    pub cidrs: u32,
+}
+
+impl PoolCounts {
+    /// Addresses not assigned; those that cool are among them, as in the program.
+    pub fn available(&self) -> i64 {
+        i64::from(self.total) - i64::from(self.assigned)
+    }
+}
+
+impl Pool {
+    pub(super) fn new(cidr_size: u32, cooldown: Option<SimDuration>) -> Pool {
+        Pool { enis: Vec::new(), released: VecDeque::new(), cidrs: 0, assigned: 0, cidr_size, cooldown }
+    }
+
+    pub fn counts(&self, now: SimTime) -> PoolCounts {
+        let free = |eni: &Eni| eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).count() as u32;
+        PoolCounts {
+            enis: self.enis.len() as u32,
+            total: self.cidrs * self.cidr_size,
+            assigned: self.assigned,
+            cooling: self.cooling(now).count() as u32,
+            free_cidrs: self.enis.iter().map(free).sum(),
+            cidrs: self.cidrs,
+        }
+    }
+    /// ENIs attached and known, the primary among them.
+    pub fn eni_count(&self) -> u32 {
+        self.enis.len() as u32
+    }
+    pub fn total(&self) -> u32 {
+        self.cidrs * self.cidr_size
+    }
+    pub fn assigned(&self) -> u32 {
+        self.assigned
+    }
+
+    /// Gives a pod an address, or none if all are held or cool.
+    pub fn assign(&mut self, now: SimTime) -> Option<PodAddress> {
+        while self.released.front().is_some_and(|released| !self.still_cools(released.at, now)) {
+            self.released.pop_front();
+        }
+        if self.assigned + self.released.len() as u32 >= self.total() {
+            return None;
+        }
+        let (size, released) = (self.cidr_size, &self.released);
+        let cooling_in = |cidr: CidrSerial| {
+            if released.is_empty() {
+                0
+            } else {
+                released.iter().filter(|r| r.address.cidr == cidr).count() as u32
+            }
+        };
+        for eni in &mut self.enis {
+            if eni.assigned == eni.cidrs.len() as u32 * size {
+                continue;
+            }
+            for cidr in &mut eni.cidrs {
+                if cidr.assigned < size && cidr.assigned + cooling_in(cidr.serial) < size {
+                    cidr.assigned += 1;
+                    eni.assigned += 1;
+                    self.assigned += 1;
+                    return Some(PodAddress { eni: eni.serial, cidr: cidr.serial });
+                }
+            }
+        }
+        None
+    }
+
+    /// A pod's address comes back and cools. An address whose CIDR has left the store is forgotten.
+    pub fn release(&mut self, address: PodAddress, now: SimTime) {
+        let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == address.eni) else { return };
+        let Some(cidr) = eni.cidrs.iter_mut().find(|cidr| cidr.serial == address.cidr) else { return };
+        assert!(cidr.assigned > 0, "an address of CIDR {} is released that nobody holds", cidr.serial);
+        cidr.assigned -= 1;
+        eni.assigned -= 1;
+        self.assigned -= 1;
+        self.released.push_back(Released { address, at: now });
+    }
+
+    /// When the last address that cools at `now` has finished; `None` if none cools.
+    pub fn cooled_by(&self, now: SimTime) -> Option<SimTime> {
+        let last = self.released.back().filter(|released| self.still_cools(released.at, now))?;
+        // The limit itself still cools.
+        Some(last.at + self.cooldown? + SimDuration::from_nanos(1))
+    }
+
+    fn still_cools(&self, released: SimTime, now: SimTime) -> bool {
+        self.cooldown.is_some_and(|cooldown| now.saturating_since(released) <= cooldown)
+    }
+    fn cooling(&self, now: SimTime) -> impl Iterator<Item = PodAddress> {
+        self.released.iter().filter(move |r| self.still_cools(r.at, now)).map(|r| r.address)
+    }
+    pub(super) fn eni_cools(&self, serial: EniSerial, now: SimTime) -> bool {
+        self.cooling(now).any(|address| address.eni == serial)
+    }
+
+    pub(super) fn find(&self, serial: EniSerial) -> Option<&Eni> {
+        self.enis.iter().find(|eni| eni.serial == serial)
+    }
+    pub(super) fn add_eni(&mut self, serial: EniSerial, now: SimTime) {
+        assert!(self.find(serial).is_none(), "ENI {serial} joins the store twice");
+        self.enis.push(Eni { serial, joined: now, cidrs: Vec::new(), assigned: 0 });
+    }
+    pub(super) fn add_cidr(&mut self, serial: EniSerial, cidr: CidrSerial) {
+        let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) else { return };
+        if eni.cidrs.iter().all(|known| known.serial != cidr) {
+            eni.cidrs.push(Cidr { serial: cidr, assigned: 0 });
+            self.cidrs += 1;
+        }
+    }
+    /// `count` CIDRs that nobody can have seen before.
+    pub(super) fn add_new_cidrs(&mut self, serial: EniSerial, first: CidrSerial, count: u32) {
+        let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) else { return };
+        eni.cidrs.extend((first..first + count).map(|serial| Cidr { serial, assigned: 0 }));
+        self.cidrs += count;
+    }
+    pub(super) fn remove_eni(&mut self, serial: EniSerial) {
+        let Some(at) = self.enis.iter().position(|eni| eni.serial == serial) else { return };
+        let eni = self.enis.remove(at);
+        self.cidrs -= eni.cidrs.len() as u32;
+        self.assigned -= eni.assigned;
+        self.released.retain(|released| released.address.eni != serial);
+    }
+    /// A CIDR leaves, with whatever pods and coolings it has.
+    pub(super) fn remove_cidr(&mut self, serial: EniSerial, cidr: CidrSerial) {
+        let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) else { return };
+        let Some(at) = eni.cidrs.iter().position(|known| known.serial == cidr) else { return };
+        let gone = eni.cidrs.remove(at);
+        eni.assigned -= gone.assigned;
+        self.assigned -= gone.assigned;
+        self.cidrs -= 1;
+        self.released.retain(|released| released.address.cidr != cidr);
+    }
+    /// Takes up to `most` CIDRs without pods off the `index`-th ENI; coolings do not protect them.
+    pub(super) fn take_freeable(&mut self, index: usize, most: u32) -> Vec<CidrSerial> {
+        let eni = &self.enis[index];
+        let free = eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).take(most as usize);
+        let taken: Vec<CidrSerial> = free.map(|cidr| cidr.serial).collect();
+        let serial = eni.serial;
+        for cidr in &taken {
+            self.remove_cidr(serial, *cidr);
+        }
+        taken
+    }
+}

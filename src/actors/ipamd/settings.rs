@@ -1,0 +1,259 @@
+//! aws-node's environment, read as the real program reads it, and the limits of the instance type.
+
+use std::collections::BTreeMap;
+
+use crate::units::SimDuration;
+
+/// Which release's rules hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Version {
+    #[default]
+    V1_23,
+    V1_12,
+}
+
+/// What the node's type allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// ENIs of the default network card.
+    pub max_enis: u32,
+    /// Addresses of one ENI, its own primary included.
+    pub ipv4_per_eni: u32,
+    /// Can its ENIs hold /28 prefixes (Nitro, bare metal)?
+    pub prefixes: bool,
+    /// Can a trunk ENI be attached? `None`: unknown.
+    pub trunking: Option<bool>,
+}
+
+/// Settings in force on a node.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Settings {
+    pub version: Version,
+    pub warm_eni_target: i64,
+    pub warm_ip_target: i64,
+    pub minimum_ip_target: i64,
+    pub warm_prefix_target: i64,
+    /// /28 prefixes instead of single addresses.
+    pub prefix_delegation: bool,
+    pub subnet_discovery: bool,
+    pub custom_networking: bool,
+    /// `ENABLE_POD_ENI`: security groups for pods.
+    pub pod_eni: bool,
+    /// How long a released address cools; `None`: not at all.
+    pub cooldown: Option<SimDuration>,
+    /// Usable slots of one ENI: its addresses without the primary.
+    pub slots: u32,
+    /// ENIs ipamd may have: MAX_ENI and the type's limit.
+    pub eni_budget: u32,
+    /// One slot is kept for a trunk ENI.
+    pub trunk_reserve: u32,
+    /// The node's capacity of pods; growth stops there.
+    pub max_pods: i64,
+}
+
+/// Names that [`Settings::read`] knows.
+pub const NAMES: [&str; 10] = [
+    "WARM_ENI_TARGET",
+    "WARM_IP_TARGET",
+    "MINIMUM_IP_TARGET",
+    "WARM_PREFIX_TARGET",
+    "MAX_ENI",
+    "ENABLE_PREFIX_DELEGATION",
+    "ENABLE_SUBNET_DISCOVERY",
+    "IP_COOLDOWN_PERIOD",
+    "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG",
+    "ENABLE_POD_ENI",
+];
+
+impl Settings {
+    /// The settings that `env` gives on a node with these limits and this capacity of pods.
+    ///
+    /// What does not parse has the default, as in the program; each such value adds a line to `warnings`.
+    pub fn read(
+        version: Version,
+        env: &BTreeMap<String, String>,
+        limits: Limits,
+        max_pods: u32,
+        warnings: &mut Vec<String>,
+    ) -> Settings {
+        let mut target = |name: &str, default: i64| match env.get(name) {
+            None => default,
+            Some(text) => match go_atoi(text) {
+                Some(number) if number >= 0 => number,
+                _ => {
+                    warnings.push(format!(
+                        "{name} = {text:?} is not a whole number of 0 or more; aws-node takes {default}"
+                    ));
+                    default
+                }
+            },
+        };
+        let warm_eni_target = target("WARM_ENI_TARGET", 1);
+        let warm_ip_target = target("WARM_IP_TARGET", 0);
+        let minimum_ip_target = target("MINIMUM_IP_TARGET", 0);
+        let warm_prefix_target = target("WARM_PREFIX_TARGET", 0);
+        let mut switch = |name: &str, default: bool| match env.get(name) {
+            None => default,
+            Some(text) => go_parse_bool(text).unwrap_or_else(|| {
+                warnings
+                    .push(format!("{name} = {text:?} is neither true nor false; aws-node takes {default}"));
+                default
+            }),
+        };
+        let wants_prefixes = switch("ENABLE_PREFIX_DELEGATION", false);
+        let subnet_discovery = switch("ENABLE_SUBNET_DISCOVERY", true) && version == Version::V1_23;
+        let custom_networking = switch("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", false);
+        let pod_eni = switch("ENABLE_POD_ENI", false);
+        if wants_prefixes && !limits.prefixes {
+            warnings.push(
+                "ENABLE_PREFIX_DELEGATION: the type cannot hold prefixes; aws-node uses single addresses"
+                    .into(),
+            );
+        }
+        let max_eni = env.get("MAX_ENI").and_then(|text| go_atoi(text)).filter(|n| *n >= 1);
+        // A trunk's slot was kept on every type before v1.20.4.
+        let may_trunk = limits.trunking != Some(false) || version == Version::V1_12;
+        Settings {
+            version,
+            warm_eni_target,
+            warm_ip_target,
+            minimum_ip_target,
+            warm_prefix_target,
+            prefix_delegation: wants_prefixes && limits.prefixes,
+            subnet_discovery,
+            custom_networking,
+            pod_eni,
+            cooldown: read_cooldown(version, env, warnings),
+            slots: limits.ipv4_per_eni.saturating_sub(1),
+            eni_budget: max_eni.map_or(limits.max_enis, |cap| cap.min(i64::from(limits.max_enis)) as u32),
+            trunk_reserve: u32::from(pod_eni && may_trunk),
+            max_pods: i64::from(max_pods),
+        }
+    }
+
+    /// Do WARM_IP_TARGET and MINIMUM_IP_TARGET rule?
+    pub fn ip_targets(&self) -> bool {
+        self.warm_ip_target != 0 || self.minimum_ip_target != 0
+    }
+    /// Addresses of one CIDR.
+    pub fn cidr_size(&self) -> u32 {
+        if self.prefix_delegation { 16 } else { 1 }
+    }
+    /// Addresses of a full ENI.
+    pub fn addresses_per_eni(&self) -> i64 {
+        i64::from(self.slots * self.cidr_size())
+    }
+}
+
+fn read_cooldown(
+    version: Version,
+    env: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Option<SimDuration> {
+    let standard = Some(SimDuration::from_secs(30));
+    let Some(text) = env.get("IP_COOLDOWN_PERIOD").filter(|_| version == Version::V1_23) else {
+        return standard;
+    };
+    match go_atoi(text) {
+        // The program multiplies in 64 bits; what a century cannot use up is cut here.
+        Some(seconds) if seconds >= 0 => Some(SimDuration::from_secs((seconds as u64).min(4_000_000_000))),
+        Some(_) => None,
+        None => {
+            warnings.push(format!("IP_COOLDOWN_PERIOD = {text:?} is not a whole number; aws-node takes 30"));
+            standard
+        }
+    }
+}
+
+/// Why aws-node's entrypoint would refuse to start with `env`; empty if it would not.
+///
+/// Source: amazon-vpc-cni-k8s, `cmd/aws-vpc-cni/main.go`, `validateEnvVars`. It compares strings, as here.
+pub fn entrypoint_refusals(env: &BTreeMap<String, String>) -> Vec<String> {
+    let mut refusals = Vec::new();
+    let on = env.get("ENABLE_PREFIX_DELEGATION").is_some_and(|text| text == "true");
+    let unset_or_zero = |name: &str| env.get(name).is_none_or(|text| text.as_str() <= "0");
+    if on
+        && ["WARM_PREFIX_TARGET", "WARM_IP_TARGET", "MINIMUM_IP_TARGET"]
+            .iter()
+            .all(|name| unset_or_zero(name))
+    {
+        refusals.push(
+            "ENABLE_PREFIX_DELEGATION needs WARM_PREFIX_TARGET, WARM_IP_TARGET or MINIMUM_IP_TARGET above 0; \
+             aws-node exits without one"
+                .into(),
+        );
+    }
+    if let Some(text) = env.get("IP_COOLDOWN_PERIOD")
+        && go_atoi(text).is_none_or(|seconds| seconds < 0)
+    {
+        refusals
+            .push(format!("IP_COOLDOWN_PERIOD = {text:?} is not a whole number of seconds; aws-node exits"));
+    }
+    refusals
+}
+
+/// Go's `strconv.Atoi`: a sign or none, then ASCII digits, in 64 bits.
+fn go_atoi(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // Rust's parser takes the same signs and refuses what overflows.
+    if plain { text.parse().ok() } else { None }
+}
+
+/// Go's `strconv.ParseBool`.
+fn go_parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_switches_parse_as_in_go() {
+        for (text, wanted) in [
+            ("+3", Some(3)),
+            ("007", Some(7)),
+            ("-0", Some(0)),
+            ("-2", Some(-2)),
+            ("", None),
+            (" 2", None),
+            ("1.0", None),
+            ("1e1", None),
+            ("0x2", None),
+            ("+-2", None),
+            ("9223372036854775808", None),
+        ] {
+            assert_eq!(go_atoi(text), wanted, "{text:?}");
+        }
+        for (text, wanted) in
+            [("T", Some(true)), ("False", Some(false)), ("yes", None), (" true", None), ("", None)]
+        {
+            assert_eq!(go_parse_bool(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn prefixes_without_a_target_are_refused_at_the_entrypoint() {
+        let env =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let check = |pairs: &[(&str, &str)], refusals: usize| {
+            assert_eq!(entrypoint_refusals(&env(pairs)).len(), refusals, "{pairs:?}");
+        };
+        check(&[("ENABLE_PREFIX_DELEGATION", "true")], 1);
+        check(&[("ENABLE_PREFIX_DELEGATION", "true"), ("WARM_PREFIX_TARGET", "1")], 0);
+        check(
+            &[
+                ("ENABLE_PREFIX_DELEGATION", "true"),
+                ("WARM_PREFIX_TARGET", "0"),
+                ("IP_COOLDOWN_PERIOD", "-1"),
+            ],
+            2,
+        );
+        check(&[("WARM_IP_TARGET", "0")], 0);
+    }
+}

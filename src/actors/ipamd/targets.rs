@@ -1,0 +1,79 @@
+//! Too low, too high, and by how much. Source: `isDatastorePoolTooLow`, `isDatastorePoolTooHigh`,
+//! `datastoreTargetState` in `pkg/ipamd/ipamd.go`.
+
+use super::pool::PoolCounts;
+use super::settings::{Settings, Version};
+
+/// What the IP-target rules lack or have too much [addresses; in prefix mode prefixes].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TargetState {
+    pub short: i64,
+    pub over: i64,
+}
+
+/// By the rules of WARM_IP_TARGET and MINIMUM_IP_TARGET, whether they rule or not.
+pub(super) fn target_state(settings: &Settings, counts: &PoolCounts) -> TargetState {
+    let (warm, minimum) = (settings.warm_ip_target, settings.minimum_ip_target);
+    let (total, available) = (i64::from(counts.total), counts.available());
+    let short = (warm - available).max(0).max(minimum - total);
+    let over = (available - warm).max(0).min(total - minimum).max(0);
+    if !settings.prefix_delegation {
+        return TargetState { short, over };
+    }
+    let (free, prefixes) = (i64::from(counts.free_cidrs), i64::from(counts.cidrs));
+    let for_pods = prefixes - ceil_16(i64::from(counts.assigned) + warm);
+    let over = free.min(for_pods).max(0).min(prefixes - ceil_16(minimum)).max(0);
+    TargetState { short: ceil_16(short), over }
+}
+
+fn ceil_16(addresses: i64) -> i64 {
+    (addresses + 15).div_euclid(16)
+}
+
+/// Would the pool manager grow?
+pub(super) fn too_low(settings: &Settings, counts: &PoolCounts) -> bool {
+    if settings.version == Version::V1_23 && i64::from(counts.total) >= settings.max_pods {
+        return false;
+    }
+    let available = counts.available();
+    if settings.ip_targets() {
+        return target_state(settings, counts).short > 0;
+    }
+    let (target, unit) = match settings.prefix_delegation {
+        true => (settings.warm_prefix_target, 16),
+        false => (settings.warm_eni_target, settings.addresses_per_eni()),
+    };
+    available < target.saturating_mul(unit) || (target == 0 && available == 0)
+}
+
+/// Would it give addresses back?
+pub(super) fn too_high(settings: &Settings, counts: &PoolCounts) -> bool {
+    if settings.ip_targets() {
+        target_state(settings, counts).over > 0
+    } else {
+        settings.prefix_delegation && i64::from(counts.free_cidrs) > settings.warm_prefix_target
+    }
+}
+
+/// CIDRs to give back when too high.
+pub(super) fn shrink_budget(settings: &Settings, counts: &PoolCounts) -> i64 {
+    if settings.ip_targets() {
+        target_state(settings, counts).over
+    } else if settings.prefix_delegation {
+        (i64::from(counts.free_cidrs) - settings.warm_prefix_target).max(0)
+    } else {
+        0
+    }
+}
+
+/// CIDRs a growing pool wants, before the room on an ENI cuts it. Zero only under IP targets without
+/// prefixes (and in v1.12 with prefixes and no target at all).
+pub(super) fn wanted_cidrs(settings: &Settings, counts: &PoolCounts) -> i64 {
+    let least = i64::from(settings.version == Version::V1_23);
+    match (settings.prefix_delegation, settings.ip_targets()) {
+        (false, false) => i64::from(settings.slots),
+        (false, true) => target_state(settings, counts).short,
+        (true, true) => target_state(settings, counts).short.max(least),
+        (true, false) => (settings.warm_prefix_target - i64::from(counts.free_cidrs)).max(least),
+    }
+}
