@@ -6,6 +6,8 @@
 pub mod actors;
 pub mod catalogue;
 pub mod chance;
+pub mod cli;
+pub mod decide;
 pub mod engine;
 pub mod experiment;
 pub mod results;

@@ -39,10 +39,10 @@ pub struct InstanceType {
     pub generation: Option<u32>,
     pub architecture: Option<Architecture>,
     pub cpu_manufacturer: Option<String>,
-    /// Sustained clock [MHz].
+    /// Sustained clock (MHz).
     pub cpu_mhz: Option<u32>,
     pub vcpus: Option<u32>,
-    /// EC2's figure, before any overhead [MiB].
+    /// EC2's figure, before any overhead (MiB).
     pub memory_mib: Option<u64>,
     pub hypervisor: Option<Hypervisor>,
     pub burstable: bool,
@@ -57,11 +57,11 @@ pub struct InstanceType {
     pub trunking: Option<bool>,
     pub branch_interfaces: u32,
     pub efa_interfaces: u32,
-    /// [Mbit/s]
+    /// (Mbit/s)
     pub network_mbps: Option<u32>,
-    /// [Mbit/s]
+    /// (Mbit/s)
     pub ebs_mbps: Option<u32>,
-    /// [GB]; 0 where none is listed.
+    /// (GB); 0 where none is listed.
     pub local_nvme_gb: u32,
     pub gpu_count: u32,
     pub gpu_name: Option<String>,
@@ -70,9 +70,9 @@ pub struct InstanceType {
     pub accelerator_count: u32,
     pub accelerator_name: Option<String>,
     pub accelerator_manufacturer: Option<String>,
-    /// us-east-1, Linux [USD/h]. Types without a price are known but not offered.
+    /// us-east-1, Linux (USD/h). Types without a price are known but not offered.
     pub on_demand_usd_per_hour: Option<f64>,
-    /// Spot saving against on-demand [%] and interruption band 0 to 4 of the advisor's us-east-1 Linux
+    /// Spot saving against on-demand (%) and interruption band 0 to 4 of the advisor's us-east-1 Linux
     /// row; `None`: no row, hence no spot offering. Savings of 0 or less: spot costs what on-demand does.
     pub spot: Option<SpotAdvice>,
     /// Architecture, vCPUs, memory, hypervisor, interfaces, addresses and price are all known.
@@ -82,7 +82,7 @@ pub struct InstanceType {
 /// The advisor's row for a type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SpotAdvice {
-    /// Saving against on-demand [%]; may be 0 or negative.
+    /// Saving against on-demand (%); may be 0 or negative.
     pub savings_pct: i32,
     /// Monthly interruption band: 0 is < 5 %, 1 is 5-10 %, 2 is 10-15 %, 3 is 15-20 %, 4 is > 20 %.
     pub interruption_band: u8,
@@ -105,7 +105,7 @@ impl InstanceType {
     pub fn supports_prefixes(&self) -> bool {
         matches!(self.hypervisor, Some(Hypervisor::Nitro | Hypervisor::Metal))
     }
-    /// Spot price [USD/h], computed in double precision as on-demand x (1 - savings / 100), in that
+    /// Spot price (USD/h), computed in double precision as on-demand x (1 - savings / 100), in that
     /// order; the on-demand price itself for savings of 0 or less. `None`: no spot offering.
     pub fn spot_usd_per_hour(&self) -> Option<f64> {
         let (price, advice) = (self.on_demand_usd_per_hour?, self.spot?);

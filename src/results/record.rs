@@ -33,15 +33,15 @@ pub struct ReplicationRecord {
     pub outcome: Outcome,
     /// The cause most unready pods wait for at the end, unless reached; `None` if reached.
     pub reason: Option<Cause>,
-    /// The N-th pod Ready [ms]; `None` unless reached.
+    /// The N-th pod Ready (ms); `None` unless reached.
     pub time_to_target_ms: Option<u64>,
-    /// The N-th pod Running [ms].
+    /// The N-th pod Running (ms).
     pub time_to_target_running_ms: Option<u64>,
-    /// 50, 90 and 99 % of N Ready [ms].
+    /// 50, 90 and 99 % of N Ready (ms).
     pub time_to_50pct_ms: Option<u64>,
     pub time_to_90pct_ms: Option<u64>,
     pub time_to_99pct_ms: Option<u64>,
-    /// min(T, horizon) [ms].
+    /// min(T, horizon) (ms).
     pub observed_ms: u64,
     pub pods_ready_at_end: u32,
     /// Karpenter's nodes alive at the end of observation, the static ones not counted.
@@ -52,9 +52,9 @@ pub struct ReplicationRecord {
     pub subnets: Vec<SubnetRecord>,
     /// (instance type's name, launched by Karpenter), by name.
     pub nodes_by_type: Vec<(String, u32)>,
-    /// Karpenter's nodes from launch to min(T, H) [micro-USD].
+    /// Karpenter's nodes from launch to min(T, H) (micro-USD).
     pub cost_to_target_micro_usd: u64,
-    /// Karpenter's nodes alive then, for an hour [micro-USD].
+    /// Karpenter's nodes alive then, for an hour (micro-USD).
     pub cost_per_hour_micro_usd: u64,
     pub ec2_calls: u64,
     pub ec2_throttles: u64,
@@ -94,7 +94,7 @@ pub struct AddressBooks {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubnetRecord {
-    /// First instant at which a call was refused for want of addresses [ms].
+    /// First instant at which a call was refused for want of addresses (ms).
     pub first_dry_ms: Option<u64>,
     /// Least free addresses over the run.
     pub least_free: u32,

@@ -76,7 +76,7 @@ pub struct DeploymentSpec {
     pub name: String,
     /// Of one pod; `pods` is 1.
     pub requests: Resources,
-    /// Compressed size [bytes]; 0: on every node already.
+    /// Compressed size (bytes); 0: on every node already.
     pub image_bytes: u64,
     /// Started container until the application is up, drawn per pod.
     pub startup: crate::chance::Distribution,

@@ -170,7 +170,7 @@ impl fmt::Debug for SimDuration {
     }
 }
 
-/// CPU [millicores], memory [bytes] and pod slots, of a pod, a node or a sum of them.
+/// CPU (millicores), memory (bytes) and pod slots, of a pod, a node or a sum of them.
 ///
 /// Signed, since what is left of a node that is overcommitted is negative.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -209,7 +209,7 @@ impl Sub for Resources {
     }
 }
 
-/// One mebibyte [bytes].
+/// One mebibyte (bytes).
 pub const MIB: i64 = 1 << 20;
 
 /// Money in millionths of a US dollar; prices per hour are exact in it.

@@ -157,7 +157,7 @@ enum Stage {
     Create { count: u32 },
     DescribeInstances { new: NewEni },
     Attach { new: NewEni },
-    UndoDelete { tries: u8 },
+    UndoDelete { eni: EniSerial, tries: u8 },
     Modify { new: NewEni },
     AssignNew { new: NewEni },
     Await { new: NewEni },
@@ -297,7 +297,8 @@ impl Ipamd {
             Stage::NewSubnets => self.create(settings, now),
             Stage::Create { count } => self.created(settings, answer, now, count),
             Stage::DescribeInstances { new } | Stage::Attach { new } if !ok => {
-                self.call(Stage::UndoDelete { tries: 1 }, Api::DeleteNetworkInterface, new.serial, 0)
+                let eni = new.serial;
+                self.call(Stage::UndoDelete { eni, tries: 1 }, Api::DeleteNetworkInterface, eni, 0)
             }
             Stage::DescribeInstances { new } => {
                 self.call(Stage::Attach { new }, Api::AttachNetworkInterface, new.serial, 0)
@@ -305,7 +306,7 @@ impl Ipamd {
             Stage::Attach { new } => {
                 self.call(Stage::Modify { new }, Api::ModifyNetworkInterfaceAttribute, new.serial, 0)
             }
-            Stage::UndoDelete { tries } => self.undo_delete(settings, answer, now, tries, jitter),
+            Stage::UndoDelete { eni, tries } => self.undo_delete(settings, answer, now, (eni, tries), jitter),
             Stage::Modify { new } if !ok => {
                 let eni = new.serial;
                 self.call(Stage::FreeDescribe { eni }, Api::DescribeNetworkInterfaces, eni, 0)

@@ -4,7 +4,7 @@
 use super::pool::PoolCounts;
 use super::settings::{Settings, Version};
 
-/// What the IP-target rules lack or have too much [addresses; in prefix mode prefixes].
+/// What the IP-target rules lack or have too much (addresses; in prefix mode prefixes).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct TargetState {
     pub short: i64,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Pauses between the looks at IMDS [ms]; each is lengthened by up to 15 %.
+/// Pauses between the looks at IMDS (ms); each is lengthened by up to 15 %.
 const LOOK_PAUSES_MS: [u64; 11] = [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 60_000];
 
 /// How a growth step ended.
@@ -110,13 +110,13 @@ impl Ipamd {
         settings: &Settings,
         answer: Answer<'_>,
         now: SimTime,
-        tries: u8,
+        (eni, tries): (EniSerial, u8),
         jitter: &mut dyn FnMut() -> f64,
     ) -> Ask {
         match answer {
-            Answer::Woken => self.call(Stage::UndoDelete { tries }, Api::DeleteNetworkInterface, 0, 0),
+            Answer::Woken => self.call(Stage::UndoDelete { eni, tries }, Api::DeleteNetworkInterface, eni, 0),
             Answer::Failed if tries < TRIES => {
-                self.nap(Stage::UndoDelete { tries: tries + 1 }, Nap::Retry, delete_wait(tries, jitter))
+                self.nap(Stage::UndoDelete { eni, tries: tries + 1 }, Nap::Retry, delete_wait(tries, jitter))
             }
             _ => self.growth_ended(settings, now, Growth::Fine),
         }

@@ -1,0 +1,59 @@
+//! `kilopod decide` against recorded answers of the real programs.
+
+use std::fs;
+use std::path::Path;
+
+use kilopod::catalogue::Catalogue;
+use kilopod::decide::{Program, answer_line};
+use serde_json::Value;
+
+/// Every line of every file of the folder must be answered as the real program did.
+fn check(program: Program, folder: &str, least_cases: usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+    let catalogue = Catalogue::compiled_in();
+    let (mut cases, mut differing) = (0, Vec::new());
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "jsonl") {
+            continue;
+        }
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let recorded: Value = serde_json::from_str(line).unwrap();
+            let (answer, _) = answer_line(program, &recorded["case"].to_string(), &catalogue);
+            cases += 1;
+            if serde_json::from_str::<Value>(&answer).unwrap() != recorded["answer"] {
+                differing.push(format!(
+                    "{}\n  got    {answer}\n  wanted {}",
+                    recorded["case"]["id"], recorded["answer"]
+                ));
+            }
+        }
+    }
+    assert!(cases >= least_cases, "only {cases} cases in {}", folder.display());
+    assert!(differing.is_empty(), "{} of {cases} differ; the first: {}", differing.len(), differing[0]);
+}
+
+#[test]
+fn ipamd_decides_as_the_real_one() {
+    check(Program::Ipamd, "ipamd", 700);
+}
+
+#[test]
+fn a_bad_line_is_answered_with_its_error_and_id() {
+    let catalogue = Catalogue::compiled_in();
+    for (line, part) in [
+        (r#"{"id":"x","instance_type":"m5.huge","until_ms":1}"#, "m5.huge"),
+        (r#"{"id":"x","instance_type":"m5.large","until_ms":1,"colour":1}"#, "colour"),
+        (r#"{"id":"x","instance_type":"m5.large","until_ms":1,"env":{"WARM_TARGET":"1"}}"#, "WARM_TARGET"),
+        (
+            r#"{"id":"x","instance_type":"m5.large","until_ms":1,"time":{"latency_ms":{"Reboot":1}}}"#,
+            "Reboot",
+        ),
+        (r#"{"id":"x","until_ms":1}"#, "instance_type or limits"),
+    ] {
+        let (answer, good) = answer_line(Program::Ipamd, line, &catalogue);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(!good && answer["id"] == "x", "{line}");
+        assert!(answer["error"].as_str().unwrap().contains(part), "{line} gives {answer}");
+    }
+}
