@@ -1,6 +1,9 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
 mod decide;
+mod max_pods;
+mod types;
+mod warm_pool;
 
 use std::process::ExitCode;
 
@@ -24,12 +27,30 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Decide(decide::Arguments),
+    MaxPods(max_pods::Arguments),
+    WarmPool(warm_pool::Arguments),
 }
 
 /// Parses the command line and runs it.
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Decide(arguments) => decide::run(&arguments),
+        Command::MaxPods(arguments) => max_pods::run(&arguments),
+        Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };
     ExitCode::from(code)
+}
+
+/// Writes `text` to standard output; a reader that has seen enough is no error.
+fn print(text: &str) -> u8 {
+    use std::io::{ErrorKind, Write};
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => OK,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => OK,
+        Err(error) => {
+            eprintln!("error: standard output: {error}");
+            FAILED
+        }
+    }
 }

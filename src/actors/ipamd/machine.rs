@@ -263,6 +263,10 @@ impl Ipamd {
         self.last_insufficient.map(|at| at + INSUFFICIENT_PAUSE).filter(|until| now <= *until)
     }
 
+    pub(super) fn last_decrease(&self) -> Option<SimTime> {
+        self.last_decrease
+    }
+
     /// Goes on with the outcome of the last ask. `jitter` gives uniforms for sleeps that the program lengthens.
     ///
     /// # Panics

@@ -11,9 +11,11 @@
 mod free;
 mod machine;
 mod pool;
+mod resting;
 mod settings;
 mod targets;
 
 pub use machine::{Answer, Api, Ask, Call, Exit, Ipamd, Nap};
 pub use pool::{EniSerial, PodAddress, Pool, PoolCounts};
+pub use resting::{PoolState, Rest, resting_states};
 pub use settings::{Limits, NAMES, Settings, Version, entrypoint_refusals};

@@ -100,6 +100,15 @@ impl Pool {
         self.assigned
     }
 
+    /// Addresses pods may have, by ENI in the order they joined.
+    pub fn addresses_per_eni(&self) -> impl Iterator<Item = u32> {
+        self.enis.iter().map(|eni| eni.cidrs.len() as u32 * self.cidr_size)
+    }
+    /// When each ENI joined, in that order.
+    pub(super) fn joined(&self) -> impl Iterator<Item = SimTime> {
+        self.enis.iter().map(|eni| eni.joined)
+    }
+
     /// Gives a pod an address, or none if all are held or cool.
     pub fn assign(&mut self, now: SimTime) -> Option<PodAddress> {
         while self.released.front().is_some_and(|released| !self.still_cools(released.at, now)) {

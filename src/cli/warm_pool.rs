@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::{BAD_INPUT, types};
+use crate::actors::ipamd::{self, Limits, PoolState, Rest, Settings, Version, resting_states};
+use crate::catalogue::Catalogue;
+
+/// Show where a node's warm pool comes to rest, for each number of pods
+///
+/// Pods are added one at a time; EC2 answers at once and has addresses without end. Where the pool never
+/// rests, its cycle is shown with the period.
+///
+/// Example: kilopod warm-pool m5.large --pods 0..=29 --set WARM_IP_TARGET=2
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Instance type
+    #[arg(value_name = "TYPE")]
+    instance_type: String,
+    /// Numbers of pods: 12, 0..=29 or 0..30; by default 0 to what max pods leaves beside aws-node and kube-proxy
+    #[arg(long, value_parser = pod_range)]
+    pods: Option<RangeInclusive<u32>>,
+    /// A setting of aws-node
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// kubelet's maxPods; by default the type's own limit
+    #[arg(long, value_name = "N")]
+    max_pods: Option<u32>,
+}
+
+fn pod_range(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let number =
+        |part: &str| part.trim().parse::<u32>().map_err(|_| format!("{part:?} is not a number of pods"));
+    let range = if let Some((first, last)) = text.split_once("..=") {
+        number(first)?..=number(last)?
+    } else if let Some((first, end)) = text.split_once("..") {
+        number(first)?..=number(end)?.checked_sub(1).ok_or("0..0 holds no number of pods")?
+    } else {
+        number(text)?..=number(text)?
+    };
+    match range {
+        range if range.is_empty() => Err(format!("{text} holds no number of pods")),
+        range if *range.end() > 10_000 => Err("no node holds more than 10,000 pods".into()),
+        range => Ok(range),
+    }
+}
+
+pub fn run(arguments: &Arguments) -> u8 {
+    match settings(arguments) {
+        Ok((settings, warnings)) => {
+            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            let most = u32::try_from(settings.max_pods).unwrap_or(0).saturating_sub(2);
+            let range = arguments.pods.clone().unwrap_or(0..=most);
+            super::print(&(table(&settings, range).to_string() + "\n"))
+        }
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+            BAD_INPUT
+        }
+    }
+}
+
+/// The settings in force and what to warn of, or all that is wrong.
+fn settings(arguments: &Arguments) -> Result<(Settings, Vec<String>), Vec<String>> {
+    let mut problems = Vec::new();
+    let catalogue = Catalogue::compiled_in();
+    let mut env = BTreeMap::new();
+    for setting in &arguments.settings {
+        match setting.split_once('=') {
+            Some((name, value)) => {
+                let name = name.strip_prefix("cni.env.").unwrap_or(name);
+                if !ipamd::NAMES.contains(&name) {
+                    problems
+                        .push(format!("--set {setting}: {name} is not one of {}", ipamd::NAMES.join(", ")));
+                }
+                env.insert(name.to_string(), value.to_string());
+            }
+            None => problems.push(format!("--set {setting}: write it as NAME=VALUE")),
+        }
+    }
+    problems.extend(ipamd::entrypoint_refusals(&env));
+    let found = types::named(&catalogue, &arguments.instance_type)
+        .and_then(|found| Ok((found, types::interface_limits(found)?)));
+    match found {
+        Ok((found, (max_enis, ipv4_per_eni))) if problems.is_empty() => {
+            let (prefixes, trunking) = (found.supports_prefixes(), found.trunking);
+            let limits = Limits { max_enis, ipv4_per_eni, prefixes, trunking };
+            let max_pods =
+                arguments.max_pods.or(found.eni_limited_max_pods()).expect("both limits are known");
+            let mut warnings = Vec::new();
+            Ok((Settings::read(Version::V1_23, &env, limits, max_pods, &mut warnings), warnings))
+        }
+        Ok(_) => Err(problems),
+        Err(problem) => {
+            problems.push(problem);
+            Err(problems)
+        }
+    }
+}
+
+fn table(settings: &Settings, range: RangeInclusive<u32>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header([
+        "pods",
+        "ENIs",
+        "addresses attached",
+        "assigned",
+        "warm",
+        "per ENI",
+        "without address",
+        "period",
+    ]);
+    for (pods, rest) in resting_states(settings, *range.end()).iter().enumerate() {
+        if !range.contains(&(pods as u32)) {
+            continue;
+        }
+        match rest {
+            Rest::Still(state) => {
+                table.add_row(row(pods, state, ""));
+            }
+            Rest::Cycle { period, states } => {
+                for state in states {
+                    table.add_row(row(pods, state, &format!("{} s", period.millis() / 1_000)));
+                }
+            }
+        }
+    }
+    for column in table.column_iter_mut().filter(|column| column.index != 5) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn row(pods: usize, state: &PoolState, period: &str) -> [String; 8] {
+    let per_eni: Vec<String> = state.per_eni.iter().map(u32::to_string).collect();
+    [
+        pods.to_string(),
+        state.enis().to_string(),
+        state.attached().to_string(),
+        state.assigned.to_string(),
+        state.warm().to_string(),
+        per_eni.join(","),
+        state.waiting.to_string(),
+        period.to_string(),
+    ]
+}
