@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use kilopod::actors::ipamd::{Limits, PoolState, Rest, Settings, Version, resting_states};
+use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
 use kilopod::catalogue::Catalogue;
-use kilopod::units::SimDuration;
+use kilopod::units::{MIB, SimDuration};
 
 fn rest(instance_type: &str, settings: &str, max_pods: u32, pods: u32) -> Rest {
     let catalogue = Catalogue::compiled_in();
@@ -58,4 +59,37 @@ fn without_a_warm_eni_an_idle_one_comes_and_goes() {
 fn a_minimum_alone_leaves_later_pods_without_an_address() {
     let Rest::Still(state) = rest("m5.4xlarge", "MINIMUM_IP_TARGET=30", 737, 31) else { panic!("it cycles") };
     assert_eq!((state.total(), state.assigned, state.waiting), (30, 30, 1));
+}
+
+#[test]
+fn karpenter_predicts_what_its_documentation_lists_for_every_type() {
+    let catalogue = Catalogue::compiled_in();
+    let settings = NodeSettings::default();
+    let mut table = csv::Reader::from_path("tests/tables/karpenter-allocatable.csv").unwrap();
+    let (mut held, mut unknown, mut differing) = (0, Vec::new(), Vec::new());
+    for row in table.records() {
+        let row = row.unwrap();
+        let listed: Vec<i64> = row.iter().skip(1).map(|text| text.parse().unwrap()).collect();
+        let found = catalogue.find(&row[0]).map(|id| catalogue.get(id));
+        let Some((found, has)) = found.and_then(|found| Some((found, capacity(found, &settings)?))) else {
+            unknown.push(row[0].to_string());
+            continue;
+        };
+        let offers = allocatable(found, &settings).unwrap();
+        // The page gives EC2's memory as the capacity, before the overhead of virtual machines.
+        let memory = found.memory_mib.unwrap() as i64;
+        let offered = offers.memory_bytes / MIB;
+        let got = [has.cpu_millis / 1_000, memory, has.pods, offers.cpu_millis, offered, offers.pods];
+        if got[..] != listed[..] {
+            differing.push(format!("{}: {got:?}, listed {listed:?}", &row[0]));
+        }
+        held += 1;
+    }
+    assert!(
+        differing.is_empty(),
+        "{} of {held} differ; the first: {:?}",
+        differing.len(),
+        &differing[..3.min(differing.len())]
+    );
+    assert!(unknown.len() <= 11 && held >= 943, "{held} held; unknown to the catalogue: {unknown:?}");
 }

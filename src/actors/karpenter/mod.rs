@@ -1,0 +1,7 @@
+//! Karpenter: what it believes a node of a type will offer.
+//!
+//! Source: karpenter-provider-aws v1.14.1 (1d92708).
+
+mod resources;
+
+pub use resources::{NodeFamily, NodeSettings, allocatable, capacity, kube_reserved};
