@@ -1,6 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
 mod decide;
+mod instances;
 mod max_pods;
 mod types;
 mod warm_pool;
@@ -27,6 +28,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Decide(decide::Arguments),
+    Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
     WarmPool(warm_pool::Arguments),
 }
@@ -35,6 +37,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Decide(arguments) => decide::run(&arguments),
+        Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
         Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };
