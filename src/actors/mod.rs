@@ -1,4 +1,6 @@
 //! Decisions of the simulated programs. They see values only: never the world, the event list or chance.
 
+pub mod client_limit;
+pub mod ec2;
 pub mod ipamd;
 pub mod karpenter;

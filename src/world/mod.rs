@@ -2,3 +2,4 @@
 
 pub mod cause;
 pub mod ids;
+pub mod subnet;
