@@ -12,5 +12,6 @@ pub mod engine;
 pub mod experiment;
 pub mod results;
 pub mod scenario;
+pub mod statistics;
 pub mod units;
 pub mod world;
