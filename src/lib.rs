@@ -10,6 +10,7 @@ pub mod cli;
 pub mod decide;
 pub mod engine;
 pub mod experiment;
+pub mod input;
 pub mod results;
 pub mod scenario;
 pub mod statistics;

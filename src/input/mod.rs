@@ -1,0 +1,11 @@
+//! Text input: TOML whose every value knows where it was written, and problems told all at once.
+//!
+//! Knows no scenario: `scenario` and `experiment` read their own keys through [`Section`].
+
+mod problem;
+mod section;
+mod tree;
+
+pub use problem::{Problem, Problems};
+pub use section::Section;
+pub use tree::{Document, Node, Origin, Value};
