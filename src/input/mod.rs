@@ -7,5 +7,5 @@ mod section;
 mod tree;
 
 pub use problem::{Problem, Problems};
-pub use section::Section;
+pub use section::{Section, nearest};
 pub use tree::{Document, Node, Origin, Value};

@@ -49,6 +49,22 @@ pub struct Node {
     pub value: Value,
 }
 
+impl Node {
+    /// The value without its places.
+    pub fn to_toml(&self) -> toml::Value {
+        match &self.value {
+            Value::Text(text) => text.clone().into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Bool(on) => (*on).into(),
+            Value::Array(nodes) => toml::Value::Array(nodes.iter().map(Node::to_toml).collect()),
+            Value::Table(entries) => {
+                toml::Value::Table(entries.iter().map(|(key, node)| (key.clone(), node.to_toml())).collect())
+            }
+        }
+    }
+}
+
 /// A table keeps the order in which its keys were written.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Value {

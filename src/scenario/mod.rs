@@ -1,5 +1,9 @@
-//! What a user writes (`raw`) and what a run takes (`checked`).
+//! What is simulated: from a TOML document to a valid, typed and resolved scenario.
 
-pub mod checked;
+mod checked;
+mod limits;
+mod read;
+mod workload;
 
 pub use checked::*;
+pub use read::{Read, read};

@@ -1,0 +1,336 @@
+//! From a document to a [`Scenario`]. What is left out has the default that this file and `workload` give.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::checked::*;
+use super::{limits, workload};
+use crate::actors::ipamd;
+use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
+use crate::input::{Document, Problem, Problems, Section, Value};
+use crate::units::SimDuration;
+
+/// A scenario, and what the user should know beside it.
+#[derive(Clone, Debug)]
+pub struct Read {
+    pub scenario: Scenario,
+    pub warnings: Vec<String>,
+}
+
+/// Reads a scenario; a file it names is looked for from `folder` on. `name` stands where it names itself not.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(
+    document: &Document,
+    name: &str,
+    folder: &Path,
+    catalogue: &Arc<Catalogue>,
+) -> Result<Read, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let mut warnings = Vec::new();
+    let mut root = Section::new(&document.root, "", &mut problems);
+    let catalogue = own_catalogue(&mut root, folder, catalogue, &mut problems);
+    let profile = root.choice("profile", &PROFILES, &mut problems).unwrap_or_default();
+    let deployments = workload::deployments(&mut root, &mut problems);
+    // The most pods that the schedules ask for at once.
+    let most =
+        |deployment: &DeploymentSpec| deployment.schedule.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let pods: u32 = deployments.iter().map(most).sum();
+    let zones = root
+        .texts("zones", &mut problems)
+        .unwrap_or_else(|| ["a", "b", "c"].map(|zone| format!("us-east-1{zone}")).into());
+    let subnets = subnets(&mut root, &zones, &mut problems);
+    let scenario = Scenario {
+        name: root.text("name", &mut problems).unwrap_or_else(|| name.to_string()),
+        profile,
+        horizon: root.span("horizon", &mut problems).unwrap_or(SimDuration::from_secs(1_800)),
+        target_pods: root.whole("target_pods", 1, 1_000_000, &mut problems).unwrap_or(pods.max(1)),
+        zones,
+        subnets,
+        daemonsets: workload::daemonsets(&mut root, profile, &mut problems),
+        static_nodes: workload::static_nodes(&mut root, &catalogue, &mut problems),
+        node_pools: workload::node_pools(&mut root, &catalogue, &mut problems),
+        karpenter: karpenter(root.section("karpenter", &mut problems), &mut problems),
+        scheduler: SchedulerSettings {
+            client: client(&mut root, "kube_scheduler", (50, 100), &mut problems),
+        },
+        controller_manager: client(&mut root, "kube_controller_manager", (20, 30), &mut problems),
+        cni: cni(&mut root, profile, &mut warnings, &mut problems),
+        quotas: quotas(root.section("quotas", &mut problems), &mut problems),
+        market: root
+            .choice("market", &[("calm", Market::Calm), ("tight", Market::Tight)], &mut problems)
+            .unwrap_or_default(),
+        zone_tie: zone_tie(&mut root, &mut problems),
+        ec2_limits: limits::read(root.section("ec2_limits", &mut problems), &mut problems),
+        overhead: overhead(&mut root, &mut problems),
+        latencies: latencies(&mut root, &mut problems),
+        deployments,
+        catalogue,
+    };
+    if scenario.target_pods > pods && pods > 0 {
+        let what = format!(
+            "{} pods are to be reached, but the Deployments ask for {pods} at most",
+            scenario.target_pods
+        );
+        problems.add(root.origin(), "target_pods", what, None);
+    }
+    root.finish(&mut problems);
+    if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(problems.into_vec()) }
+}
+
+const PROFILES: [(&str, Profile); 2] = [("current", Profile::Current), ("2022-11", Profile::Nov2022)];
+
+/// `catalogue.file`, or the one that is built in.
+fn own_catalogue(
+    root: &mut Section<'_>,
+    folder: &Path,
+    standard: &Arc<Catalogue>,
+    problems: &mut Problems,
+) -> Arc<Catalogue> {
+    let Some(mut section) = root.section("catalogue", problems) else { return standard.clone() };
+    let file = section.text("file", problems);
+    let (origin, key) = (section.origin().clone(), section.key("file"));
+    section.finish(problems);
+    let Some(file) = file else { return standard.clone() };
+    let path = folder.join(&file);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.add(&origin, &key, format!("{}: {error}", path.display()), None);
+            return standard.clone();
+        }
+    };
+    match Catalogue::from_csv(&text, &file) {
+        Ok(catalogue) => Arc::new(catalogue),
+        Err(found) => {
+            found.iter().for_each(|problem| problems.add(&origin, &key, format!("{file}: {problem}"), None));
+            standard.clone()
+        }
+    }
+}
+
+/// `[[subnets]]`, or one a zone of `subnet_prefix_length` (21). The control plane's four interfaces are
+/// spread over them in turn.
+fn subnets(root: &mut Section<'_>, zones: &[String], problems: &mut Problems) -> Vec<SubnetSpec> {
+    let length = root.whole("subnet_prefix_length", 16, 28, problems).unwrap_or(21);
+    let interfaces = root.whole("control_plane_interfaces", 0, 10, problems).unwrap_or(4);
+    let spec = |index: u32, name: String, zone: u32, length: u32, used_addresses: u32, of: u32| SubnetSpec {
+        name,
+        zone,
+        prefix_length: length as u8,
+        used_addresses,
+        control_plane_interfaces: interfaces / of + u32::from(index < interfaces % of),
+    };
+    if zones.is_empty() {
+        problems.add(root.origin(), "zones", "a cluster needs a zone", None);
+    }
+    let Some(sections) = root.sections("subnets", problems) else {
+        let of = zones.len() as u32;
+        let name = |zone: &String| format!("subnet-{}", zone.chars().last().unwrap_or('x'));
+        return zones.iter().zip(0..).map(|(zone, at)| spec(at, name(zone), at, length, 0, of)).collect();
+    };
+    let of = sections.len() as u32;
+    let mut read = Vec::new();
+    for (mut section, index) in sections.into_iter().zip(0..) {
+        let zone = section.text("zone", problems);
+        let at = zone.as_ref().and_then(|zone| zones.iter().position(|known| known == zone));
+        if at.is_none() {
+            let what = format!("{:?} is not one of the zones {}", zone.unwrap_or_default(), zones.join(", "));
+            problems.add(section.origin(), &section.key("zone"), what, None);
+        }
+        let own = section.whole("prefix_length", 16, 28, problems).unwrap_or(length);
+        let used = section.whole("used_addresses", 0, 65_536, problems).unwrap_or(0);
+        let name = section.text("name", problems).unwrap_or_else(|| format!("subnet-{}", index + 1));
+        let subnet = spec(index, name, at.unwrap_or(0) as u32, own, used, of);
+        let room = (1u32 << (32 - own)) - 5;
+        if used + subnet.control_plane_interfaces > room {
+            let what = format!(
+                "{used} used addresses and the control plane's interfaces do not fit a /{own}: it has {room}"
+            );
+            problems.add(section.origin(), &section.key("used_addresses"), what, None);
+        }
+        read.push(subnet);
+        section.finish(problems);
+    }
+    read
+}
+
+fn karpenter(section: Option<Section<'_>>, problems: &mut Problems) -> KarpenterSettings {
+    let mut settings = KarpenterSettings {
+        batch_idle: SimDuration::from_secs(1),
+        batch_max: SimDuration::from_secs(10),
+        vm_memory_overhead_percent: 0.075,
+        reserved_enis: 0,
+    };
+    if let Some(mut section) = section {
+        settings.batch_idle = section.span("batch_idle", problems).unwrap_or(settings.batch_idle);
+        settings.batch_max = section.span("batch_max", problems).unwrap_or(settings.batch_max);
+        let overhead = section.number("vm_memory_overhead_percent", 0.0, 0.9, problems);
+        settings.vm_memory_overhead_percent = overhead.unwrap_or(settings.vm_memory_overhead_percent);
+        settings.reserved_enis = section.whole("reserved_enis", 0, 15, problems).unwrap_or(0);
+        section.finish(problems);
+    }
+    settings
+}
+
+fn client(
+    root: &mut Section<'_>,
+    name: &'static str,
+    standard: (u32, u32),
+    problems: &mut Problems,
+) -> ClientLimit {
+    let mut limit = ClientLimit { qps: standard.0, burst: standard.1 };
+    if let Some(mut section) = root.section(name, problems) {
+        limit.qps = section.whole("qps", 1, 100_000, problems).unwrap_or(limit.qps);
+        limit.burst = section.whole("burst", 1, 100_000, problems).unwrap_or(limit.burst);
+        section.finish(problems);
+    }
+    limit
+}
+
+fn cni(
+    root: &mut Section<'_>,
+    profile: Profile,
+    warnings: &mut Vec<String>,
+    problems: &mut Problems,
+) -> CniSpec {
+    let mut spec = CniSpec { mode: CniMode::Vpc, env: Default::default(), max_pods: None };
+    let Some(mut section) = root.section("cni", problems) else { return spec };
+    let modes = [("vpc", CniMode::Vpc), ("none", CniMode::None)];
+    spec.mode = section.choice("mode", &modes, problems).unwrap_or(CniMode::Vpc);
+    spec.max_pods = section.whole("max_pods", 1, 10_000, problems);
+    if let Some(mut env) = section.section("env", problems) {
+        for (name, node) in env.all() {
+            let key = env.key(name);
+            match &node.value {
+                _ if !ipamd::NAMES.contains(&name.as_str()) => {
+                    let hint = crate::input::nearest(name, &ipamd::NAMES)
+                        .map(|name| format!("did you mean {name}?"));
+                    let what = format!("{name} is not a variable of aws-node that is modelled");
+                    problems.add(&node.origin, &key, what, hint);
+                }
+                Value::Text(text) => {
+                    spec.env.insert(name.clone(), text.clone());
+                }
+                other => {
+                    let what = format!("a container's environment holds text; {} is not", other.kind());
+                    problems.add(&node.origin, &key, what, Some("put it in quotes".into()));
+                }
+            }
+        }
+        for refusal in ipamd::entrypoint_refusals(&spec.env) {
+            problems.add(env.origin(), "cni.env", refusal, None);
+        }
+    }
+    section.finish(problems);
+    // Any type serves to learn what does not parse; what depends on the type is warned of in the run.
+    let limits = ipamd::Limits { max_enis: 3, ipv4_per_eni: 10, prefixes: true, trunking: None };
+    let version = if profile == Profile::Nov2022 { ipamd::Version::V1_12 } else { ipamd::Version::V1_23 };
+    ipamd::Settings::read(version, &spec.env, limits, 29, warnings);
+    spec
+}
+
+fn quotas(section: Option<Section<'_>>, problems: &mut Problems) -> Quotas {
+    let mut quotas = Quotas { on_demand_vcpus: 10_000, spot_vcpus: 10_000, raises: Vec::new() };
+    if let Some(mut section) = section {
+        let on_demand = section.whole("on_demand_vcpus", 0, 10_000_000, problems);
+        quotas.on_demand_vcpus = on_demand.unwrap_or(quotas.on_demand_vcpus);
+        quotas.spot_vcpus = section.whole("spot_vcpus", 0, 10_000_000, problems).unwrap_or(quotas.spot_vcpus);
+        quotas.raises = workload::raises(&mut section, problems);
+        section.finish(problems);
+    }
+    quotas
+}
+
+fn zone_tie(root: &mut Section<'_>, problems: &mut Problems) -> ZoneTie {
+    let Some(mut section) = root.section("fleet", problems) else { return ZoneTie::default() };
+    let tie =
+        section.choice("zone_tie", &[("uniform", ZoneTie::Uniform), ("first", ZoneTie::First)], problems);
+    section.finish(problems);
+    tie.unwrap_or_default()
+}
+
+fn overhead(root: &mut Section<'_>, problems: &mut Problems) -> NodeOverhead {
+    let Some(mut section) = root.section("node_overhead", problems) else { return NodeOverhead::Eks };
+    let cpu_millis = section.cpu("cpu", problems).unwrap_or(0);
+    let memory_bytes = section.bytes("memory", problems).unwrap_or(0);
+    section.finish(problems);
+    NodeOverhead::Fixed { cpu_millis, memory_bytes }
+}
+
+/// `[latency]`: the compiled-in models, and the scenario's own over them.
+fn latencies(root: &mut Section<'_>, problems: &mut Problems) -> LatencyModels {
+    let mut models = LatencyModels::compiled_in();
+    let Some(mut section) = root.section("latency", problems) else { return models };
+    for (name, node) in section.all() {
+        let key = section.key(name);
+        let Some(latency) = Latency::from_name(name) else {
+            let names: Vec<&str> = Latency::ALL.iter().map(|latency| latency.name()).collect();
+            let hint = crate::input::nearest(name, &names).map(|name| format!("did you mean {name:?}?"));
+            problems.add(&node.origin, &key, format!("there is no latency {name:?}"), hint);
+            continue;
+        };
+        if let Some(law) = workload::distribution_of(node, &key, problems) {
+            models.set(latency, LatencyModel { law, source: "the scenario".into(), grade: Grade::Estimated });
+        }
+    }
+    models
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(text: &str, settings: &[&str]) -> Result<Read, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut document = Document::parse("a.toml", text, &mut problems);
+        settings.iter().for_each(|setting| document.set(setting, &mut problems));
+        assert!(problems.is_empty(), "{problems:?}");
+        read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in()))
+    }
+
+    #[test]
+    fn one_deployment_is_enough_and_the_rest_has_defaults() {
+        let read = scenario("[[deployments]]\nreplicas = 1000", &["WARM_IP_TARGET=2"]).unwrap();
+        let scenario = read.scenario;
+        assert_eq!(
+            (scenario.target_pods, scenario.subnets.len(), scenario.horizon),
+            (1_000, 3, SimDuration::from_secs(1_800))
+        );
+        assert_eq!(scenario.cni.env["WARM_IP_TARGET"], "2");
+        assert_eq!(
+            scenario.subnets.iter().map(|subnet| subnet.control_plane_interfaces).collect::<Vec<_>>(),
+            [2, 1, 1]
+        );
+        assert_eq!(scenario.deployments[0].requests.cpu_millis, 1_000);
+        assert_eq!(scenario.ec2_limits.instances, BucketLimit { size: 1_000, refill_per_s: 2 });
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_key() {
+        let text = "target_pods = 2000\nsubnet_prefix_length = 12\n[[deployments]]\nreplicas = 1000\ncpu = 1\n\
+                    [cni.env]\nWARM_IP_TARGT = \"1\"\nWARM_ENI_TARGET = 1\n[latency]\nboot = { constant = \"1 s\" }\n\
+                    [[node_pools]]\ninstance_types = [\"m5.lrge\"]\ncapacity_types = [\"cheap\"]\n";
+        let problems = scenario(text, &[]).unwrap_err();
+        let mut keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        keys.sort_unstable();
+        let wanted = [
+            "cni.env.WARM_ENI_TARGET",
+            "cni.env.WARM_IP_TARGT",
+            "deployments[0].cpu",
+            "latency.boot",
+            "node_pools[0].capacity_types",
+            "node_pools[0].instance_type",
+            "subnet_prefix_length",
+            "target_pods",
+        ];
+        assert_eq!(keys, wanted, "{problems:#?}");
+    }
+
+    #[test]
+    fn what_aws_node_falls_back_from_is_a_warning() {
+        let read = scenario("[[deployments]]\nreplicas = 1", &["WARM_IP_TARGET=two"]).unwrap();
+        assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+    }
+}

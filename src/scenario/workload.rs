@@ -1,0 +1,317 @@
+//! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
+
+use super::checked::*;
+use crate::catalogue::distribution_text::parse_distribution;
+use crate::catalogue::{Catalogue, TypeId};
+use crate::chance::Distribution;
+use crate::input::{Node, Problems, Section, Value};
+use crate::units::text::parse_duration;
+use crate::units::{Resources, SimDuration, SimTime};
+
+/// A distribution under `name`.
+pub(super) fn distribution(
+    section: &mut Section<'_>,
+    name: &'static str,
+    problems: &mut Problems,
+) -> Option<Distribution> {
+    let key = section.key(name);
+    let node = section.get(name)?;
+    distribution_of(node, &key, problems)
+}
+
+pub(super) fn distribution_of(node: &Node, key: &str, problems: &mut Problems) -> Option<Distribution> {
+    let read = match node.to_toml() {
+        toml::Value::Table(table) => parse_distribution(&table),
+        other => Err(format!("{other} is no distribution; write for example {{ constant = \"30 s\" }}")),
+    };
+    match read {
+        Ok(law) => Some(law),
+        Err(what) => {
+            problems.add(&node.origin, key, what, None);
+            None
+        }
+    }
+}
+
+fn requests(section: &mut Section<'_>, cpu: i64, memory: i64, problems: &mut Problems) -> Resources {
+    let cpu = section.cpu("cpu", problems).unwrap_or(cpu);
+    Resources::new(cpu, section.bytes("memory", problems).unwrap_or(memory), 1)
+}
+
+/// `[[deployments]]`; at least one must be there.
+pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Vec<DeploymentSpec> {
+    let sections = root.sections("deployments", problems);
+    if sections.as_ref().is_none_or(Vec::is_empty) {
+        let hint = "add [[deployments]] with replicas, cpu and memory".to_string();
+        problems.add(root.origin(), "deployments", "nothing is scaled: there is no Deployment", Some(hint));
+    }
+    let each = |(index, mut section): (usize, Section<'_>)| {
+        let deployment = DeploymentSpec {
+            name: section.text("name", problems).unwrap_or_else(|| format!("app-{}", index + 1)),
+            requests: requests(&mut section, 1_000, 2 << 30, problems),
+            image_bytes: section.bytes("image", problems).unwrap_or(300_000_000).unsigned_abs(),
+            startup: distribution(&mut section, "startup", problems).unwrap_or(Distribution::Constant(0.0)),
+            readiness: section.section("readiness", problems).map(|probe| readiness(probe, problems)),
+            schedule: schedule(&mut section, problems),
+        };
+        section.finish(problems);
+        deployment
+    };
+    sections.unwrap_or_default().into_iter().enumerate().map(each).collect()
+}
+
+fn readiness(mut probe: Section<'_>, problems: &mut Problems) -> ReadinessProbe {
+    let read = ReadinessProbe {
+        initial_delay: probe.span("initial_delay", problems).unwrap_or(SimDuration::ZERO),
+        period: probe.span("period", problems).unwrap_or(SimDuration::from_secs(10)),
+        success_threshold: probe.whole("success_threshold", 1, 100, problems).unwrap_or(1),
+    };
+    probe.finish(problems);
+    read
+}
+
+/// `replicas = 1000` at t = 0, or `schedule = [{ at = "0 s", replicas = 10 }, ...]`, by rising time.
+fn schedule(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(SimTime, u32)> {
+    let replicas = section.whole("replicas", 1, 1_000_000, problems);
+    let steps = section.sections("schedule", problems);
+    let Some(steps) = steps else {
+        if replicas.is_none() {
+            problems.add(section.origin(), &section.key("replicas"), "how many replicas?", None);
+        }
+        return vec![(SimTime::ZERO, replicas.unwrap_or(1))];
+    };
+    let mut read: Vec<(SimTime, u32)> = replicas.map(|count| (SimTime::ZERO, count)).into_iter().collect();
+    for mut step in steps {
+        let at = SimTime::ZERO + step.span("at", problems).unwrap_or(SimDuration::ZERO);
+        let count = step.whole("replicas", 0, 1_000_000, problems).unwrap_or(0);
+        if read.last().is_some_and(|(before, _)| *before >= at) {
+            problems.add(step.origin(), &step.key("at"), "a schedule's instants must rise", None);
+        }
+        read.push((at, count));
+        step.finish(problems);
+    }
+    read
+}
+
+/// `[[daemonsets]]`; left out, aws-node and kube-proxy as EKS ships them.
+pub(super) fn daemonsets(
+    root: &mut Section<'_>,
+    profile: Profile,
+    problems: &mut Problems,
+) -> Vec<DaemonSetSpec> {
+    let Some(sections) = root.sections("daemonsets", problems) else {
+        // aws-node requests 25m a container; since the network policy agent came it has two.
+        let aws_node = if profile == Profile::Nov2022 { 25 } else { 50 };
+        let on_host = |name: &str, cpu_millis| DaemonSetSpec {
+            name: name.to_string(),
+            requests: Resources::new(cpu_millis, 0, 1),
+            host_network: true,
+        };
+        return vec![on_host("aws-node", aws_node), on_host("kube-proxy", 100)];
+    };
+    let each = |(index, mut section): (usize, Section<'_>)| {
+        let daemonset = DaemonSetSpec {
+            name: section.text("name", problems).unwrap_or_else(|| format!("daemonset-{}", index + 1)),
+            requests: requests(&mut section, 0, 0, problems),
+            host_network: section.flag("host_network", problems).unwrap_or(false),
+        };
+        section.finish(problems);
+        daemonset
+    };
+    sections.into_iter().enumerate().map(each).collect()
+}
+
+/// `[[static_nodes]]`; left out, two tainted m5.large with Karpenter's and coredns' four pods.
+pub(super) fn static_nodes(
+    root: &mut Section<'_>,
+    catalogue: &Catalogue,
+    problems: &mut Problems,
+) -> Vec<StaticNodes> {
+    let standard =
+        catalogue.find("m5.large").or_else(|| (!catalogue.types().is_empty()).then_some(TypeId(0)));
+    let Some(sections) = root.sections("static_nodes", problems) else {
+        let system = |instance_type| StaticNodes {
+            count: 2,
+            instance_type,
+            allocatable: None,
+            critical_addons_only: true,
+            pods_with_address: 2,
+        };
+        return standard.map(system).into_iter().collect();
+    };
+    let each = |mut section: Section<'_>| {
+        let named = section.text("instance_type", problems);
+        let found = named.as_deref().map_or(standard, |name| known_type(name, catalogue, &section, problems));
+        let allocatable = section.section("allocatable", problems).map(|mut room| {
+            let cpu = room.cpu("cpu", problems).unwrap_or(0);
+            let memory = room.bytes("memory", problems).unwrap_or(0);
+            let pods = room.whole("pods", 0, 10_000, problems).unwrap_or(110);
+            room.finish(problems);
+            Resources::new(cpu, memory, i64::from(pods))
+        });
+        let nodes = StaticNodes {
+            count: section.whole("count", 0, 100_000, problems).unwrap_or(1),
+            instance_type: found?,
+            allocatable,
+            critical_addons_only: section.flag("critical_addons_only", problems).unwrap_or(false),
+            pods_with_address: section.whole("pods_with_address", 0, 1_000, problems).unwrap_or(0),
+        };
+        section.finish(problems);
+        Some(nodes)
+    };
+    sections.into_iter().filter_map(each).collect()
+}
+
+fn known_type(
+    name: &str,
+    catalogue: &Catalogue,
+    section: &Section<'_>,
+    problems: &mut Problems,
+) -> Option<TypeId> {
+    let found = catalogue.find(name);
+    if found.is_none() {
+        let nearest =
+            catalogue.types().iter().min_by_key(|known| strsim::damerau_levenshtein(name, &known.name));
+        let hint = nearest.map(|known| format!("did you mean {:?}?", known.name));
+        problems.add(
+            section.origin(),
+            &section.key("instance_type"),
+            format!("{name:?} is not in the catalogue"),
+            hint,
+        );
+    }
+    found
+}
+
+/// `[[node_pools]]`; left out, one of any type that is not bare metal, on-demand.
+pub(super) fn node_pools(
+    root: &mut Section<'_>,
+    catalogue: &Catalogue,
+    problems: &mut Problems,
+) -> Vec<NodePoolSpec> {
+    let Some(sections) = root.sections("node_pools", problems) else {
+        return vec![NodePoolSpec {
+            name: "default".into(),
+            weight: 0,
+            requirements: vec![is_in("karpenter.sh/capacity-type", vec!["on-demand".into()])],
+            cpu_limit_millis: None,
+            memory_limit_bytes: None,
+            ami_family: AmiFamily::Al2023,
+        }];
+    };
+    let each = |(index, mut section): (usize, Section<'_>)| {
+        let mut requirements = Vec::new();
+        if let Some(types) = section.texts("instance_types", problems) {
+            for name in &types {
+                known_type(name, catalogue, &section, problems);
+            }
+            requirements.push(is_in("node.kubernetes.io/instance-type", types));
+        }
+        if let Some(capacity) = section.texts("capacity_types", problems) {
+            if let Some(odd) = capacity.iter().find(|name| !["spot", "on-demand"].contains(&name.as_str())) {
+                let what = format!("{odd:?} is not one of spot, on-demand");
+                problems.add(section.origin(), &section.key("capacity_types"), what, None);
+            }
+            requirements.push(is_in("karpenter.sh/capacity-type", capacity));
+        }
+        for mut entry in section.sections("requirements", problems).unwrap_or_default() {
+            requirements.extend(requirement(&mut entry, problems));
+            entry.finish(problems);
+        }
+        let mut limits = section.section("limits", problems);
+        let cpu_limit_millis = limits.as_mut().and_then(|limits| limits.cpu("cpu", problems));
+        let memory_limit_bytes = limits.as_mut().and_then(|limits| limits.bytes("memory", problems));
+        if let Some(limits) = limits {
+            limits.finish(problems);
+        }
+        let families = [
+            ("AL2", AmiFamily::Al2),
+            ("AL2023", AmiFamily::Al2023),
+            ("Bottlerocket", AmiFamily::Bottlerocket),
+        ];
+        let pool = NodePoolSpec {
+            name: section.text("name", problems).unwrap_or_else(|| format!("pool-{}", index + 1)),
+            weight: section.whole("weight", 0, 100, problems).unwrap_or(0),
+            requirements,
+            cpu_limit_millis,
+            memory_limit_bytes,
+            ami_family: section.choice("ami_family", &families, problems).unwrap_or(AmiFamily::Al2023),
+        };
+        section.finish(problems);
+        pool
+    };
+    sections.into_iter().enumerate().map(each).collect()
+}
+
+fn is_in(key: &str, values: Vec<String>) -> NodeSelectorRequirement {
+    NodeSelectorRequirement { key: key.to_string(), operator: Operator::In, values, min_values: None }
+}
+
+const OPERATORS: [(&str, Operator); 8] = [
+    ("In", Operator::In),
+    ("NotIn", Operator::NotIn),
+    ("Exists", Operator::Exists),
+    ("DoesNotExist", Operator::DoesNotExist),
+    ("Gt", Operator::Gt),
+    ("Lt", Operator::Lt),
+    ("Gte", Operator::Gte),
+    ("Lte", Operator::Lte),
+];
+
+fn requirement(entry: &mut Section<'_>, problems: &mut Problems) -> Option<NodeSelectorRequirement> {
+    let key = entry.text("key", problems);
+    let operator = entry.choice("operator", &OPERATORS, problems);
+    let values = entry.texts("values", problems).unwrap_or_default();
+    let min_values = entry.whole("min_values", 1, 50, problems);
+    let (Some(key), Some(operator)) = (key, operator) else {
+        problems.add(
+            entry.origin(),
+            &entry.key("key"),
+            "a requirement has a key, an operator and values",
+            None,
+        );
+        return None;
+    };
+    let bound = matches!(operator, Operator::Gt | Operator::Lt | Operator::Gte | Operator::Lte);
+    let wrong = match operator {
+        Operator::In if values.is_empty() => Some("In needs values"),
+        Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {
+            Some("this operator takes no values")
+        }
+        _ if bound && (values.len() != 1 || values[0].parse::<u64>().is_err()) => {
+            Some("a bound takes exactly one whole number, in quotes")
+        }
+        _ => None,
+    };
+    if let Some(what) = wrong {
+        problems.add(entry.origin(), &entry.key("values"), what, None);
+    }
+    Some(NodeSelectorRequirement { key, operator, values, min_values })
+}
+
+/// `raises = [{ at = "10 min", on_demand_vcpus = 20000 }]` of `[quotas]`.
+pub(super) fn raises(
+    section: &mut Section<'_>,
+    problems: &mut Problems,
+) -> Vec<(SimTime, Option<u32>, Option<u32>)> {
+    let key = section.key("raises");
+    let Some(node) = section.get("raises") else { return Vec::new() };
+    let Value::Array(nodes) = &node.value else {
+        problems.add(&node.origin, &key, "a list of raises is wanted", None);
+        return Vec::new();
+    };
+    let mut read = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let mut raise = Section::new(node, &format!("{key}[{index}]"), problems);
+        let at = raise.text("at", problems).and_then(|text| parse_duration(&text).ok());
+        if at.is_none() {
+            problems.add(raise.origin(), &raise.key("at"), "when? such as at = \"10 min\"", None);
+        }
+        let on_demand = raise.whole("on_demand_vcpus", 0, 10_000_000, problems);
+        let spot = raise.whole("spot_vcpus", 0, 10_000_000, problems);
+        raise.finish(problems);
+        read.push((SimTime::ZERO + at.unwrap_or_default(), on_demand, spot));
+    }
+    read.sort_by_key(|(at, ..)| *at);
+    read
+}
