@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use crate::actors::karpenter::Operator;
 use crate::catalogue::{Catalogue, LatencyModels, TypeId};
 use crate::units::{Resources, SimDuration, SimTime};
 
@@ -124,18 +125,6 @@ pub struct NodeSelectorRequirement {
     pub operator: Operator,
     pub values: Vec<String>,
     pub min_values: Option<u32>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Operator {
-    In,
-    NotIn,
-    Exists,
-    DoesNotExist,
-    Gt,
-    Lt,
-    Gte,
-    Lte,
 }
 
 /// Karpenter's NodePool.

@@ -2,6 +2,8 @@
 //!
 //! Source: karpenter-provider-aws v1.14.1 (1d92708).
 
+mod labels;
 mod resources;
 
+pub use labels::{Operator, label, passes};
 pub use resources::{NodeFamily, NodeSettings, allocatable, capacity, kube_reserved};
