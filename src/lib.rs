@@ -7,6 +7,7 @@ pub mod actors;
 pub mod catalogue;
 pub mod chance;
 pub mod cli;
+pub mod components;
 pub mod decide;
 pub mod engine;
 pub mod experiment;

@@ -3,6 +3,7 @@
 mod decide;
 mod instances;
 mod max_pods;
+mod run;
 mod types;
 mod warm_pool;
 
@@ -30,6 +31,7 @@ enum Command {
     Decide(decide::Arguments),
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
+    Run(run::Arguments),
     WarmPool(warm_pool::Arguments),
 }
 
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };
     ExitCode::from(code)
