@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// karpenter-provider-aws v1.14.1, `pkg/batcher/createfleet.go`.
+const FLEET_BATCH_IDLE: SimDuration = SimDuration::from_millis(35);
+const FLEET_BATCH_MAX: SimDuration = SimDuration::from_secs(1);
+const FLEET_BATCH_MOST: usize = 1_000;
+
 /// What a solve takes for each pod (s); see LIMITATIONS.
 const SOLVE_S_PER_POD: f64 = 1e-4;
 
@@ -38,28 +43,39 @@ impl Run<'_> {
         self.solve();
     }
 
-    /// First fit, largest pods first, onto claims under way whose type lists only narrow, else a new claim.
+    /// First fit, largest pods first: onto nodes and launched claims with room, then onto this round's
+    /// claims, whose type lists only narrow, else a new claim. All pods that wait are looked at each time.
     fn solve(&mut self) {
         self.rounds += 1;
-        let scenario = self.scenario;
-        let mut waiting: Vec<u32> =
-            self.unschedulable.iter().copied().filter(|pod| !self.pods[*pod as usize].nominated).collect();
+        let mut waiting = self.unschedulable.clone();
         let key = |pod: &u32| {
-            let requests = scenario.deployments[self.pods[*pod as usize].deployment as usize].requests;
+            let requests = self.requests(*pod);
             (std::cmp::Reverse(requests.cpu_millis), std::cmp::Reverse(requests.memory_bytes), *pod)
         };
         waiting.sort_by_key(key);
-        let solved_pods = waiting.len();
-        for pod in waiting {
-            let requests = self.requests(pod);
+        let bindable = |node: &&Node| node.launched.is_some() || (node.static_node && node.usable);
+        let mut rooms: Vec<Resources> =
+            self.nodes.iter().filter(bindable).map(|node| node.allocatable - node.requested).collect();
+        let (mut last, mut from) = (Resources::ZERO, 0);
+        for pod in &waiting {
+            let requests = self.requests(*pod);
+            // Rooms only shrink: where an equal pod found none, this one finds none.
+            from = if requests == last { from } else { 0 };
+            last = requests;
+            while from < rooms.len() && !requests.fits(&rooms[from]) {
+                from += 1;
+            }
+            if let Some(room) = rooms.get_mut(from) {
+                *room = *room - requests;
+                continue;
+            }
             let open = self.solved.clone();
-            let placed = open.into_iter().find(|node| self.narrow(*node, requests));
-            let placed = placed.or_else(|| self.open_claim(requests));
-            self.pods[pod as usize].nominated = placed.is_some();
-            self.pods[pod as usize].node = placed;
+            if !open.into_iter().any(|node| self.narrow(node, requests)) {
+                self.open_claim(requests);
+            }
         }
         self.solving = true;
-        let takes = SimDuration::from_secs_f64(SOLVE_S_PER_POD * solved_pods as f64);
+        let takes = SimDuration::from_secs_f64(SOLVE_S_PER_POD * waiting.len() as f64);
         self.at(self.now + takes, Event::Solved);
     }
 
@@ -79,11 +95,13 @@ impl Run<'_> {
         true
     }
 
-    fn open_claim(&mut self, requests: Resources) -> Option<u32> {
+    /// A new claim of the first pool that can hold the pod; none if no pool can.
+    fn open_claim(&mut self, requests: Resources) {
         let prepared = self.prepared;
-        let (index, pool) = prepared.pools.iter().enumerate().find(|(_, pool)| {
+        let found = prepared.pools.iter().enumerate().find(|(_, pool)| {
             !pool.zones.is_empty() && pool.offered.iter().any(|offered| requests.fits(&offered.room))
-        })?;
+        });
+        let Some((index, pool)) = found else { return };
         let types =
             pool.offered.iter().filter(|offered| requests.fits(&offered.room)).map(|offered| offered.id);
         let node = self.nodes.len() as u32;
@@ -105,7 +123,6 @@ impl Run<'_> {
             image_free_at: SimTime::ZERO,
         });
         self.solved.push(node);
-        Some(node)
     }
 
     pub(super) fn claims_exist(&mut self) {
@@ -117,18 +134,49 @@ impl Run<'_> {
         }
     }
 
-    /// One CreateFleet a claim; throttled ones come again a second later.
+    /// The claim's CreateFleet waits for others that ask for the very same.
     pub(super) fn launch(&mut self, node: u32) {
-        self.ec2_calls += 1;
-        if !(self.fleet_bucket.try_take(1, self.now) && self.instance_bucket.try_take(1, self.now)) {
-            self.ec2_throttles += 1;
-            self.at(self.now + SimDuration::from_secs(1), Event::Launch(node));
+        let claim = &self.nodes[node as usize];
+        let alike = |batch: &&mut FleetBatch| {
+            let first = &self.nodes[batch.claims[0] as usize];
+            batch.sent.is_none()
+                && batch.claims.len() < FLEET_BATCH_MOST
+                && first.pool == claim.pool
+                && first.types == claim.types
+        };
+        let (now, open) = (self.now, self.fleets.iter_mut().find(alike));
+        if let Some(batch) = open {
+            batch.claims.push(node);
+            batch.last = now;
             return;
         }
-        let spot = self.prepared.pools[self.nodes[node as usize].pool as usize].spot;
+        let batch = self.fleets.len() as u32;
+        self.fleets.push(FleetBatch { claims: vec![node], opened: now, last: now, sent: None });
+        self.at(now + FLEET_BATCH_IDLE, Event::FleetBatch(batch));
+    }
+
+    /// One CreateFleet for the whole batch; throttled, it comes again a second later.
+    pub(super) fn fleet_batch(&mut self, index: u32) {
+        let batch = &mut self.fleets[index as usize];
+        let closes = (batch.last + FLEET_BATCH_IDLE).min(batch.opened + FLEET_BATCH_MAX);
+        if closes > self.now {
+            self.at(closes, Event::FleetBatch(index));
+            return;
+        }
+        batch.sent = Some(self.now);
+        let (first, count) = (batch.claims[0], batch.claims.len() as u32);
+        self.ec2_calls += 1;
+        if !(self.fleet_bucket.try_take(1, self.now) && self.instance_bucket.try_take(count, self.now)) {
+            self.ec2_throttles += 1;
+            self.at(self.now + SimDuration::from_secs(1), Event::FleetBatch(index));
+            return;
+        }
+        let spot = self.prepared.pools[self.nodes[first as usize].pool as usize].spot;
         let latency = if spot { Latency::CreateFleetSpot } else { Latency::CreateFleetOnDemand };
-        let takes = self.draw(latency, Component::CreateFleet, node, 0);
-        self.at(self.now + takes, Event::FleetAnswers(node));
+        let takes = self.draw(latency, Component::CreateFleet, first, 0);
+        for claim in self.fleets[index as usize].claims.clone() {
+            self.at(self.now + takes, Event::FleetAnswers(claim));
+        }
     }
 
     /// The cheapest type of the list; among zones of equal price by chance.
@@ -155,9 +203,6 @@ impl Run<'_> {
         if !self.attach_primary(node) {
             // No address for the instance itself: the claim goes, its pods wait for the next round.
             self.nodes[node as usize].types.clear();
-            for pod in self.unschedulable.clone() {
-                self.pods[pod as usize].nominated = false;
-            }
             self.trigger_batch(self.now + SimDuration::from_secs(180));
             return;
         }

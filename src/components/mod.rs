@@ -31,6 +31,8 @@ enum Event {
     /// A solve has finished; its claims exist.
     Solved,
     Launch(u32),
+    /// A batch of equal CreateFleet requests may go out.
+    FleetBatch(u32),
     FleetAnswers(u32),
     NodeRegisters(u32),
     AwsNodeStarts(u32),
@@ -66,9 +68,8 @@ enum PodState {
 struct Pod {
     deployment: u32,
     state: PodState,
-    /// The node it is bound to, or the claim that Karpenter has it in mind for.
+    /// The node it is bound to.
     node: Option<u32>,
-    nominated: bool,
     address: Option<PodAddress>,
     attempts: u32,
     sandbox_tries: u32,
@@ -101,6 +102,15 @@ struct Node {
     next_cidr: u32,
     draws: u32,
     image_free_at: SimTime,
+}
+
+/// Claims whose launches go out as one CreateFleet.
+#[derive(Clone, Debug)]
+struct FleetBatch {
+    claims: Vec<u32>,
+    opened: SimTime,
+    last: SimTime,
+    sent: Option<SimTime>,
 }
 
 /// What a run comes to.
@@ -147,6 +157,7 @@ struct Run<'a> {
     window: Option<Scheduled>,
     solving: bool,
     solved: Vec<u32>,
+    fleets: Vec<FleetBatch>,
     launching: u32,
     rounds: u32,
     buckets: Vec<TokenBucket>,
@@ -210,6 +221,7 @@ impl<'a> Run<'a> {
             window: None,
             solving: false,
             solved: Vec::new(),
+            fleets: Vec::new(),
             launching: 0,
             rounds: 0,
             buckets: prepared.buckets.iter().map(bucket).collect(),
@@ -254,6 +266,7 @@ impl<'a> Run<'a> {
             Event::WindowCloses => self.window_closes(),
             Event::Solved => self.claims_exist(),
             Event::Launch(node) => self.launch(node),
+            Event::FleetBatch(batch) => self.fleet_batch(batch),
             Event::FleetAnswers(node) => self.fleet_answers(node),
             Event::NodeRegisters(node) => self.node_registers(node),
             Event::AwsNodeStarts(node) => self.aws_node_starts(node),

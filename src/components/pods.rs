@@ -19,7 +19,6 @@ impl Run<'_> {
                         deployment: index as u32,
                         state: PodState::Pending,
                         node: None,
-                        nominated: false,
                         address: None,
                         attempts: 0,
                         sandbox_tries: 0,
@@ -63,11 +62,6 @@ impl Run<'_> {
             None => {
                 let sent = self.scheduler_client.reserve(self.now);
                 self.unschedulable.push(pod);
-                // Its claim is there and another pod took the room: Karpenter must think again.
-                let claim = self.pods[pod as usize].node;
-                if claim.is_some_and(|claim| self.nodes[claim as usize].usable) {
-                    self.pods[pod as usize].nominated = false;
-                }
                 self.trigger_batch(sent);
                 self.scheduler_busy = true;
                 self.at(sent, Event::Schedule);
