@@ -105,23 +105,7 @@ impl Run<'_> {
         let types =
             pool.offered.iter().filter(|offered| requests.fits(&offered.room)).map(|offered| offered.id);
         let node = self.nodes.len() as u32;
-        self.nodes.push(Node {
-            types: types.collect(),
-            pool: index as u32,
-            zone: 0,
-            price_micro_usd: 0,
-            allocatable: Resources::ZERO,
-            requested: requests,
-            launched: None,
-            usable: false,
-            static_node: false,
-            ipamd: None,
-            held: Vec::new(),
-            next_eni: 1,
-            next_cidr: 0,
-            draws: 0,
-            image_free_at: SimTime::ZERO,
-        });
+        self.nodes.push(Node { pool: index as u32, requested: requests, ..Node::new(types.collect()) });
         self.solved.push(node);
     }
 

@@ -104,6 +104,29 @@ struct Node {
     image_free_at: SimTime,
 }
 
+impl Node {
+    /// Nothing launched, nothing attached, no room yet.
+    fn new(types: Vec<TypeId>) -> Node {
+        Node {
+            types,
+            pool: 0,
+            zone: 0,
+            price_micro_usd: 0,
+            allocatable: Resources::ZERO,
+            requested: Resources::ZERO,
+            launched: None,
+            usable: false,
+            static_node: false,
+            ipamd: None,
+            held: Vec::new(),
+            next_eni: 1,
+            next_cidr: 0,
+            draws: 0,
+            image_free_at: SimTime::ZERO,
+        }
+    }
+}
+
 /// Claims whose launches go out as one CreateFleet.
 #[derive(Clone, Debug)]
 struct FleetBatch {

@@ -14,21 +14,12 @@ impl Run<'_> {
                 let own =
                     Prepared::allocatable(scenario, found, AmiFamily::Al2023).unwrap_or(Resources::ZERO);
                 self.nodes.push(Node {
-                    types: vec![group.instance_type],
-                    pool: 0,
                     zone: node % scenario.zones.len() as u32,
-                    price_micro_usd: 0,
                     allocatable: group.allocatable.unwrap_or(own),
                     requested: self.prepared.daemons,
-                    launched: None,
                     usable: !group.critical_addons_only,
                     static_node: true,
-                    ipamd: None,
-                    held: Vec::new(),
-                    next_eni: 1,
-                    next_cidr: 0,
-                    draws: 0,
-                    image_free_at: SimTime::ZERO,
+                    ..Node::new(vec![group.instance_type])
                 });
                 assert!(
                     self.attach_primary(node),
