@@ -4,3 +4,4 @@ pub mod client_limit;
 pub mod ec2;
 pub mod ipamd;
 pub mod karpenter;
+pub mod kube_scheduler;

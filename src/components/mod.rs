@@ -44,7 +44,7 @@ enum Event {
     ImageManifest(u32),
     ImageStored(u32),
     Started(u32),
-    Ready(u32),
+    Ready,
 }
 
 /// What ipamd waited for.
@@ -56,18 +56,9 @@ enum Wake {
     CallAgain(Call, u8),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum PodState {
-    Pending,
-    Bound,
-    Running,
-    Ready,
-}
-
 #[derive(Clone, Debug)]
 struct Pod {
     deployment: u32,
-    state: PodState,
     /// The node it is bound to.
     node: Option<u32>,
     address: Option<PodAddress>,
@@ -301,7 +292,7 @@ impl<'a> Run<'a> {
             Event::ImageManifest(pod) => self.image_manifest(pod),
             Event::ImageStored(pod) => self.image_stored(pod),
             Event::Started(pod) => self.started(pod),
-            Event::Ready(pod) => self.pod_ready(pod),
+            Event::Ready => self.pod_ready(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Pods: created by the ReplicaSet controller, scheduled, bound, and started by kubelet.
 
 use super::*;
+use crate::actors::kube_scheduler::score;
 
 /// Sustained rate of an image pull from the registry (bytes/s).
 const PULL_BYTES_PER_S: f64 = 100e6;
@@ -17,7 +18,6 @@ impl Run<'_> {
                     let pod = self.pods.len() as u32;
                     self.pods.push(Pod {
                         deployment: index as u32,
-                        state: PodState::Pending,
                         node: None,
                         address: None,
                         attempts: 0,
@@ -53,7 +53,6 @@ impl Run<'_> {
             Some(node) => {
                 self.nodes[node as usize].requested += requests;
                 self.pods[pod as usize].node = Some(node);
-                self.pods[pod as usize].state = PodState::Bound;
                 let sent = self.scheduler_client.reserve(self.now);
                 let takes = self.draw(Latency::BindRequest, Component::Controller, pod, 1);
                 self.at(sent + takes, Event::Bound(pod));
@@ -83,7 +82,7 @@ impl Run<'_> {
                 continue;
             }
             let tie = self.chance.bits(Component::SchedulerTie, pod, index as u32);
-            let candidate = (score(after, node.allocatable), tie, index as u32);
+            let candidate = (score::resources(after, node.allocatable), tie, index as u32);
             if best.is_none_or(|best| (candidate.0, candidate.1) > (best.0, best.1)) {
                 best = Some(candidate);
             }
@@ -143,7 +142,6 @@ impl Run<'_> {
     }
 
     pub(super) fn started(&mut self, pod: u32) {
-        self.pods[pod as usize].state = PodState::Running;
         let deployment = &self.scenario.deployments[self.pods[pod as usize].deployment as usize];
         let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 1);
         let mut ready = self.now;
@@ -158,27 +156,10 @@ impl Run<'_> {
             let missed = late.nanos().div_ceil(probe.period.nanos().max(1));
             ready += probe.initial_delay + probe.period * (missed + u64::from(probe.success_threshold) - 1);
         }
-        self.at(ready + update, Event::Ready(pod));
+        self.at(ready + update, Event::Ready);
     }
 
-    pub(super) fn pod_ready(&mut self, pod: u32) {
-        self.pods[pod as usize].state = PodState::Ready;
+    pub(super) fn pod_ready(&mut self) {
         self.ready.push(self.now);
     }
-}
-
-/// Sum of the two plugins' scores, each 0 to 100.
-fn score(requested: Resources, allocatable: Resources) -> i64 {
-    let free = |requested: i64, all: i64| {
-        if all == 0 || requested > all { 0 } else { (all - requested) * 100 / all }
-    };
-    let least = (free(requested.cpu_millis, allocatable.cpu_millis)
-        + free(requested.memory_bytes, allocatable.memory_bytes))
-        / 2;
-    let share =
-        |requested: i64, all: i64| if all == 0 { 1.0 } else { (requested as f64 / all as f64).min(1.0) };
-    let cpu = share(requested.cpu_millis, allocatable.cpu_millis);
-    let memory = share(requested.memory_bytes, allocatable.memory_bytes);
-    let balanced = ((1.0 - ((cpu - memory) / 2.0).abs()) * 100.0) as i64;
-    least + balanced
 }

@@ -1,0 +1,3 @@
+//! kube-scheduler: how nodes are scored.
+
+pub mod score;
