@@ -52,3 +52,15 @@ fn one_pod_a_node_cannot_reach_a_thousand_in_three_21_by_default() {
     assert!(!summary.reached);
     assert!(summary.subnets.iter().all(|(_, _, least)| *least < 20), "{:?}", summary.subnets);
 }
+
+#[test]
+fn a_node_stays_in_the_subnet_its_instance_was_put_into() {
+    // Two subnets in one zone, one in another; prefixes come and go and each must find its own subnet again.
+    let subnet = |zone: &str| format!("{{ zone = \"us-east-1{zone}\", prefix_length = 19 }}");
+    let subnets = format!("subnets=[{}, {}, {}]", subnet("a"), subnet("a"), subnet("b"));
+    let summary = run(100, &[&subnets, "ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"], 1);
+    assert!(summary.reached, "{summary:?}");
+    assert!(summary.subnets.iter().all(|(_, free, _)| *free < 8_100), "{:?}", summary.subnets);
+    let free: u32 = summary.subnets.iter().map(|(_, free, _)| free).sum();
+    assert_eq!(3 * (8_192 - 5) - 4 - free, summary.attached);
+}

@@ -15,6 +15,7 @@ impl Run<'_> {
             return false;
         };
         let Some(primary) = self.take(node, subnet, 1, false) else { return false };
+        self.nodes[node as usize].subnet = subnet;
         let held = Held { eni: 0, cidrs: Vec::new(), primary };
         self.nodes[node as usize].held.push(held);
         true
@@ -35,15 +36,6 @@ impl Run<'_> {
         };
         taken.resize(count as usize, 0);
         outcome.is_ok().then_some(taken)
-    }
-
-    fn subnet_of(&self, node: u32) -> usize {
-        let zone = self.nodes[node as usize].zone;
-        self.scenario
-            .subnets
-            .iter()
-            .position(|subnet| subnet.zone == zone)
-            .expect("a node's zone has a subnet")
     }
 
     fn settings(&self, node: u32) -> &'_ Settings {
@@ -135,8 +127,8 @@ impl Run<'_> {
     /// What the call does, at its end.
     fn end_call(&mut self, node: u32, call: Call) -> Answer<'static> {
         let prefixes = self.settings(node).prefix_delegation;
-        let subnet = self.subnet_of(node);
         let at = node as usize;
+        let subnet = self.nodes[at].subnet;
         match call.api {
             Api::AssignPrivateIpAddresses => match self.take(node, subnet, call.count, prefixes) {
                 None => Answer::Insufficient,

@@ -80,6 +80,8 @@ struct Node {
     types: Vec<TypeId>,
     pool: u32,
     zone: u32,
+    /// Where its interfaces' addresses come from, as a place in [`Scenario::subnets`].
+    subnet: usize,
     price_micro_usd: u64,
     allocatable: Resources,
     requested: Resources,
@@ -102,6 +104,7 @@ impl Node {
             types,
             pool: 0,
             zone: 0,
+            subnet: 0,
             price_micro_usd: 0,
             allocatable: Resources::ZERO,
             requested: Resources::ZERO,

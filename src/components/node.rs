@@ -14,17 +14,14 @@ impl Run<'_> {
                 let own =
                     Prepared::allocatable(scenario, found, AmiFamily::Al2023).unwrap_or(Resources::ZERO);
                 self.nodes.push(Node {
-                    zone: node % scenario.zones.len() as u32,
+                    zone: scenario.subnets[node as usize % scenario.subnets.len()].zone,
                     allocatable: group.allocatable.unwrap_or(own),
                     requested: self.prepared.daemons,
                     usable: !group.critical_addons_only,
                     static_node: true,
                     ..Node::new(vec![group.instance_type])
                 });
-                assert!(
-                    self.attach_primary(node),
-                    "the subnets are too small for the nodes that are there at the start"
-                );
+                assert!(self.attach_primary(node), "a checked scenario's subnets hold its static nodes");
                 if scenario.cni.mode == CniMode::Vpc {
                     self.aws_node_starts(node);
                 }

@@ -7,7 +7,7 @@ use super::checked::*;
 use super::{limits, workload};
 use crate::actors::ipamd;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
-use crate::input::{Document, Problem, Problems, Section, Value};
+use crate::input::{Document, Origin, Problem, Problems, Section, Value};
 use crate::units::SimDuration;
 
 /// A scenario, and what the user should know beside it.
@@ -75,6 +75,7 @@ pub fn read(
         );
         problems.add(root.origin(), "target_pods", what, None);
     }
+    room_at_start(&scenario, root.origin(), &mut problems);
     root.finish(&mut problems);
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(problems.into_vec()) }
 }
@@ -143,17 +144,30 @@ fn subnets(root: &mut Section<'_>, zones: &[String], problems: &mut Problems) ->
         let used = section.whole("used_addresses", 0, 65_536, problems).unwrap_or(0);
         let name = section.text("name", problems).unwrap_or_else(|| format!("subnet-{}", index + 1));
         let subnet = spec(index, name, at.unwrap_or(0) as u32, own, used, of);
-        let room = (1u32 << (32 - own)) - 5;
-        if used + subnet.control_plane_interfaces > room {
-            let what = format!(
-                "{used} used addresses and the control plane's interfaces do not fit a /{own}: it has {room}"
-            );
-            problems.add(section.origin(), &section.key("used_addresses"), what, None);
-        }
         read.push(subnet);
         section.finish(problems);
     }
     read
+}
+
+/// Static nodes stand in the subnets in turn, each with an address of its own.
+fn room_at_start(scenario: &Scenario, origin: &Origin, problems: &mut Problems) {
+    if scenario.subnets.is_empty() {
+        return problems.add(origin, "subnets", "a cluster needs a subnet", None);
+    }
+    let nodes: u32 = scenario.static_nodes.iter().map(|group| group.count).sum();
+    let of_each = nodes.div_ceil(scenario.subnets.len() as u32);
+    for (index, subnet) in scenario.subnets.iter().enumerate() {
+        let room = (1u32 << (32 - subnet.prefix_length)) - 5;
+        let others = subnet.used_addresses + subnet.control_plane_interfaces;
+        if others + of_each > room {
+            let what = format!(
+                "{} has {room} addresses: {others} are used at the start and {of_each} static nodes need one each",
+                subnet.name
+            );
+            problems.add(origin, &format!("subnets[{index}]"), what, None);
+        }
+    }
 }
 
 fn karpenter(section: Option<Section<'_>>, problems: &mut Problems) -> KarpenterSettings {
@@ -326,6 +340,13 @@ mod tests {
             "target_pods",
         ];
         assert_eq!(keys, wanted, "{problems:#?}");
+    }
+
+    #[test]
+    fn subnets_must_hold_what_is_there_at_the_start() {
+        let text = "[[deployments]]\nreplicas = 1\n[[subnets]]\nzone = \"us-east-1a\"\nprefix_length = 28\nused_addresses = 6\n";
+        assert_eq!(scenario(text, &[]).unwrap_err()[0].key, "subnets[0]");
+        scenario(text, &["control_plane_interfaces=3"]).unwrap();
     }
 
     #[test]
