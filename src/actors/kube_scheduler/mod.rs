@@ -1,3 +1,4 @@
-//! kube-scheduler: how nodes are scored.
+//! kube-scheduler: in which order pods are tried, and how nodes are scored.
 
+pub mod queue;
 pub mod score;

@@ -1,0 +1,313 @@
+//! The scheduling queue: pods to try now, pods that wait out a back-off, pods that wait for an event.
+//!
+//! Source: kubernetes v1.24, v1.30 `internal/queue/scheduling_queue.go`; v1.34 `backend/queue`.
+//! The queue's own timers (a tick each second, one each 30 s) are applied when the queue is next looked at,
+//! which gives the same order of pods as ticking would.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::units::{SimDuration, SimTime};
+
+const SECOND: u64 = 1_000_000_000;
+const LONGEST_BACKOFF_S: u64 = 10;
+const LEFTOVER_TICK: SimDuration = SimDuration::from_secs(30);
+const LEFTOVER_AFTER: SimDuration = SimDuration::from_secs(300);
+
+/// Releases whose queues differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueueVersion {
+    /// 1.23 and 1.24: an attempt that ends in an error waits for an event.
+    V1_24,
+    /// 1.25 to 1.32.
+    V1_30,
+    /// From 1.33: whole seconds of the wall clock, and an idle scheduler takes pods out of their back-off.
+    V1_34,
+}
+
+/// Where a pod is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueueState {
+    /// Not in the queue: not created, under way, placed or gone.
+    Out,
+    Active,
+    Backoff,
+    Unschedulable,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// A plugin rejected the pod on every node.
+    Rejected,
+    /// Anything else, a cluster without nodes included.
+    Error,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    state: QueueState,
+    priority: i32,
+    /// When it entered the queue, or was put back after its last failure.
+    entered: SimTime,
+    attempts: u32,
+    rejections: u32,
+    errors: u32,
+    expires: SimTime,
+    event_in_cycle: bool,
+}
+
+/// Of highest priority, then first entered, first; equal ones by number.
+type Order = (Reverse<i32>, SimTime, u32);
+
+/// See the module's page. Pods are numbered by the caller from 0 on.
+#[derive(Clone, Debug)]
+pub struct SchedulingQueue {
+    version: QueueVersion,
+    /// What the wall clock showed beyond a whole second when the queue started.
+    phase: SimDuration,
+    entries: Vec<Entry>,
+    active: BinaryHeap<Reverse<Order>>,
+    backoff: BinaryHeap<Reverse<(SimTime, Order)>>,
+    /// After errors, from 1.33 on: never taken out early.
+    error_backoff: BinaryHeap<Reverse<(SimTime, Order)>>,
+    unschedulable: Vec<u32>,
+    leftover_looked_at: SimTime,
+}
+
+impl SchedulingQueue {
+    pub fn new(version: QueueVersion, phase: SimDuration) -> SchedulingQueue {
+        SchedulingQueue {
+            version,
+            phase,
+            entries: Vec::new(),
+            active: BinaryHeap::new(),
+            backoff: BinaryHeap::new(),
+            error_backoff: BinaryHeap::new(),
+            unschedulable: Vec::new(),
+            leftover_looked_at: SimTime::ZERO,
+        }
+    }
+
+    pub fn state(&self, pod: u32) -> QueueState {
+        self.entries.get(pod as usize).map_or(QueueState::Out, |entry| entry.state)
+    }
+    /// Attempts so far, the one under way included.
+    pub fn attempts(&self, pod: u32) -> u32 {
+        self.entries.get(pod as usize).map_or(0, |entry| entry.attempts)
+    }
+    /// Pods that wait for an event, in the order they came.
+    pub fn unschedulable(&self) -> &[u32] {
+        &self.unschedulable
+    }
+
+    /// A pod was created.
+    pub fn add(&mut self, pod: u32, priority: i32, now: SimTime) {
+        let fresh = Entry {
+            state: QueueState::Out,
+            priority,
+            entered: now,
+            attempts: 0,
+            rejections: 0,
+            errors: 0,
+            expires: SimTime::ZERO,
+            event_in_cycle: false,
+        };
+        if self.entries.len() <= pod as usize {
+            self.entries.resize(pod as usize + 1, fresh);
+        }
+        self.entries[pod as usize] = fresh;
+        self.activate(pod);
+    }
+
+    /// The next pod to try: of the active ones, or from 1.33 on, where there is none, the one whose back-off
+    /// ends first.
+    pub fn pop(&mut self, now: SimTime) -> Option<u32> {
+        let early = self.version == QueueVersion::V1_34;
+        self.pop_active(now).or_else(|| {
+            let Reverse((_, (.., pod))) = early.then(|| self.backoff.pop()).flatten()?;
+            Some(self.taken(pod))
+        })
+    }
+
+    /// The next of the active pods alone, as a scheduler takes it that is never idle.
+    pub fn pop_active(&mut self, now: SimTime) -> Option<u32> {
+        self.apply_timers(now);
+        let Reverse((.., pod)) = self.active.pop()?;
+        Some(self.taken(pod))
+    }
+
+    fn taken(&mut self, pod: u32) -> u32 {
+        let entry = &mut self.entries[pod as usize];
+        entry.state = QueueState::Out;
+        entry.attempts += 1;
+        entry.event_in_cycle = false;
+        pod
+    }
+
+    /// An event that could help the pod arrived while its attempt was under way.
+    pub fn event_in_cycle(&mut self, pod: u32) {
+        self.entries[pod as usize].event_in_cycle = true;
+    }
+
+    /// The attempt of a pod that was taken has failed.
+    pub fn fail(&mut self, pod: u32, failure: Failure, now: SimTime) {
+        self.apply_timers(now);
+        let version = self.version;
+        let entry = &mut self.entries[pod as usize];
+        entry.entered = now;
+        match failure {
+            Failure::Rejected => (entry.rejections, entry.errors) = (entry.rejections + 1, 0),
+            Failure::Error => entry.errors += 1,
+        }
+        let exponent = match (version, failure) {
+            (QueueVersion::V1_34, Failure::Rejected) => entry.rejections,
+            (QueueVersion::V1_34, Failure::Error) => entry.errors,
+            _ => entry.attempts,
+        };
+        entry.expires = now + backoff(exponent);
+        if version == QueueVersion::V1_34 {
+            entry.expires = floor_second(entry.expires, self.phase);
+        }
+        let waits_for_event = match failure {
+            Failure::Rejected => !entry.event_in_cycle,
+            Failure::Error => version == QueueVersion::V1_24 && !entry.event_in_cycle,
+        };
+        if waits_for_event {
+            entry.state = QueueState::Unschedulable;
+            self.unschedulable.push(pod);
+        } else {
+            self.back_off(pod, failure);
+        }
+    }
+
+    /// An event that could help: out of the waiting pods, to the active ones or into what is left of its
+    /// back-off. Others stay where they are.
+    pub fn wake(&mut self, pod: u32, now: SimTime) {
+        self.apply_timers(now);
+        if self.state(pod) == QueueState::Unschedulable {
+            self.unschedulable.retain(|waiting| *waiting != pod);
+            self.leave(pod, now);
+        }
+    }
+
+    /// [`SchedulingQueue::wake`] for every waiting pod of which `concerns` says so.
+    pub fn wake_where(&mut self, now: SimTime, mut concerns: impl FnMut(u32) -> bool) {
+        self.apply_timers(now);
+        let mut waiting = std::mem::take(&mut self.unschedulable);
+        waiting.retain(|pod| {
+            let wakes = concerns(*pod);
+            if wakes {
+                self.leave(*pod, now);
+            }
+            !wakes
+        });
+        self.unschedulable = waiting;
+    }
+
+    /// When a timer of the queue will next make a pod active; `None` if none will.
+    pub fn next_timer(&self, now: SimTime) -> Option<SimTime> {
+        let heads = [&self.backoff, &self.error_backoff];
+        let backoff = heads.iter().filter_map(|heap| heap.peek()).map(|Reverse((at, _))| self.leaves_at(*at));
+        let oldest = self.unschedulable.first().map(|pod| self.entries[*pod as usize].entered);
+        // A tick takes what is older than the limit, not what is just as old.
+        let leftover = oldest.map(|entered| {
+            let due = (entered + LEFTOVER_AFTER).nanos() / LEFTOVER_TICK.nanos() + 1;
+            SimTime::from_nanos(due * LEFTOVER_TICK.nanos())
+        });
+        backoff.chain(leftover).min().map(|at| at.max(now))
+    }
+
+    fn leave(&mut self, pod: u32, now: SimTime) {
+        if self.leaves_at_all(self.entries[pod as usize].expires, now) {
+            self.activate(pod);
+        } else {
+            self.back_off(pod, Failure::Rejected);
+        }
+    }
+
+    fn order(&self, pod: u32) -> Order {
+        let entry = &self.entries[pod as usize];
+        (Reverse(entry.priority), entry.entered, pod)
+    }
+    fn activate(&mut self, pod: u32) {
+        self.entries[pod as usize].state = QueueState::Active;
+        self.active.push(Reverse(self.order(pod)));
+    }
+    fn back_off(&mut self, pod: u32, failure: Failure) {
+        self.entries[pod as usize].state = QueueState::Backoff;
+        let at = (self.entries[pod as usize].expires, self.order(pod));
+        match failure {
+            Failure::Error if self.version == QueueVersion::V1_34 => self.error_backoff.push(Reverse(at)),
+            _ => self.backoff.push(Reverse(at)),
+        }
+    }
+
+    /// Is a back-off that ends at `expires` over, seen by an event at `now`?
+    fn leaves_at_all(&self, expires: SimTime, now: SimTime) -> bool {
+        match self.version {
+            QueueVersion::V1_34 => floor_second(now, self.phase) > expires,
+            _ => now >= expires,
+        }
+    }
+    /// The tick that ends a back-off.
+    fn leaves_at(&self, expires: SimTime) -> SimTime {
+        match self.version {
+            QueueVersion::V1_34 => expires + SimDuration::from_secs(1),
+            _ => SimTime::from_nanos(expires.nanos().div_ceil(SECOND) * SECOND),
+        }
+    }
+
+    fn apply_timers(&mut self, now: SimTime) {
+        self.apply_leftover(now);
+        for after_error in [false, true] {
+            loop {
+                let heap = if after_error { &self.error_backoff } else { &self.backoff };
+                let Some(Reverse((expires, (.., pod)))) = heap.peek().copied() else { break };
+                if self.leaves_at(expires) > now {
+                    break;
+                }
+                if after_error {
+                    self.error_backoff.pop()
+                } else {
+                    self.backoff.pop()
+                };
+                self.activate(pod);
+            }
+        }
+    }
+
+    /// Each 30 s what has waited for an event for more than five minutes goes on without one.
+    fn apply_leftover(&mut self, now: SimTime) {
+        let tick = SimTime::from_nanos(now.nanos() / LEFTOVER_TICK.nanos() * LEFTOVER_TICK.nanos());
+        if tick <= self.leftover_looked_at {
+            return;
+        }
+        self.leftover_looked_at = tick;
+        let old = |entry: &Entry| tick.saturating_since(entry.entered) > LEFTOVER_AFTER;
+        if self.unschedulable.first().is_none_or(|pod| !old(&self.entries[*pod as usize])) {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.unschedulable);
+        let (gone, stay): (Vec<u32>, Vec<u32>) =
+            waiting.into_iter().partition(|pod| old(&self.entries[*pod as usize]));
+        self.unschedulable = stay;
+        gone.into_iter().for_each(|pod| self.leave(pod, tick));
+    }
+}
+
+/// 1, 2, 4, 8 s, then 10 s.
+fn backoff(exponent: u32) -> SimDuration {
+    let seconds = match exponent {
+        0 => 0,
+        1..=4 => 1 << (exponent - 1),
+        _ => LONGEST_BACKOFF_S,
+    };
+    SimDuration::from_secs(seconds)
+}
+
+/// The whole second of the wall clock that `at` lies in.
+fn floor_second(at: SimTime, phase: SimDuration) -> SimTime {
+    let wall = at.nanos() + phase.nanos();
+    SimTime::from_nanos((wall / SECOND * SECOND).saturating_sub(phase.nanos()))
+}
