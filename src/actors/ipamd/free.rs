@@ -33,6 +33,15 @@ pub(super) fn deletable(settings: &Settings, pool: &Pool, now: SimTime) -> Optio
     (0..pool.enis.len()).find(may_go).map(|index| pool.enis[index].serial)
 }
 
+/// Is there an ENI that may go once it is old enough and nothing on it cools?
+pub(super) fn some_will_go(settings: &Settings, pool: &Pool) -> bool {
+    let may_go = |index: usize| {
+        let eni = &pool.enis[index];
+        eni.serial != 0 && eni.assigned == 0 && others_suffice(settings, pool, index)
+    };
+    (0..pool.enis.len()).any(may_go)
+}
+
 /// Could the targets be kept without the `index`-th ENI?
 fn others_suffice(settings: &Settings, pool: &Pool, index: usize) -> bool {
     let (mut total, mut assigned, mut free) = (0i64, 0i64, 0i64);

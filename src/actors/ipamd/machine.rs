@@ -8,6 +8,7 @@ use crate::units::{SimDuration, SimTime};
 
 mod grow;
 mod reconcile;
+mod rest;
 
 /// EC2's calls that ipamd makes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
