@@ -4,53 +4,117 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Summary, simulate};
+use kilopod::components::{Prepared, Told, Wishes, simulate, tell};
 use kilopod::input::{Document, Problems};
+use kilopod::results::{Outcome, ReplicationRecord};
 use kilopod::scenario;
+use kilopod::world::cause::Cause;
 
 /// The scenario of a thousand pods, cut to `pods`, with settings.
-fn run(pods: u32, settings: &[&str], seed: u64) -> Summary {
+fn prepare(pods: u32, settings: &[&str]) -> Prepared {
     let mut problems = Problems::default();
     let text = include_str!("../experiments/scenarios/thousand-pods.toml");
     let mut document = Document::parse("thousand-pods.toml", text, &mut problems);
     document.set(&format!("target_pods={pods}"), &mut problems);
+    let app = format!("{{name=\"app\",replicas={pods},cpu=\"1\",memory=\"2 GiB\",image=\"300 MB\"}}");
+    document.set(&format!("deployments=[{app}]"), &mut problems);
     settings.iter().for_each(|setting| document.set(setting, &mut problems));
     let read =
         scenario::read(&document, "thousand-pods", Path::new("."), &Arc::new(Catalogue::compiled_in()));
     let scenario = read.unwrap_or_else(|problems| panic!("{problems:?}")).scenario;
     assert!(problems.is_empty());
-    simulate(&Prepared::new(scenario), seed, 0)
+    Prepared::new(scenario)
+}
+fn run(pods: u32, settings: &[&str], seed: u64) -> ReplicationRecord {
+    simulate(&prepare(pods, settings), seed, 0)
+}
+fn checked(pods: u32, settings: &[&str], seed: u64) -> Told {
+    let wishes = Wishes { check: true, history: true, ..Wishes::default() };
+    tell(&prepare(pods, settings), seed, 0, wishes)
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let once = run(200, &[], 3);
-    assert_eq!(format!("{once:?}"), format!("{:?}", run(200, &[], 3)));
-    assert_ne!(once.ready, run(200, &[], 4).ready);
+    assert_eq!(once, run(200, &[], 3));
+    assert_ne!(once.trace_hash, run(200, &[], 4).trace_hash);
 }
 
+/// Settings that reach every kind of pool, of market and of shortage.
+const KINDS: [&[&str]; 7] = [
+    &["WARM_IP_TARGET=1"],
+    &["WARM_ENI_TARGET=0"],
+    &["ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"],
+    &["subnet_prefix_length=24"],
+    &["subnet_prefix_length=23", "ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"],
+    &[
+        "node_pools=[{name=\"spot\",instance_types=[\"m5.4xlarge\"],capacity_types=[\"spot\"]}]",
+        "market=\"tight\"",
+    ],
+    &["quotas={on_demand_vcpus=60,spot_vcpus=10}"],
+];
+
 #[test]
-fn addresses_taken_from_the_subnets_are_those_on_nodes() {
-    for settings in [
-        &["WARM_IP_TARGET=1"][..],
-        &["WARM_ENI_TARGET=0"],
-        &["ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"],
-    ] {
-        let summary = run(150, settings, 1);
-        assert!(summary.reached, "{settings:?}: {summary:?}");
-        let free: u32 = summary.subnets.iter().map(|(_, free, _)| free).sum();
-        // Three /19, less five reserved each, less the control plane's four; an ENI being made counts in both.
-        assert_eq!(3 * (8_192 - 5) - 4 - free, summary.attached, "{settings:?}");
-        assert!(summary.assigned >= 150, "{settings:?}");
+fn books_balance_after_every_event() {
+    for settings in KINDS {
+        let told = checked(90, settings, 5);
+        assert!(told.record.pods_ready_at_end > 0, "{settings:?}: {:?}", told.record.outcome);
+    }
+}
+
+/// The scale command is at 0, so that a pod's causes must fill the time from then until it is Ready.
+#[test]
+fn the_seconds_of_every_pod_by_cause_add_up_to_its_wait() {
+    for settings in KINDS {
+        let told = checked(90, settings, 2);
+        let mut by_cause = [0u64; Cause::COUNT];
+        for pod in 0..90 {
+            let steps: Vec<_> = told.history.iter().filter(|(of, ..)| *of == pod).collect();
+            assert_eq!(steps[0].1, Some(Cause::PodCreation));
+            for pair in steps.windows(2) {
+                assert!(pair[0].2 <= pair[1].2 && pair[0].1.is_some(), "{pair:?}");
+                by_cause[pair[0].1.unwrap() as usize] += pair[1].2.since(pair[0].2).nanos();
+            }
+        }
+        if told.record.outcome == Outcome::Reached && told.record.interruptions == 0 {
+            let recorded = told.record.cause_pod_ms;
+            for (cause, nanos) in by_cause.iter().enumerate() {
+                assert_eq!(nanos / 1_000_000, recorded[cause], "{:?}", Cause::ALL[cause]);
+            }
+        }
     }
 }
 
 #[test]
 fn one_pod_a_node_cannot_reach_a_thousand_in_three_21_by_default() {
     // 1,000 nodes of 20 addresses against 6,129.
-    let summary = run(1_000, &["subnet_prefix_length=21", "horizon=\"10 min\""], 1);
-    assert!(!summary.reached);
-    assert!(summary.subnets.iter().all(|(_, _, least)| *least < 20), "{:?}", summary.subnets);
+    let record = run(1_000, &["subnet_prefix_length=21"], 1);
+    assert_ne!(record.outcome, Outcome::Reached);
+    assert_eq!(record.reason, Some(Cause::AddressSubnetDry));
+    assert!(record.subnets.iter().all(|subnet| subnet.least_free == 0), "{:?}", record.subnets);
+    assert!(record.pods_ready_at_end < 700);
+}
+
+/// A run that was called stuck is let go on: it must never reach after all.
+#[test]
+fn stuck_is_never_said_of_a_run_that_reaches_later() {
+    let mut called = 0;
+    for settings in
+        KINDS.iter().chain([&["subnet_prefix_length=26"][..], &["quotas={on_demand_vcpus=24}"][..]].iter())
+    {
+        for replication in 0..3 {
+            let prepared = prepare(90, settings);
+            let stopped = simulate(&prepared, 9, replication);
+            if stopped.outcome == Outcome::Stuck {
+                called += 1;
+                let on = Wishes { stop_when_stuck: false, ..Wishes::default() };
+                let later = tell(&prepared, 9, replication, on).record;
+                assert_ne!(later.outcome, Outcome::Reached, "{settings:?}");
+                assert_eq!(later.pods_ready_at_end, stopped.pods_ready_at_end, "{settings:?}");
+            }
+        }
+    }
+    assert!(called >= 3, "only {called} runs were stuck");
 }
 
 #[test]
@@ -58,9 +122,7 @@ fn a_node_stays_in_the_subnet_its_instance_was_put_into() {
     // Two subnets in one zone, one in another; prefixes come and go and each must find its own subnet again.
     let subnet = |zone: &str| format!("{{ zone = \"us-east-1{zone}\", prefix_length = 19 }}");
     let subnets = format!("subnets=[{}, {}, {}]", subnet("a"), subnet("a"), subnet("b"));
-    let summary = run(100, &[&subnets, "ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"], 1);
-    assert!(summary.reached, "{summary:?}");
-    assert!(summary.subnets.iter().all(|(_, free, _)| *free < 8_100), "{:?}", summary.subnets);
-    let free: u32 = summary.subnets.iter().map(|(_, free, _)| free).sum();
-    assert_eq!(3 * (8_192 - 5) - 4 - free, summary.attached);
+    let told = checked(100, &[&subnets, "ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"], 1);
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    assert!(told.record.subnets.iter().all(|subnet| subnet.free_at_end < 8_100));
 }

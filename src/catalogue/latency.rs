@@ -16,7 +16,13 @@ macro_rules! latencies {
             }
             /// Is it a bare factor rather than a span?
             pub const fn is_factor(self) -> bool {
-                matches!(self, Latency::BootNodeFactor | Latency::BootZoneFactor | Latency::ImageRateFactor)
+                matches!(
+                    self,
+                    Latency::BootNodeFactor
+                        | Latency::BootZoneFactor
+                        | Latency::ImageRateFactor
+                        | Latency::ImageRate
+                )
             }
             /// Its key in `models/latency.toml` and under `[latency]` of a scenario.
             pub const fn name(self) -> &'static str {
@@ -99,6 +105,14 @@ latencies! {
     BindRequest = "bind_request",
     /// Scale command until the first pod is created.
     FirstPod = "first_pod",
+    /// Compressed megabytes a second of an image on its way onto a node.
+    ImageRate = "image_rate",
+    /// Karpenter's solve: for each pod of a round.
+    SolvePerPod = "solve_per_pod",
+    /// For each claim of the round that a pod is tried on.
+    SolvePerClaimTried = "solve_per_claim_tried",
+    /// For each node or launched claim that a pod is tried on.
+    SolvePerExistingTried = "solve_per_existing_tried",
     /// Spot interruption notice until Karpenter's queue consumer has it.
     SpotNotice = "spot_notice",
 }

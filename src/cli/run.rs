@@ -2,11 +2,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::BAD_INPUT;
+use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
-use crate::components::{Prepared, Summary, simulate};
+use crate::components::{Prepared, Told, Wishes, tell};
 use crate::input::{Document, Problems};
-use crate::scenario;
+use crate::results::{Outcome, TimelinePoint};
+use crate::scenario::{self, Scenario};
+use crate::units::SimTime;
+use crate::world::cause::Cause;
 
 /// Run one replication of a scenario and say how it went
 ///
@@ -23,6 +26,12 @@ pub struct Arguments {
     /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Write every event with its reason, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Check all books after every event (slow)
+    #[arg(long)]
+    check: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
@@ -46,10 +55,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     match read {
         Ok(read) => {
             read.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-            let target = read.scenario.target_pods;
-            let horizon = read.scenario.horizon;
-            let summary = simulate(&Prepared::new(read.scenario), arguments.seed, arguments.replication);
-            super::print(&report(&summary, target, &format!("> {horizon}")))
+            show(arguments, Prepared::new(read.scenario))
         }
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}"));
@@ -58,42 +64,136 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-fn report(summary: &Summary, target: u32, open: &str) -> String {
-    let mut text = String::new();
-    let when = |pods: u32| match summary.ready.get(pods.max(1) as usize - 1) {
-        Some(at) => format!("{:.1} s", at.secs_f64()),
-        None => open.to_string(),
+fn show(arguments: &Arguments, prepared: Prepared) -> u8 {
+    let wishes = Wishes {
+        trace: arguments.trace.is_some(),
+        history: true,
+        check: arguments.check,
+        ..Wishes::default()
     };
-    let outcome = if summary.reached { "reached" } else { "not reached" };
-    let share = |percent: u32| when((u64::from(target) * u64::from(percent)).div_ceil(100) as u32);
-    let write = &mut text;
-    let mut line = |name: &str, value: String| writeln!(write, "{name:<22}{value}").expect("text takes text");
-    line(
-        "pods Ready",
-        format!(
-            "{} of {target} ({outcome}), run ended at {:.1} s",
-            summary.ready.len(),
-            summary.ended.secs_f64()
-        ),
-    );
-    line("time to 50 / 90 / 100 %", format!(" {} / {} / {}", share(50), share(90), share(100)));
-    let types: Vec<String> =
-        summary.nodes_by_type.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    line("nodes launched", types.join(", "));
-    line(
-        "addresses",
-        format!(
-            "{} attached, {} assigned to pods, {} wasted",
-            summary.attached, summary.assigned, summary.wasted
-        ),
-    );
-    for (name, free, least) in &summary.subnets {
-        line(name, format!("{free} free, {least} at the least"));
+    let told = tell(&prepared, arguments.seed, arguments.replication, wishes);
+    if let Some(path) = &arguments.trace
+        && let Err(error) = std::fs::write(path, told.trace.join("\n") + "\n")
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return FAILED;
     }
-    line("EC2 calls", format!("{}, {} throttled", summary.ec2_calls, summary.ec2_throttles));
-    line("sandboxes failed", summary.sandbox_failures.to_string());
-    line("Karpenter rounds", summary.scheduling_rounds.to_string());
-    line("cost", format!("{:.2} USD/h", summary.cost_per_hour_micro_usd as f64 / 1e6));
-    line("events", summary.events.to_string());
+    super::print(&report(&told, &prepared.scenario))
+}
+
+const WIDTH: usize = 24;
+
+fn report(told: &Told, scenario: &Scenario) -> String {
+    let (record, target) = (&told.record, scenario.target_pods);
+    let mut text = String::new();
+    let open = format!("> {}", scenario.horizon);
+    let when = |at: Option<u64>| at.map_or(open.clone(), |ms| format!("{:.1} s", ms as f64 / 1e3));
+    let mut line =
+        |name: &str, value: String| writeln!(text, "{name:<WIDTH$}{value}").expect("text takes text");
+    let outcome = match (record.outcome, record.reason) {
+        (Outcome::Reached, _) => "reached".to_string(),
+        (outcome, Some(cause)) => format!("{}: most wait for {}", outcome.name(), cause.name()),
+        (outcome, None) => outcome.name().to_string(),
+    };
+    line("pods Ready", format!("{} of {target} ({outcome})", record.pods_ready_at_end));
+    let times =
+        [record.time_to_50pct_ms, record.time_to_90pct_ms, record.time_to_99pct_ms, record.time_to_target_ms];
+    line("time to 50/90/99/100 %", times.map(when).join(" / "));
+    let types: Vec<String> =
+        record.nodes_by_type.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    line("nodes launched", if types.is_empty() { "none".into() } else { types.join(", ") });
+    let last = record.timeline.last().copied().unwrap_or_default();
+    let (attached, assigned) = (last.addresses_attached, last.addresses_assigned);
+    let primaries = record.nodes + scenario.static_nodes.iter().map(|group| group.count).sum::<u32>();
+    let wasted = i64::from(attached) - i64::from(assigned) - i64::from(primaries);
+    line(
+        "addresses at the end",
+        format!("{attached} attached, {assigned} assigned to pods, {wasted} wasted"),
+    );
+    for (spec, subnet) in scenario.subnets.iter().zip(&record.subnets) {
+        let dry = subnet
+            .first_dry_ms
+            .map_or(String::new(), |ms| format!("; first refused a request at {:.1} s", ms as f64 / 1e3));
+        line(&spec.name, format!("{} free, {} at the least{dry}", subnet.free_at_end, subnet.least_free));
+    }
+    line("EC2 calls", format!("{}, {} throttled", record.ec2_calls, record.ec2_throttles));
+    line("sandboxes failed", record.sandbox_failures.to_string());
+    line("capacity errors", record.capacity_errors.to_string());
+    line("interruptions", record.interruptions.to_string());
+    line("Karpenter rounds", record.scheduling_rounds.to_string());
+    line(
+        "cost",
+        format!(
+            "{:.2} USD until then, {:.2} USD/h",
+            record.cost_to_target_micro_usd as f64 / 1e6,
+            record.cost_per_hour_micro_usd as f64 / 1e6
+        ),
+    );
+    line("events", format!("{}, trace hash {:016x}", record.events, record.trace_hash));
+    let _ = writeln!(text, "\n{}", chain(told));
+    let _ = writeln!(text, "{}", by_cause(told));
+    text.push_str(&chart(&record.timeline, target, scenario.horizon.secs_f64(), record.observed_ms));
+    text
+}
+
+/// What the pod that came last (of those that are Ready) waited for, step by step.
+fn chain(told: &Told) -> String {
+    let ready = told.history.iter().rev().find(|(_, cause, _)| cause.is_none());
+    let Some((pod, _, end)) = ready else { return "no pod became Ready".to_string() };
+    let steps: Vec<(Option<Cause>, SimTime)> =
+        told.history.iter().filter(|(of, ..)| of == pod).map(|(_, cause, at)| (*cause, *at)).collect();
+    let mut text = format!("the last pod, {pod}, Ready at {:.1} s, waited for\n", end.secs_f64());
+    for pair in steps.windows(2) {
+        let (Some(cause), from, to) = (pair[0].0, pair[0].1, pair[1].1) else { continue };
+        let span = to.since(from).secs_f64();
+        if span >= 0.05 {
+            let _ = writeln!(text, "  {:>7.1} s  {span:>6.1} s  {}", from.secs_f64(), cause.name());
+        }
+    }
+    text
+}
+
+fn by_cause(told: &Told) -> String {
+    let mut causes: Vec<(Cause, u64)> =
+        Cause::ALL.iter().map(|cause| (*cause, told.record.cause_pod_ms[*cause as usize])).collect();
+    causes.retain(|(_, ms)| *ms > 0);
+    causes.sort_by_key(|(cause, ms)| (std::cmp::Reverse(*ms), *cause));
+    let total: u64 = causes.iter().map(|(_, ms)| ms).sum();
+    let mut text = String::from("pod-seconds by cause of waiting\n");
+    for (cause, ms) in causes {
+        let share = ms as f64 * 100.0 / total as f64;
+        let _ = writeln!(text, "  {:>10.0} s  {share:>5.1} %  {}", ms as f64 / 1e3, cause.name());
+    }
+    text
+}
+
+/// Pods Ready over time, in braille-free blocks that any terminal shows.
+fn chart(timeline: &[TimelinePoint], target: u32, horizon_s: f64, observed_ms: u64) -> String {
+    const ROWS: usize = 10;
+    const COLUMNS: usize = 72;
+    let end_s = (observed_ms as f64 / 1e3).max(1.0);
+    let step_s = horizon_s / (timeline.len().max(2) - 1) as f64;
+    let top = f64::from(target.max(1));
+    let at = |column: usize| {
+        let seconds = end_s * (column + 1) as f64 / COLUMNS as f64;
+        timeline[((seconds / step_s).ceil() as usize).min(timeline.len() - 1)]
+    };
+    let mut text = format!("pods over time (# Ready, + Running, . wanted), 0 to {end_s:.0} s\n");
+    for row in (0..ROWS).rev() {
+        let level = top * (row as f64 + 0.5) / ROWS as f64;
+        let mark = |column| {
+            let point = at(column);
+            let above = |count: u32| f64::from(count) >= level;
+            match () {
+                () if above(point.pods_ready) => '#',
+                () if above(point.pods_running) => '+',
+                () if above(point.pods_pending + point.pods_running) => '.',
+                () => ' ',
+            }
+        };
+        let line: String = (0..COLUMNS).map(mark).collect();
+        let label = if row == ROWS - 1 { target.to_string() } else { String::new() };
+        let _ = writeln!(text, "{label:>7} |{line}");
+    }
     text
 }

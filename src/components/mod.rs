@@ -1,156 +1,78 @@
 //! The parts of the cluster as handlers of events: each hands the world's values to an actor, draws what
 //! chance decides, and books what follows. [`simulate`] runs one replication.
 
-mod ec2;
+mod books;
+mod capacity;
+mod controllers;
+mod event;
+mod finish;
+mod fitting;
+mod ipamd;
 mod karpenter;
+mod kubelet;
+mod launch;
 mod node;
-mod pods;
 mod prepared;
+mod scheduler;
+mod spot;
+mod state;
+mod trace;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use books::Books;
+use event::{Event, Whom};
+use fitting::Fitting;
+use state::{FleetBatch, Node, Pod, ReplicaSet};
+use trace::TraceLine;
+use waiting::Ledger;
 
 use crate::actors::client_limit::ClientBucket;
 use crate::actors::ec2::TokenBucket;
-use crate::actors::ipamd::{Call, Ipamd, PodAddress};
+use crate::actors::ipamd::{Call, Ipamd};
+use crate::actors::kube_scheduler::queue::{QueueVersion, SchedulingQueue};
+use crate::actors::kube_scheduler::spread::Candidate;
 use crate::catalogue::{Latency, TypeId};
 use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
-use crate::scenario::Scenario;
+use crate::results::ReplicationRecord;
+use crate::scenario::{Market, Profile, Scenario, ZoneTie};
 use crate::units::{Resources, SimDuration, SimTime};
+use crate::world::cause::Cause;
 use crate::world::subnet::Subnet;
 
 pub use prepared::Prepared;
 
-/// What happens. The number is that of a pod, a node or a claim.
-#[derive(Clone, Copy, Debug)]
-enum Event {
-    PodCreated(u32),
-    /// kube-scheduler is free for its next attempt.
-    Schedule,
-    Bound(u32),
-    /// Karpenter's batch window may close.
-    WindowCloses,
-    /// A solve has finished; its claims exist.
-    Solved,
-    Launch(u32),
-    /// A batch of equal CreateFleet requests may go out.
-    FleetBatch(u32),
-    FleetAnswers(u32),
-    NodeRegisters(u32),
-    AwsNodeStarts(u32),
-    Ipamd(u32, Wake),
-    CniReady(u32),
-    NodeReady(u32),
-    TaintRemoved(u32),
-    Sandbox(u32),
-    ImageManifest(u32),
-    ImageStored(u32),
-    Started(u32),
-    Ready,
+/// More events than any run of 10,000 pods needs; beyond it a loop spins.
+const MOST_EVENTS: u64 = 50_000_000;
+
+/// What a run is asked to do beside its result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wishes {
+    /// Tell every event, as JSON lines.
+    pub trace: bool,
+    /// Keep what each pod waited for, and when.
+    pub history: bool,
+    /// Check all books after every event (slow).
+    pub check: bool,
+    /// End where nothing can change any more, rather than at the horizon.
+    pub stop_when_stuck: bool,
 }
 
-/// What ipamd waited for.
-#[derive(Clone, Copy, Debug)]
-enum Wake {
-    Nap,
-    CallEnds(Call),
-    /// A throttled call goes out again; which attempt it is.
-    CallAgain(Call, u8),
-}
-
-#[derive(Clone, Debug)]
-struct Pod {
-    deployment: u32,
-    /// The node it is bound to.
-    node: Option<u32>,
-    address: Option<PodAddress>,
-    attempts: u32,
-    sandbox_tries: u32,
-}
-
-/// An ENI's addresses, for when they go back.
-#[derive(Clone, Debug, Default)]
-struct Held {
-    eni: u32,
-    cidrs: Vec<(u32, u32)>,
-    primary: Vec<u32>,
-}
-
-#[derive(Clone, Debug)]
-struct Node {
-    /// Types it may still become, by rising price; one from the launch on.
-    types: Vec<TypeId>,
-    pool: u32,
-    zone: u32,
-    /// Where its interfaces' addresses come from, as a place in [`Scenario::subnets`].
-    subnet: usize,
-    price_micro_usd: u64,
-    allocatable: Resources,
-    requested: Resources,
-    launched: Option<SimTime>,
-    /// May pods be bound to it?
-    usable: bool,
-    static_node: bool,
-    ipamd: Option<Box<Ipamd>>,
-    held: Vec<Held>,
-    next_eni: u32,
-    next_cidr: u32,
-    draws: u32,
-    image_free_at: SimTime,
-}
-
-impl Node {
-    /// Nothing launched, nothing attached, no room yet.
-    fn new(types: Vec<TypeId>) -> Node {
-        Node {
-            types,
-            pool: 0,
-            zone: 0,
-            subnet: 0,
-            price_micro_usd: 0,
-            allocatable: Resources::ZERO,
-            requested: Resources::ZERO,
-            launched: None,
-            usable: false,
-            static_node: false,
-            ipamd: None,
-            held: Vec::new(),
-            next_eni: 1,
-            next_cidr: 0,
-            draws: 0,
-            image_free_at: SimTime::ZERO,
-        }
+impl Default for Wishes {
+    fn default() -> Self {
+        Wishes { trace: false, history: false, check: false, stop_when_stuck: true }
     }
 }
 
-/// Claims whose launches go out as one CreateFleet.
+/// A result with what was wished for.
 #[derive(Clone, Debug)]
-struct FleetBatch {
-    claims: Vec<u32>,
-    opened: SimTime,
-    last: SimTime,
-    sent: Option<SimTime>,
-}
-
-/// What a run comes to.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// The instants at which pods became Ready, by rising time.
-    pub ready: Vec<SimTime>,
-    pub reached: bool,
-    pub ended: SimTime,
-    pub nodes_by_type: Vec<(String, u32)>,
-    /// All addresses on ENIs of live nodes, the static ones included.
-    pub attached: u32,
-    pub assigned: u32,
-    /// Attached - assigned - one primary a node.
-    pub wasted: u32,
-    /// By subnet: name, free at the end, least free.
-    pub subnets: Vec<(String, u32, u32)>,
-    pub ec2_calls: u64,
-    pub ec2_throttles: u64,
-    pub sandbox_failures: u64,
-    pub scheduling_rounds: u32,
-    pub cost_per_hour_micro_usd: u64,
-    pub events: u64,
+pub struct Told {
+    pub record: ReplicationRecord,
+    pub trace: Vec<String>,
+    /// (pod, what it waits for from then on, when); `None`: it is Ready or gone.
+    pub history: Vec<(u32, Option<Cause>, SimTime)>,
 }
 
 /// One replication under way.
@@ -163,92 +85,190 @@ struct Run<'a> {
     pods: Vec<Pod>,
     nodes: Vec<Node>,
     subnets: Vec<Subnet>,
-    active: std::collections::VecDeque<u32>,
-    unschedulable: Vec<u32>,
+    first_dry: Vec<Option<SimTime>>,
+    replica_sets: Vec<ReplicaSet>,
+    controller_client: ClientBucket,
+
+    queue: SchedulingQueue,
+    queueing_hints: bool,
+    queue_timer_at: SimTime,
     scheduler_busy: bool,
     scheduler_client: ClientBucket,
-    controller_client: ClientBucket,
-    lifecycle_client: ClientBucket,
-    batch_opened: Option<SimTime>,
-    batch_last: SimTime,
-    window: Option<Scheduled>,
-    solving: bool,
+    next_start_node: u32,
+    /// By Deployment.
+    fittings: Vec<Fitting>,
+    found: Vec<u32>,
+    candidates: Vec<Candidate>,
+    scores: Vec<i64>,
+
+    batcher: karpenter::Batcher,
+    /// Pods marked unschedulable for which no node is planned.
+    undecided: Vec<u32>,
+    /// Claims of the round under way.
     solved: Vec<u32>,
+    /// Claims without an instance.
+    unlaunched: u32,
+    fleet_waiting: Vec<u32>,
+    fleet_opened: SimTime,
+    fleet_last: SimTime,
     fleets: Vec<FleetBatch>,
-    launching: u32,
-    rounds: u32,
+    marks: BTreeMap<launch::Offering, launch::Mark>,
+    /// By zone: until when its subnets are left alone.
+    dry_zones: Vec<SimTime>,
+
+    /// By API; of the fleets; of the instances in them.
     buckets: Vec<TokenBucket>,
     fleet_bucket: TokenBucket,
     instance_bucket: TokenBucket,
-    ready: Vec<SimTime>,
+    /// Of running instances: on-demand, spot.
+    vcpus: [u32; 2],
+    capacity_pools: BTreeMap<u32, capacity::CapacityPool>,
+    watched_pools: BTreeSet<u32>,
+    lifecycle: node::Lifecycle,
+    lifecycle_client: ClientBucket,
+
+    books: Books,
+    ledger: Ledger,
+    times: finish::Marks,
+    stops_when_stuck: bool,
+    stuck: bool,
+    /// Changes of the spot market that will happen before the horizon.
+    market_events: u32,
+    /// Instances that are going.
+    leaving: u32,
+    lines: Option<Vec<String>>,
+    hash: u64,
+    events: u64,
+    rounds: u64,
+    gated_windows: u64,
+    failed_attempts: u64,
+    bound_pods: u64,
     ec2_calls: u64,
     ec2_throttles: u64,
     sandbox_failures: u64,
-    events: u64,
+    capacity_errors: u64,
+    interruptions: u64,
+    nodes_launched: u32,
+    /// Micro-USD an hour times nanoseconds, of instances that are gone.
+    cost_of_gone: u128,
 }
 
-/// Runs one replication until the target's number of pods is Ready, nothing is left to happen, or the horizon.
-pub fn simulate(prepared: &Prepared, seed: u64, replication: u32) -> Summary {
-    let mut run = Run::new(prepared, Chance::new(seed, replication));
+/// Runs one replication until the target's number of pods is Ready, nothing can change any more, or the horizon.
+pub fn simulate(prepared: &Prepared, seed: u64, replication: u32) -> ReplicationRecord {
+    tell(prepared, seed, replication, Wishes::default()).record
+}
+
+/// [`simulate`], with a trace or a history, or its books checked.
+///
+/// # Panics
+/// If the books do not balance, or if a run never ends.
+pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) -> Told {
+    let mut run = Run::new(prepared, Chance::new(seed, replication), wishes);
     run.start();
     let horizon = SimTime::ZERO + run.scenario.horizon;
-    let target = run.scenario.target_pods as usize;
-    while run.ready.len() < target {
-        let Some((at, event)) = run.agenda.pop() else { break };
-        if at > horizon {
+    while !run.reached() && !run.stuck {
+        let next = run.agenda.pop().filter(|(at, _)| *at <= horizon);
+        let Some((at, event)) = next else {
             run.now = horizon;
             break;
+        };
+        if at > run.books.next_point() {
+            run.books.pass_points(at);
         }
         run.now = at;
         run.events += 1;
+        assert!(
+            run.events < MOST_EVENTS,
+            "more than {MOST_EVENTS} events by {at}: seed {seed}, {replication}"
+        );
+        run.hash_event(&event);
+        run.trace_event(&event);
         run.handle(event);
+        if wishes.check {
+            run.check_books();
+        }
     }
-    run.summary(target)
+    let trace = run.lines.take().unwrap_or_default();
+    let history = run.ledger.history.take().unwrap_or_default();
+    Told { record: run.record(replication), trace, history }
 }
 
 impl<'a> Run<'a> {
-    fn new(prepared: &'a Prepared, chance: Chance) -> Self {
+    fn new(prepared: &'a Prepared, chance: Chance, wishes: Wishes) -> Self {
         let scenario = &prepared.scenario;
         let bucket = |limit: &crate::scenario::BucketLimit| TokenBucket::new(limit.size, limit.refill_per_s);
         let client = scenario.controller_manager;
+        let scheduler = scenario.scheduler.client;
+        let current = scenario.profile == Profile::Current;
+        let version = if current { QueueVersion::V1_34 } else { QueueVersion::V1_24 };
+        let phase = SimDuration::from_secs_f64(chance.uniform(Component::SchedulerTie, u32::MAX, 0));
+        let zones = scenario.zones.len();
+        let fitting = |deployment: &crate::scenario::DeploymentSpec| Fitting::new(deployment.requests, zones);
         Run {
             prepared,
             scenario,
             chance,
             agenda: Agenda::with_capacity(4_096),
             now: SimTime::ZERO,
-            pods: Vec::new(),
+            pods: Vec::with_capacity(scenario.target_pods as usize),
             nodes: Vec::new(),
             subnets: scenario
                 .subnets
                 .iter()
                 .map(|subnet| Subnet::new(subnet.prefix_length, prepared.prefixes))
                 .collect(),
-            active: Default::default(),
-            unschedulable: Vec::new(),
-            scheduler_busy: false,
-            scheduler_client: ClientBucket::new(
-                scenario.scheduler.client.qps,
-                scenario.scheduler.client.burst,
-            ),
+            first_dry: vec![None; scenario.subnets.len()],
+            replica_sets: Vec::new(),
             controller_client: ClientBucket::new(client.qps, client.burst),
-            lifecycle_client: ClientBucket::new(client.qps, client.burst),
-            batch_opened: None,
-            batch_last: SimTime::ZERO,
-            window: None,
-            solving: false,
+            queue: SchedulingQueue::new(version, phase),
+            queueing_hints: current,
+            queue_timer_at: SimTime::NEVER,
+            scheduler_busy: false,
+            scheduler_client: ClientBucket::new(scheduler.qps, scheduler.burst),
+            next_start_node: 0,
+            fittings: scenario.deployments.iter().map(fitting).collect(),
+            found: Vec::new(),
+            candidates: Vec::new(),
+            scores: Vec::new(),
+            batcher: karpenter::Batcher::new(),
+            undecided: Vec::new(),
             solved: Vec::new(),
+            unlaunched: 0,
+            fleet_waiting: Vec::new(),
+            fleet_opened: SimTime::ZERO,
+            fleet_last: SimTime::ZERO,
             fleets: Vec::new(),
-            launching: 0,
-            rounds: 0,
+            marks: BTreeMap::new(),
+            dry_zones: vec![SimTime::ZERO; zones],
             buckets: prepared.buckets.iter().map(bucket).collect(),
             fleet_bucket: bucket(&scenario.ec2_limits.requests["CreateFleet"]),
             instance_bucket: bucket(&scenario.ec2_limits.instances),
-            ready: Vec::new(),
+            vcpus: [0, 0],
+            capacity_pools: BTreeMap::new(),
+            watched_pools: BTreeSet::new(),
+            lifecycle: node::Lifecycle::new(),
+            lifecycle_client: ClientBucket::new(client.qps, client.burst),
+            books: Books::new(scenario.horizon),
+            ledger: Ledger::new(wishes.history),
+            times: finish::Marks::default(),
+            stops_when_stuck: wishes.stop_when_stuck,
+            stuck: false,
+            market_events: 0,
+            leaving: 0,
+            lines: wishes.trace.then(Vec::new),
+            hash: 0,
+            events: 0,
+            rounds: 0,
+            gated_windows: 0,
+            failed_attempts: 0,
+            bound_pods: 0,
             ec2_calls: 0,
             ec2_throttles: 0,
             sandbox_failures: 0,
-            events: 0,
+            capacity_errors: 0,
+            interruptions: 0,
+            nodes_launched: 0,
+            cost_of_gone: 0,
         }
     }
 
@@ -256,8 +276,10 @@ impl<'a> Run<'a> {
         self.agenda.at(at, 0, event)
     }
     fn draw(&self, latency: Latency, component: Component, entity: u32, draw: u32) -> SimDuration {
-        let law = &self.scenario.latencies.get(latency).law;
-        SimDuration::from_secs_f64(law.quantile(self.chance.uniform(component, entity, draw)))
+        SimDuration::from_secs_f64(self.factor(latency, component, entity, draw))
+    }
+    fn factor(&self, latency: Latency, component: Component, entity: u32, draw: u32) -> f64 {
+        self.scenario.latencies.get(latency).law.quantile(self.chance.uniform(component, entity, draw))
     }
 
     fn start(&mut self) {
@@ -270,68 +292,49 @@ impl<'a> Run<'a> {
             };
             let taken = self.subnets[index].take_singles(others, &mut Vec::new(), &mut below);
             taken.expect("a checked scenario's subnets hold what is in them at the start");
+            self.books.free += u64::from(self.subnets[index].free());
         }
         self.start_static_nodes();
-        self.create_pods();
+        self.schedule_deployments();
+        self.await_progress();
     }
 
     fn handle(&mut self, event: Event) {
         match event {
+            Event::Scaled { deployment, step } => self.scaled(deployment, step),
+            Event::ReplicaSetSyncs(deployment) => self.replica_set_syncs(deployment),
             Event::PodCreated(pod) => self.pod_created(pod),
-            Event::Schedule => self.schedule(),
-            Event::Bound(pod) => self.bound(pod),
+            Event::ConditionPatched(pod) => self.condition_patched(pod),
+            Event::QueueTimer => self.queue_timer(),
+            Event::PodBound(pod) => self.pod_bound(pod),
             Event::WindowCloses => self.window_closes(),
             Event::Solved => self.claims_exist(),
-            Event::Launch(node) => self.launch(node),
-            Event::FleetBatch(batch) => self.fleet_batch(batch),
-            Event::FleetAnswers(node) => self.fleet_answers(node),
-            Event::NodeRegisters(node) => self.node_registers(node),
-            Event::AwsNodeStarts(node) => self.aws_node_starts(node),
-            Event::Ipamd(node, wake) => self.ipamd_wakes(node, wake),
+            Event::LaunchRequested(node) => self.launch_requested(node),
+            Event::FleetWindowCloses => self.fleet_window_closes(),
+            Event::FleetSent(batch) => self.fleet_sent(batch),
+            Event::FleetAnswered(batch) => self.fleet_answered(batch),
+            Event::ClaimGone(node) => self.claim_gone(node),
+            Event::Booted(node) => self.booted(node),
+            Event::NodeRegistered(node) => self.node_registered(node),
+            Event::UnregisteredTaintGone(node) => self.unregistered_taint_gone(node),
+            Event::AwsNodeStarted(node) => self.aws_node_started(node),
+            Event::IpamdWoken(node) => self.ipamd_woken(node),
+            Event::Ec2CallEnded(node, call) => self.ec2_call_ended(node, call),
+            Event::Ec2CallRetried(node, call, tries) => self.ec2_call_retried(node, call, tries),
             Event::CniReady(node) => self.cni_ready(node),
             Event::NodeReady(node) => self.node_ready(node),
-            Event::TaintRemoved(node) => self.taint_removed(node),
-            Event::Sandbox(pod) => self.sandbox(pod),
-            Event::ImageManifest(pod) => self.image_manifest(pod),
-            Event::ImageStored(pod) => self.image_stored(pod),
-            Event::Started(pod) => self.started(pod),
-            Event::Ready => self.pod_ready(),
-        }
-    }
-
-    fn summary(self, target: usize) -> Summary {
-        let live = || self.nodes.iter().filter(|node| !node.held.is_empty());
-        let size = if self.prepared.prefixes { 16 } else { 1 };
-        let of_node = |node: &Node| {
-            let addresses = |held: &Held| held.primary.len() as u32 + held.cidrs.len() as u32 * size;
-            node.held.iter().map(addresses).sum::<u32>()
-        };
-        let attached: u32 = live().map(of_node).sum();
-        let assigned: u32 =
-            live().filter_map(|node| node.ipamd.as_ref()).map(|ipamd| ipamd.pool().assigned()).sum();
-        let mut by_type = std::collections::BTreeMap::new();
-        let launched = || self.nodes.iter().filter(|node| node.launched.is_some());
-        for node in launched() {
-            *by_type.entry(self.scenario.catalogue.get(node.types[0]).name.clone()).or_insert(0) += 1;
-        }
-        let subnet = |(spec, book): (&crate::scenario::SubnetSpec, &Subnet)| {
-            (spec.name.clone(), book.free(), book.least_free())
-        };
-        Summary {
-            reached: self.ready.len() >= target,
-            ended: self.now,
-            nodes_by_type: by_type.into_iter().collect(),
-            attached,
-            assigned,
-            wasted: attached - assigned - live().count() as u32,
-            subnets: self.scenario.subnets.iter().zip(&self.subnets).map(subnet).collect(),
-            ec2_calls: self.ec2_calls,
-            ec2_throttles: self.ec2_throttles,
-            sandbox_failures: self.sandbox_failures,
-            scheduling_rounds: self.rounds,
-            cost_per_hour_micro_usd: launched().map(|node| node.price_micro_usd).sum(),
-            events: self.events,
-            ready: self.ready,
+            Event::LifecycleRead(node) => self.lifecycle_read(node),
+            Event::LifecyclePatched(node) => self.lifecycle_patched(node),
+            Event::SandboxDue(pod) => self.sandbox_due(pod),
+            Event::SandboxReady(pod) => self.sandbox_ready(pod),
+            Event::ImagePulled(pod) => self.image_pulled(pod),
+            Event::ContainerStarted(pod) => self.container_started(pod),
+            Event::PodReady(pod) => self.pod_ready(pod),
+            Event::PoolTightens(pool) => self.pool_tightens(pool),
+            Event::SpotInterrupted(node) => self.spot_interrupted(node),
+            Event::NoticeReceived(node) => self.notice_received(node),
+            Event::InstanceGone(node) => self.instance_gone(node),
+            Event::ProgressChecked => self.progress_checked(),
         }
     }
 }

@@ -1,36 +1,67 @@
-//! A node from the fleet's answer to the moment pods may be bound to it.
+//! A node from its instance to the moment pods may be bound to it.
 
+use std::collections::VecDeque;
+
+use super::state::{NONE, NodeStage};
 use super::*;
-use crate::catalogue::{Hypervisor, InstanceType};
+use crate::catalogue::Hypervisor;
 use crate::scenario::{AmiFamily, CniMode};
 
+/// Workers of the node lifecycle controller that take taints off.
+const LIFECYCLE_WORKERS: u32 = 8;
+
+/// The node lifecycle controller: nodes whose taint is to go, and workers without one.
+#[derive(Clone, Debug)]
+pub(super) struct Lifecycle {
+    queue: VecDeque<u32>,
+    idle: u32,
+}
+
+impl Lifecycle {
+    pub fn new() -> Lifecycle {
+        Lifecycle { queue: VecDeque::new(), idle: LIFECYCLE_WORKERS }
+    }
+}
+
 impl Run<'_> {
+    /// Nodes that were there before: settled, their pods in place.
     pub(super) fn start_static_nodes(&mut self) {
         let scenario = self.scenario;
         for group in &scenario.static_nodes {
-            for _ in 0..group.count {
+            for number in 0..group.count {
                 let node = self.nodes.len() as u32;
                 let found = scenario.catalogue.get(group.instance_type);
-                let own =
-                    Prepared::allocatable(scenario, found, AmiFamily::Al2023).unwrap_or(Resources::ZERO);
+                let own = Prepared::resources(scenario, found, AmiFamily::Al2023).map(|(_, left)| left);
                 self.nodes.push(Node {
+                    stage: NodeStage::Ready,
+                    instance_type: group.instance_type,
                     zone: scenario.subnets[node as usize % scenario.subnets.len()].zone,
-                    allocatable: group.allocatable.unwrap_or(own),
+                    allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO),
                     requested: self.prepared.daemons,
-                    usable: !group.critical_addons_only,
-                    static_node: true,
-                    ..Node::new(vec![group.instance_type])
+                    launched: SimTime::ZERO,
+                    unregistered: false,
+                    not_ready: false,
+                    critical_addons_only: group.critical_addons_only,
+                    ..Node::claim(NONE)
                 });
-                assert!(self.attach_primary(node), "a checked scenario's subnets hold its static nodes");
+                self.vcpus[0] += found.vcpus.unwrap_or(0);
+                let zone = self.nodes[node as usize].zone;
+                assert!(
+                    self.attach_primary(node, zone),
+                    "a checked scenario's subnets hold its static nodes"
+                );
                 if scenario.cni.mode == CniMode::Vpc {
-                    self.aws_node_starts(node);
+                    let share = group.pods_with_address / group.count.max(1);
+                    let more = u32::from(number < group.pods_with_address % group.count.max(1));
+                    self.settle_ipamd(node, share + more);
                 }
+                self.refit(node);
             }
         }
     }
 
     pub(super) fn boot(&mut self, node: u32, family: AmiFamily) {
-        let found = self.instance(node);
+        let found = self.scenario.catalogue.get(self.nodes[node as usize].instance_type);
         let first = match (found.gpu_count > 0, found.hypervisor) {
             (true, _) => Latency::BootInstanceGpu,
             (_, Some(Hypervisor::Metal)) => Latency::BootInstanceMetal,
@@ -43,44 +74,114 @@ impl Run<'_> {
             AmiFamily::Bottlerocket => Latency::BootSystemBottlerocket,
         };
         let boot = self.draw(first, Component::Boot, node, 0) + self.draw(second, Component::Boot, node, 1);
-        let minute = (self.now.millis() / 60_000) as u32;
-        let factor = |latency, uniform| self.scenario.latencies.get(latency).law.quantile(uniform);
-        let own = factor(Latency::BootNodeFactor, self.chance.uniform(Component::Boot, node, 2));
-        let zone = self.nodes[node as usize].zone;
-        let common =
-            factor(Latency::BootZoneFactor, self.chance.uniform(Component::ZoneFactor, zone, minute));
-        let registers = self.draw(Latency::KubeletRegister, Component::Boot, node, 3);
-        self.at(self.now + boot.mul_f64(own * common) + registers, Event::NodeRegisters(node));
+        let own = self.factor(Latency::BootNodeFactor, Component::Boot, node, 2);
+        let (zone, minute) = (self.nodes[node as usize].zone, (self.now.millis() / 60_000) as u32);
+        let common = self.factor(Latency::BootZoneFactor, Component::ZoneFactor, zone, minute);
+        self.at(self.now + boot.mul_f64(own * common), Event::Booted(node));
     }
 
-    fn instance(&self, node: u32) -> &InstanceType {
-        self.scenario.catalogue.get(self.nodes[node as usize].types[0])
+    pub(super) fn booted(&mut self, node: u32) {
+        if self.step_to(node, NodeStage::Joining) {
+            let takes = self.draw(Latency::KubeletRegister, Component::Boot, node, 3);
+            self.at(self.now + takes, Event::NodeRegistered(node));
+        }
     }
 
-    pub(super) fn node_registers(&mut self, node: u32) {
+    /// Takes the node to a stage, unless it is gone.
+    fn step_to(&mut self, node: u32, stage: NodeStage) -> bool {
+        if !self.nodes[node as usize].lives() {
+            return false;
+        }
+        self.nodes[node as usize].stage = stage;
+        self.refresh_nominated(node);
+        true
+    }
+
+    /// There is a Node object, with both taints.
+    pub(super) fn node_registered(&mut self, node: u32) {
+        if !self.step_to(node, NodeStage::Registered) {
+            return;
+        }
+        let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
+        self.at(self.now + taint, Event::UnregisteredTaintGone(node));
         if self.scenario.cni.mode == CniMode::None {
             let takes = self.draw(Latency::OtherCniStart, Component::Boot, node, 4);
             self.at(self.now + takes, Event::CniReady(node));
-            return;
+        } else {
+            let mut starts = self.draw(Latency::AwsNodeStart, Component::Boot, node, 4);
+            let pool = &self.prepared.pools[self.nodes[node as usize].pool as usize];
+            if pool.family == AmiFamily::Bottlerocket {
+                starts += self.draw(Latency::AwsNodePull, Component::Boot, node, 7);
+            }
+            self.at(self.now + starts, Event::AwsNodeStarted(node));
         }
-        let starts = self.draw(Latency::AwsNodeStart, Component::Boot, node, 4);
-        self.at(self.now + starts, Event::AwsNodeStarts(node));
+        self.node_added(node);
+    }
+
+    pub(super) fn unregistered_taint_gone(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        at.unregistered = false;
+        at.unregistered_gone_at = self.now;
+        self.taint_gone(node);
     }
 
     pub(super) fn cni_ready(&mut self, node: u32) {
-        let ready = self.draw(Latency::NodeReady, Component::Boot, node, 6);
-        self.at(self.now + ready, Event::NodeReady(node));
+        if self.step_to(node, NodeStage::CniReady) {
+            let takes = self.draw(Latency::NodeReady, Component::Boot, node, 6);
+            self.at(self.now + takes, Event::NodeReady(node));
+        }
     }
 
-    /// The node lifecycle controller reads the node and patches it, both through its own client's limit.
+    /// The Ready condition is there: the node lifecycle controller takes its taint off.
     pub(super) fn node_ready(&mut self, node: u32) {
-        self.lifecycle_client.reserve(self.now);
-        let sent = self.lifecycle_client.reserve(self.now);
-        self.at(sent, Event::TaintRemoved(node));
+        if self.step_to(node, NodeStage::Ready) {
+            self.lifecycle.queue.push_back(node);
+            self.assign_lifecycle_workers();
+        }
     }
 
-    pub(super) fn taint_removed(&mut self, node: u32) {
-        self.nodes[node as usize].usable = true;
-        self.wake_unschedulable();
+    /// An idle worker reads the node, through its client's limit.
+    fn assign_lifecycle_workers(&mut self) {
+        while self.lifecycle.idle > 0
+            && let Some(node) = self.lifecycle.queue.pop_front()
+        {
+            self.lifecycle.idle -= 1;
+            let sent = self.lifecycle_client.reserve(self.now);
+            self.at(sent, Event::LifecycleRead(node));
+        }
+    }
+    /// Then it patches it, through the same limit.
+    pub(super) fn lifecycle_read(&mut self, node: u32) {
+        self.nodes[node as usize].lifecycle_read_at = self.now;
+        let sent = self.lifecycle_client.reserve(self.now);
+        self.at(sent, Event::LifecyclePatched(node));
+    }
+    /// A node that Karpenter patched in between is read and patched once more.
+    pub(super) fn lifecycle_patched(&mut self, node: u32) {
+        self.lifecycle.idle += 1;
+        let at = &mut self.nodes[node as usize];
+        if at.unregistered_gone_at > at.lifecycle_read_at && at.unregistered_gone_at <= self.now {
+            self.lifecycle.queue.push_back(node);
+        } else {
+            at.not_ready = false;
+            self.taint_gone(node);
+        }
+        self.assign_lifecycle_workers();
+    }
+
+    fn taint_gone(&mut self, node: u32) {
+        let at = &self.nodes[node as usize];
+        if !at.lives() {
+            return;
+        }
+        if at.is_tainted() || at.stage != NodeStage::Ready {
+            self.refit(node);
+            self.refresh_nominated(node);
+        } else {
+            self.node_usable(node);
+            let (name, types) = (node, &self.scenario.catalogue);
+            let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();
+            self.trace(|| TraceLine::new("node_usable").node(name).text("instance_type", kind));
+        }
     }
 }

@@ -1,3 +1,5 @@
 //! What a replication comes to, and the tables made of many.
 
-pub mod record;
+mod record;
+
+pub use record::{AddressBooks, Outcome, ReplicationRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint};

@@ -148,8 +148,8 @@ pub enum Answer<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     NotStarted,
-    InitDescribe,
-    InitTags,
+    InitDescribe { tries: u8 },
+    InitTags { tries: u8 },
     InitSubnets,
     InitGroups,
     BeforeStep,
@@ -212,8 +212,9 @@ const INSUFFICIENT_PAUSE: SimDuration = SimDuration::from_secs(120);
 const DECREASE_INTERVAL: SimDuration = SimDuration::from_secs(30);
 const RECONCILE_INTERVAL: SimDuration = SimDuration::from_secs(60);
 const SETTLE: SimDuration = SimDuration::from_secs(2);
-/// Tries of Detach, Delete and of the looks at IMDS.
+/// Tries of Detach, Delete, of the looks at IMDS and of the first Describe.
 const TRIES: u8 = 12;
+const TAG_TRIES: u8 = 5;
 const LONGEST_WAIT: SimDuration = SimDuration::from_secs(60);
 
 impl Ipamd {
@@ -281,10 +282,12 @@ impl Ipamd {
     ) -> Ask {
         let ok = !matches!(answer, Answer::Failed | Answer::Insufficient | Answer::NotFound(_));
         match self.stage {
-            Stage::NotStarted => self.call(Stage::InitDescribe, Api::DescribeNetworkInterfaces, 0, 0),
-            Stage::InitDescribe | Stage::InitTags if !ok => self.exit(),
-            Stage::InitDescribe => self.call(Stage::InitTags, Api::CreateTags, 0, 0),
-            Stage::InitTags => {
+            Stage::NotStarted => self.init_describe(1),
+            Stage::InitDescribe { tries } => self.init_described(answer, tries),
+            Stage::InitTags { tries } if !ok || matches!(answer, Answer::Woken) => {
+                self.init_tag_again(answer, tries, jitter)
+            }
+            Stage::InitTags { .. } => {
                 self.pool.add_eni(0, now);
                 if settings.subnet_discovery {
                     self.call(Stage::InitSubnets, Api::DescribeSubnets, 0, 0)
@@ -354,6 +357,31 @@ impl Ipamd {
     fn exit(&mut self) -> Ask {
         self.stage = Stage::Gone;
         Ask::Exit(Exit)
+    }
+
+    fn init_describe(&mut self, tries: u8) -> Ask {
+        self.call(Stage::InitDescribe { tries }, Api::DescribeNetworkInterfaces, 0, 0)
+    }
+    fn init_described(&mut self, answer: Answer<'_>, tries: u8) -> Ask {
+        match answer {
+            Answer::Woken => self.init_describe(tries),
+            Answer::Failed if tries >= TRIES => self.exit(),
+            Answer::Failed => {
+                let wait = SimDuration::from_millis(10 * u64::from(tries));
+                self.nap(Stage::InitDescribe { tries: tries + 1 }, Nap::Retry, wait)
+            }
+            _ => self.call(Stage::InitTags { tries: 1 }, Api::CreateTags, 0, 0),
+        }
+    }
+    fn init_tag_again(&mut self, answer: Answer<'_>, tries: u8, jitter: &mut dyn FnMut() -> f64) -> Ask {
+        match answer {
+            Answer::Woken => self.call(Stage::InitTags { tries }, Api::CreateTags, 0, 0),
+            _ if tries >= TAG_TRIES => self.exit(),
+            _ => {
+                let wait = doubled(SimDuration::from_millis(500), tries, 0.30 * jitter());
+                self.nap(Stage::InitTags { tries: tries + 1 }, Nap::Retry, wait)
+            }
+        }
     }
 
     fn init_groups(&mut self, settings: &Settings, now: SimTime) -> Ask {

@@ -109,6 +109,12 @@ impl Pool {
         self.enis.iter().map(|eni| eni.joined)
     }
 
+    /// Addresses a pod could have at once: neither held nor cooling.
+    pub fn assignable(&self, now: SimTime) -> u32 {
+        let cooling = if self.released.is_empty() { 0 } else { self.cooling(now).count() as u32 };
+        (self.total() - self.assigned).saturating_sub(cooling)
+    }
+
     /// Gives a pod an address, or none if all are held or cool.
     pub fn assign(&mut self, now: SimTime) -> Option<PodAddress> {
         while self.released.front().is_some_and(|released| !self.still_cools(released.at, now)) {

@@ -67,11 +67,9 @@ impl Ipamd {
 
     /// Could it still ask for more addresses, now or after a pause?
     pub fn may_grow(&self, settings: &Settings, now: SimTime) -> bool {
-        let unfilled = self
-            .pool
-            .enis
-            .iter()
-            .any(|eni| (eni.cidrs.len() as u32) < settings.slots && !(settings.custom_networking && eni.serial == 0));
+        let unfilled = self.pool.enis.iter().any(|eni| {
+            (eni.cidrs.len() as u32) < settings.slots && !(settings.custom_networking && eni.serial == 0)
+        });
         let room = unfilled || self.pool.eni_count() + settings.trunk_reserve < settings.eni_budget;
         self.in_startup || (targets::too_low(settings, &self.pool.counts(now)) && room)
     }

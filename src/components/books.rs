@@ -1,0 +1,119 @@
+//! What is counted as it happens: addresses over the cluster, pods by state, and the timeline's grid.
+
+use crate::results::{AddressBooks, TIMELINE_POINTS, TimelinePoint};
+use crate::units::{SimDuration, SimTime};
+
+/// Addresses on ENIs, pods and nodes at this instant, with what has been integrated up to it.
+#[derive(Clone, Debug)]
+pub(super) struct Books {
+    /// All addresses on ENIs; a prefix counts 16.
+    pub attached: u64,
+    pub assigned: u64,
+    /// Instances that hold a primary address.
+    pub instances: u64,
+    /// Addresses still free in all subnets.
+    pub free: u64,
+    pub wanted_pods: u32,
+    pub running_pods: u32,
+    pub ready_pods: u32,
+    /// Karpenter's nodes that have an instance.
+    pub nodes: u32,
+    waste_peak: u64,
+    attached_peak: u64,
+    /// Address-nanoseconds.
+    waste_integral: u128,
+    attached_integral: u128,
+    since: SimTime,
+    step: SimDuration,
+    timeline: Vec<TimelinePoint>,
+}
+
+impl Books {
+    pub fn new(horizon: SimDuration) -> Books {
+        Books {
+            attached: 0,
+            assigned: 0,
+            instances: 0,
+            free: 0,
+            wanted_pods: 0,
+            running_pods: 0,
+            ready_pods: 0,
+            nodes: 0,
+            waste_peak: 0,
+            attached_peak: 0,
+            waste_integral: 0,
+            attached_integral: 0,
+            since: SimTime::ZERO,
+            step: SimDuration::from_nanos(horizon.nanos() / (TIMELINE_POINTS as u64 - 1)),
+            timeline: Vec::with_capacity(TIMELINE_POINTS),
+        }
+    }
+
+    /// Attached, less what pods hold, less one primary for each instance.
+    pub fn waste(&self) -> u64 {
+        self.attached - self.assigned - self.instances
+    }
+
+    /// Books what held up to `now`; to be called before addresses change.
+    pub fn settle(&mut self, now: SimTime) {
+        let span = u128::from(now.since(self.since).nanos());
+        self.waste_integral += u128::from(self.waste()) * span;
+        self.attached_integral += u128::from(self.attached) * span;
+        self.since = now;
+    }
+    /// To be called after addresses have changed.
+    pub fn note_peaks(&mut self) {
+        self.waste_peak = self.waste_peak.max(self.waste());
+        self.attached_peak = self.attached_peak.max(self.attached);
+    }
+
+    /// The instant of the timeline's next point.
+    pub fn next_point(&self) -> SimTime {
+        SimTime::ZERO + self.step * self.timeline.len() as u64
+    }
+    /// Notes the state for every point of the grid before `now`.
+    pub fn pass_points(&mut self, now: SimTime) {
+        while self.next_point() < now && self.timeline.len() < TIMELINE_POINTS {
+            self.timeline.push(self.point());
+        }
+    }
+    fn point(&self) -> TimelinePoint {
+        TimelinePoint {
+            pods_pending: self.wanted_pods - self.running_pods,
+            pods_running: self.running_pods,
+            pods_ready: self.ready_pods,
+            nodes: self.nodes,
+            addresses_attached: self.attached as u32,
+            addresses_assigned: self.assigned as u32,
+            addresses_free: self.free as u32,
+        }
+    }
+
+    /// The books of a run that ended at `end`; the rest of the grid keeps the last state.
+    pub fn close(
+        mut self,
+        end: SimTime,
+        horizon: SimDuration,
+        reached: bool,
+    ) -> (AddressBooks, Vec<TimelinePoint>) {
+        self.settle(end);
+        self.pass_points(end);
+        let last = self.point();
+        self.timeline.resize(TIMELINE_POINTS, last);
+        let rest = u128::from((SimTime::ZERO + horizon).saturating_since(end).nanos());
+        let millis = |integral: u128| (integral / 1_000_000) as u64;
+        let at_target = |count: u64| reached.then_some(count);
+        let books = AddressBooks {
+            attached_at_target: at_target(self.attached),
+            assigned_at_target: at_target(self.assigned),
+            waste_at_target: at_target(self.waste()),
+            waste_peak: self.waste_peak,
+            attached_peak: self.attached_peak,
+            waste_address_ms: millis(self.waste_integral),
+            waste_address_ms_to_horizon: millis(self.waste_integral + u128::from(self.waste()) * rest),
+            attached_address_ms: millis(self.attached_integral),
+            attached_address_ms_to_horizon: millis(self.attached_integral + u128::from(self.attached) * rest),
+        };
+        (books, self.timeline)
+    }
+}

@@ -1,0 +1,206 @@
+//! Whether a pool of EC2 capacity has some: `models/capacity.toml` as a process in time.
+
+use crate::catalogue::InstanceType;
+use crate::chance::{Chance, Component, normal_quantile};
+use crate::units::text::parse_seconds;
+use crate::units::{SimDuration, SimTime};
+
+/// A log-normal time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Times {
+    median_s: f64,
+    sigma: f64,
+}
+
+impl Times {
+    fn mean_s(&self) -> f64 {
+        self.median_s * libm::exp(self.sigma * self.sigma / 2.0)
+    }
+    fn draw(&self, uniform: f64) -> f64 {
+        self.median_s * libm::exp(self.sigma * normal_quantile(uniform))
+    }
+    /// What is left of the time that an instant falls into: of a time drawn in proportion to its length a
+    /// uniform part.
+    fn draw_residual(&self, length: f64, part: f64) -> f64 {
+        let biased =
+            Times { median_s: self.median_s * libm::exp(self.sigma * self.sigma), sigma: self.sigma };
+        biased.draw(length) * part
+    }
+}
+
+/// The figures of `models/capacity.toml`.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct CapacityModel {
+    cpu: (Times, Times),
+    gpu: (Times, Times),
+    small_vcpus: u32,
+    small_up_times: f64,
+    /// Probability that a running instance is noticed when its pool goes down, and the time within which.
+    pub(super) reclaim_share: f64,
+    pub(super) reclaim_within: SimDuration,
+    hazard_monthly: Vec<f64>,
+    pub(super) notice_before: SimDuration,
+    on_demand_down: f64,
+    large_vcpus: u32,
+    large_down: f64,
+    gpu_down: f64,
+}
+
+impl CapacityModel {
+    /// The model built into the program.
+    ///
+    /// # Panics
+    /// Never: a test reads the same text.
+    pub(super) fn compiled_in() -> CapacityModel {
+        let table: toml::Table =
+            include_str!("../../models/capacity.toml").parse().expect("models/capacity.toml is TOML");
+        let at = |path: &[&str]| {
+            let mut value = &table[path[0]];
+            path[1..].iter().for_each(|key| value = &value[*key]);
+            value.clone()
+        };
+        let number = |path: &[&str]| {
+            let value = at(path);
+            value.as_float().or(value.as_integer().map(|whole| whole as f64)).expect("a number")
+        };
+        let seconds = |path: &[&str]| parse_seconds(at(path).as_str().expect("a span")).expect("a span");
+        let times = |class: &str, way: &str| Times {
+            median_s: seconds(&["spot", class, &format!("{way}_median")]),
+            sigma: number(&["spot", class, &format!("{way}_sigma")]),
+        };
+        let pair = |class: &str| (times(class, "up"), times(class, "down"));
+        let monthly = at(&["spot", "hazard", "monthly"]);
+        CapacityModel {
+            cpu: pair("cpu"),
+            gpu: pair("gpu"),
+            small_vcpus: number(&["spot", "small", "vcpus_at_most"]) as u32,
+            small_up_times: number(&["spot", "small", "up_times"]),
+            reclaim_share: number(&["spot", "reclaim", "share"]),
+            reclaim_within: SimDuration::from_secs_f64(seconds(&["spot", "reclaim", "within"])),
+            hazard_monthly: monthly
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|share| share.as_float().expect("a share"))
+                .collect(),
+            notice_before: SimDuration::from_secs_f64(seconds(&["spot", "notice", "before"])),
+            on_demand_down: number(&["on_demand", "down_share"]),
+            large_vcpus: number(&["on_demand", "large_vcpus"]) as u32,
+            large_down: number(&["on_demand", "large_down_share"]),
+            gpu_down: number(&["on_demand", "gpu_down_share"]),
+        }
+    }
+
+    fn times(&self, kind: &InstanceType, spot: bool, tight: bool) -> (Times, Times) {
+        let (mut up, down) = if kind.gpu_count > 0 { self.gpu } else { self.cpu };
+        if spot {
+            if !tight && kind.vcpus.is_some_and(|vcpus| vcpus <= self.small_vcpus) {
+                up.median_s *= self.small_up_times;
+            }
+            return (up, down);
+        }
+        let share = match kind {
+            kind if kind.gpu_count > 0 => self.gpu_down,
+            kind if kind.vcpus.is_some_and(|vcpus| vcpus >= self.large_vcpus) => self.large_down,
+            _ => self.on_demand_down,
+        };
+        let mean_up = down.mean_s() * (1.0 - share) / share;
+        (Times { median_s: up.median_s * mean_up / up.mean_s(), sigma: up.sigma }, down)
+    }
+
+    /// When a spot instance that runs from `now` on is interrupted for no reason of its pool's.
+    pub(super) fn interruption(&self, kind: &InstanceType, uniform: f64, now: SimTime) -> SimTime {
+        let Some(advice) = kind.spot else { return SimTime::NEVER };
+        let monthly = self.hazard_monthly[usize::from(advice.interruption_band)];
+        let rate_per_s = -libm::log1p(-monthly) / (720.0 * 3_600.0);
+        now + SimDuration::from_secs_f64(-libm::log(uniform) / rate_per_s)
+    }
+}
+
+/// A pool's present episode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CapacityPool {
+    up: bool,
+    until: SimTime,
+    episode: u32,
+    number: u32,
+    times: (Times, Times),
+    component: Component,
+}
+
+impl CapacityPool {
+    /// The pool of this number, as it is at the start of a run: in its stationary state.
+    pub(super) fn at_start(
+        model: &CapacityModel,
+        kind: &InstanceType,
+        spot: bool,
+        tight: bool,
+        number: u32,
+        chance: &Chance,
+    ) -> CapacityPool {
+        let component = if spot { Component::SpotMarket } else { Component::OnDemandMarket };
+        let times = model.times(kind, spot, tight);
+        let (up_mean, down_mean) = (times.0.mean_s(), times.1.mean_s());
+        let uniform = |draw| chance.uniform(component, number, draw);
+        let up = uniform(0) < up_mean / (up_mean + down_mean);
+        let law = if up { times.0 } else { times.1 };
+        let left = law.draw_residual(uniform(1), uniform(2));
+        let until = SimTime::ZERO + SimDuration::from_secs_f64(left);
+        CapacityPool { up, until, episode: 0, number, times, component }
+    }
+
+    fn advance(&mut self, now: SimTime, chance: &Chance) {
+        while self.until <= now {
+            self.episode += 1;
+            self.up = !self.up;
+            let law = if self.up { self.times.0 } else { self.times.1 };
+            let lasts = law.draw(chance.uniform(self.component, self.number, 2 + self.episode));
+            // An episode takes some time, so that the loop ends.
+            self.until += SimDuration::from_secs_f64(lasts.max(1.0));
+        }
+    }
+    /// Does it have capacity?
+    pub(super) fn is_up(&mut self, now: SimTime, chance: &Chance) -> bool {
+        self.advance(now, chance);
+        self.up
+    }
+    /// The end of the present episode.
+    pub(super) fn until(&self) -> SimTime {
+        self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    /// Share of pools that are up at an instant, against the ratio of the mean times.
+    fn share_up(name: &str, spot: bool, tight: bool, at: SimTime) -> f64 {
+        let catalogue = Catalogue::compiled_in();
+        let kind = catalogue.get(catalogue.find(name).unwrap());
+        let (model, pools) = (CapacityModel::compiled_in(), 4_000);
+        let up = (0..pools).filter(|number| {
+            let chance = Chance::new(1, *number);
+            CapacityPool::at_start(&model, kind, spot, tight, *number, &chance).is_up(at, &chance)
+        });
+        up.count() as f64 / f64::from(pools)
+    }
+
+    #[test]
+    fn pools_are_stationary_from_the_start() {
+        // Means: up 23 min x exp(1.71^2 / 2) = 99.2 min, down 9 min x exp(1.17^2 / 2) = 17.8 min.
+        let wanted = 99.2 / (99.2 + 17.8);
+        for at in [SimTime::ZERO, SimTime::from_secs(300), SimTime::from_secs(1_800)] {
+            let share = share_up("m5.24xlarge", true, false, at);
+            assert!((share - wanted).abs() < 0.02, "{share} of {wanted} at {at}");
+        }
+    }
+
+    #[test]
+    fn small_pools_are_short_more_seldom_unless_the_market_is_tight() {
+        assert!(share_up("m5.large", true, false, SimTime::ZERO) > 0.985);
+        assert!(share_up("m5.large", true, true, SimTime::ZERO) < 0.88);
+        assert!(share_up("m5.large", false, false, SimTime::ZERO) > 0.997);
+    }
+}

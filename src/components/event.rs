@@ -1,0 +1,168 @@
+//! Everything that can happen.
+
+use crate::actors::ipamd::Call;
+
+/// What happens. A number is that of a pod, a node (which is a NodeClaim from its creation on), a Deployment
+/// or a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Event {
+    /// A step of a Deployment's schedule.
+    Scaled {
+        deployment: u32,
+        step: u32,
+    },
+    /// The ReplicaSet controller goes on with a Deployment's sync.
+    ReplicaSetSyncs(u32),
+    PodCreated(u32),
+    /// The loop of kube-scheduler is free again; the pod's condition is patched.
+    ConditionPatched(u32),
+    /// A timer of the scheduling queue is due.
+    QueueTimer,
+    PodBound(u32),
+    /// Karpenter's batch window may close.
+    WindowCloses,
+    /// A solve has finished; its claims exist.
+    Solved,
+    /// Karpenter calls for the claim's instance.
+    LaunchRequested(u32),
+    /// The batcher's window may close.
+    FleetWindowCloses,
+    /// A throttled CreateFleet is sent again.
+    FleetSent(u32),
+    FleetAnswered(u32),
+    /// A claim that cannot be launched is gone from the API.
+    ClaimGone(u32),
+    /// The instance runs, kubelet starts.
+    Booted(u32),
+    NodeRegistered(u32),
+    UnregisteredTaintGone(u32),
+    AwsNodeStarted(u32),
+    IpamdWoken(u32),
+    Ec2CallEnded(u32, Call),
+    /// A throttled call is sent again, so many attempts before.
+    Ec2CallRetried(u32, Call, u8),
+    CniReady(u32),
+    NodeReady(u32),
+    /// A worker of the node lifecycle controller has read the node.
+    LifecycleRead(u32),
+    LifecyclePatched(u32),
+    SandboxDue(u32),
+    SandboxReady(u32),
+    ImagePulled(u32),
+    ContainerStarted(u32),
+    PodReady(u32),
+    /// A pool of spot capacity runs out.
+    PoolTightens(u32),
+    SpotInterrupted(u32),
+    /// Karpenter has the notice.
+    NoticeReceived(u32),
+    InstanceGone(u32),
+    /// Is anything still moving?
+    ProgressChecked,
+}
+
+impl Event {
+    /// Its name in traces, and its number in the trace's hash.
+    pub(super) const fn kind(&self) -> (&'static str, u8) {
+        match self {
+            Event::Scaled { .. } => ("scaled", 1),
+            Event::ReplicaSetSyncs(_) => ("replica_set_syncs", 2),
+            Event::PodCreated(_) => ("pod_created", 3),
+            Event::ConditionPatched(_) => ("condition_patched", 4),
+            Event::QueueTimer => ("queue_timer", 5),
+            Event::PodBound(_) => ("pod_bound", 6),
+            Event::WindowCloses => ("window_closes", 7),
+            Event::Solved => ("solved", 8),
+            Event::LaunchRequested(_) => ("launch_requested", 9),
+            Event::FleetWindowCloses => ("fleet_window_closes", 10),
+            Event::FleetSent(_) => ("fleet_sent", 11),
+            Event::FleetAnswered(_) => ("fleet_answered", 12),
+            Event::ClaimGone(_) => ("claim_gone", 13),
+            Event::Booted(_) => ("booted", 14),
+            Event::NodeRegistered(_) => ("node_registered", 15),
+            Event::UnregisteredTaintGone(_) => ("unregistered_taint_gone", 16),
+            Event::AwsNodeStarted(_) => ("aws_node_started", 17),
+            Event::IpamdWoken(_) => ("ipamd_woken", 18),
+            Event::Ec2CallEnded(..) => ("ec2_call_ended", 19),
+            Event::Ec2CallRetried(..) => ("ec2_call_retried", 20),
+            Event::CniReady(_) => ("cni_ready", 21),
+            Event::NodeReady(_) => ("node_ready", 22),
+            Event::LifecycleRead(_) => ("lifecycle_read", 23),
+            Event::LifecyclePatched(_) => ("lifecycle_patched", 24),
+            Event::SandboxDue(_) => ("sandbox_due", 25),
+            Event::SandboxReady(_) => ("sandbox_ready", 26),
+            Event::ImagePulled(_) => ("image_pulled", 27),
+            Event::ContainerStarted(_) => ("container_started", 28),
+            Event::PodReady(_) => ("pod_ready", 29),
+            Event::PoolTightens(_) => ("pool_tightens", 30),
+            Event::SpotInterrupted(_) => ("spot_interrupted", 31),
+            Event::NoticeReceived(_) => ("notice_received", 32),
+            Event::InstanceGone(_) => ("instance_gone", 33),
+            Event::ProgressChecked => ("progress_checked", 34),
+        }
+    }
+
+    /// Whom it concerns: a pod, a node or a number, 0 if nobody.
+    pub(super) const fn whom(&self) -> (Whom, u32) {
+        match *self {
+            Event::Scaled { deployment, .. } | Event::ReplicaSetSyncs(deployment) => {
+                (Whom::Deployment, deployment)
+            }
+            Event::PodCreated(pod)
+            | Event::ConditionPatched(pod)
+            | Event::PodBound(pod)
+            | Event::SandboxDue(pod)
+            | Event::SandboxReady(pod)
+            | Event::ImagePulled(pod)
+            | Event::ContainerStarted(pod)
+            | Event::PodReady(pod) => (Whom::Pod, pod),
+            Event::QueueTimer
+            | Event::WindowCloses
+            | Event::Solved
+            | Event::FleetWindowCloses
+            | Event::ProgressChecked => (Whom::Nobody, 0),
+            Event::FleetSent(batch) | Event::FleetAnswered(batch) => (Whom::Batch, batch),
+            Event::PoolTightens(pool) => (Whom::Pool, pool),
+            Event::LaunchRequested(node)
+            | Event::ClaimGone(node)
+            | Event::Booted(node)
+            | Event::NodeRegistered(node)
+            | Event::UnregisteredTaintGone(node)
+            | Event::AwsNodeStarted(node)
+            | Event::IpamdWoken(node)
+            | Event::Ec2CallEnded(node, _)
+            | Event::Ec2CallRetried(node, ..)
+            | Event::CniReady(node)
+            | Event::NodeReady(node)
+            | Event::LifecycleRead(node)
+            | Event::LifecyclePatched(node)
+            | Event::SpotInterrupted(node)
+            | Event::NoticeReceived(node)
+            | Event::InstanceGone(node) => (Whom::Node, node),
+        }
+    }
+}
+
+/// What an event's number counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whom {
+    Nobody,
+    Pod,
+    Node,
+    Deployment,
+    Batch,
+    Pool,
+}
+
+impl Whom {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Whom::Nobody => "",
+            Whom::Pod => "pod",
+            Whom::Node => "node",
+            Whom::Deployment => "deployment",
+            Whom::Batch => "batch",
+            Whom::Pool => "pool",
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! How a run ends: is anything still moving, and what it came to.
+
+use super::state::{NONE, NodeStage, PodStage};
+use super::*;
+use crate::results::{Outcome, SubnetRecord};
+use crate::scenario::CniMode;
+
+/// How often a run is asked whether anything still moves.
+const LOOK_EVERY: SimDuration = SimDuration::from_secs(10);
+
+/// So many pods of the target, for the times to 50, 90, 99 and 100 %.
+const SHARES: [u64; 4] = [50, 90, 99, 100];
+
+/// Instants at which shares of the target were first Ready, and at which all were Running.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    ready: [Option<SimTime>; 4],
+    running: Option<SimTime>,
+}
+
+impl Run<'_> {
+    fn target(&self) -> u64 {
+        u64::from(self.scenario.target_pods)
+    }
+
+    /// One more pod is Running (or Ready).
+    pub(super) fn mark_time(&mut self, running: bool) {
+        let (now, target) = (self.now, self.target());
+        if running {
+            if u64::from(self.books.running_pods) >= target {
+                self.times.running.get_or_insert(now);
+            }
+            return;
+        }
+        let ready = u64::from(self.books.ready_pods);
+        for (slot, share) in self.times.ready.iter_mut().zip(SHARES) {
+            if ready >= (target * share).div_ceil(100) {
+                slot.get_or_insert(now);
+            }
+        }
+    }
+    pub(super) fn reached(&self) -> bool {
+        self.times.ready[3].is_some()
+    }
+
+    pub(super) fn await_progress(&mut self) {
+        self.at(self.now + LOOK_EVERY, Event::ProgressChecked);
+    }
+    pub(super) fn progress_checked(&mut self) {
+        if self.stops_when_stuck && self.is_stuck() {
+            self.stuck = true;
+        } else {
+            self.await_progress();
+        }
+    }
+
+    /// Can nothing that is pending bring another pod to Ready?
+    ///
+    /// True only if every pod that is not Ready waits for an address that no call can bring, for room that no node
+    /// can give and no launch can make, or for a limit that nothing will lift; and if no node gives addresses back,
+    /// no instance goes, no pool of spot capacity changes and no quota is raised before the horizon.
+    pub(super) fn is_stuck(&self) -> bool {
+        let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
+        let moving = self.market_events > 0 || self.leaving > 0 || raises;
+        let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
+        let to_come =
+            self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
+        if moving || unmade || to_come || self.nodes_under_way() {
+            return false;
+        }
+        let launchable = self.may_launch();
+        // A market that is short today is not proved short for ever.
+        let waiting = self.pods.iter().enumerate().filter(|(_, pod)| pod.cause.is_some());
+        let hopeless = |(index, pod): (usize, &Pod)| match pod.stage {
+            PodStage::Pending => !launchable && !self.may_be_placed(index as u32),
+            PodStage::Bound => {
+                let without = self.nodes[pod.node as usize].without_address.contains(&(index as u32));
+                without && !self.may_gain_addresses(pod.node)
+            }
+            _ => false,
+        };
+        let mut any = false;
+        let all = waiting.inspect(|_| any = true).all(hopeless);
+        any && all && (self.scenario.cni.mode == CniMode::None || !self.may_free_addresses())
+    }
+
+    /// Is a node on its way?
+    fn nodes_under_way(&self) -> bool {
+        let under_way = |node: &Node| node.lives() && !node.is_static() && node.unmet_step().is_some();
+        self.nodes.iter().any(under_way)
+    }
+    fn may_be_placed(&self, pod: u32) -> bool {
+        self.fittings[self.pods[pod as usize].deployment as usize].feasible_count() > 0
+    }
+    /// Could Karpenter ever launch another instance? Not where no subnet has an address, or where limits that
+    /// nothing lifts bind.
+    fn may_launch(&self) -> bool {
+        let prepared = self.prepared;
+        let requests =
+            |pod: &Pod| self.scenario.deployments[pod.deployment as usize].requests + prepared.daemons;
+        let pending: Vec<Resources> =
+            self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(requests).collect();
+        prepared.pools.iter().enumerate().any(|(index, pool)| {
+            let left = self.limits_left(index as u32, pool);
+            let addresses = |zone: &u32| {
+                (0..self.subnets.len())
+                    .any(|at| self.scenario.subnets[at].zone == *zone && self.subnets[at].free() > 0)
+            };
+            let room = pool.zones.iter().any(addresses);
+            let quota = |spot: bool| {
+                let quotas = &self.scenario.quotas;
+                let now = if spot { quotas.spot_vcpus } else { quotas.on_demand_vcpus };
+                let raised =
+                    quotas.raises.iter().filter_map(|(_, od, sp)| if spot { *sp } else { *od }).max();
+                now.max(raised.unwrap_or(0)) - self.vcpus[usize::from(spot)].min(now.max(raised.unwrap_or(0)))
+            };
+            let left_vcpus = [
+                if pool.allows_on_demand { quota(false) } else { 0 },
+                if pool.allows_spot { quota(true) } else { 0 },
+            ];
+            let left_vcpus = left_vcpus[0].max(left_vcpus[1]);
+            room && pending.iter().any(|requests| {
+                pool.offered(*requests).any(|offered| {
+                    offered.vcpus <= left_vcpus && left.is_none_or(|left| offered.capacity.fits(&left))
+                })
+            })
+        })
+    }
+
+    /// The cause most pods have.
+    fn main_cause(&self) -> Option<Cause> {
+        let most = Cause::ALL
+            .iter()
+            .copied()
+            .max_by_key(|cause| (self.ledger.pods(*cause), std::cmp::Reverse(*cause)));
+        most.filter(|cause| self.ledger.pods(*cause) > 0)
+    }
+
+    pub(super) fn record(self, replication: u32) -> ReplicationRecord {
+        let (end, horizon) = (self.now, self.scenario.horizon);
+        let reached = self.reached();
+        let outcome = match (reached, self.stuck) {
+            (true, _) => Outcome::Reached,
+            (false, true) => Outcome::Stuck,
+            (false, false) => Outcome::Horizon,
+        };
+        let reason = if reached { None } else { self.main_cause() };
+        let millis = |at: Option<SimTime>| at.map(SimTime::millis);
+        let mut by_type = std::collections::BTreeMap::new();
+        let (mut per_hour, mut spent) = (0, self.cost_of_gone);
+        let launched = |node: &&Node| !node.is_static() && node.launched < SimTime::NEVER;
+        for node in self.nodes.iter().filter(launched) {
+            *by_type.entry(node.instance_type).or_insert(0u32) += 1;
+            if node.stage != NodeStage::Gone {
+                per_hour += node.price_micro_usd;
+                spent += u128::from(node.price_micro_usd) * u128::from(end.since(node.launched).nanos());
+            }
+        }
+        let name = |(id, count): (TypeId, u32)| (self.scenario.catalogue.get(id).name.clone(), count);
+        let subnet = |(book, dry): (&Subnet, &Option<SimTime>)| SubnetRecord {
+            first_dry_ms: millis(*dry),
+            least_free: book.least_free(),
+            free_at_end: book.free(),
+        };
+        let cause_pod_ms = self.ledger.millis_until(end);
+        let (pods_ready_at_end, nodes) = (self.books.ready_pods, self.books.nodes);
+        let (books, timeline) = self.books.close(end, horizon, reached);
+        ReplicationRecord {
+            replication,
+            outcome,
+            reason,
+            time_to_target_ms: millis(self.times.ready[3]),
+            time_to_target_running_ms: millis(self.times.running),
+            time_to_50pct_ms: millis(self.times.ready[0]),
+            time_to_90pct_ms: millis(self.times.ready[1]),
+            time_to_99pct_ms: millis(self.times.ready[2]),
+            observed_ms: if reached { end.millis() } else { horizon.millis() },
+            pods_ready_at_end,
+            nodes,
+            nodes_launched: self.nodes_launched,
+            books,
+            subnets: self.subnets.iter().zip(&self.first_dry).map(subnet).collect(),
+            nodes_by_type: by_type.into_iter().map(name).collect(),
+            cost_to_target_micro_usd: (spent / 3_600_000_000_000) as u64,
+            cost_per_hour_micro_usd: per_hour,
+            ec2_calls: self.ec2_calls,
+            ec2_throttles: self.ec2_throttles,
+            sandbox_failures: self.sandbox_failures,
+            capacity_errors: self.capacity_errors,
+            interruptions: self.interruptions,
+            scheduling_rounds: self.rounds,
+            cause_pod_ms,
+            events: self.events,
+            trace_hash: self.hash,
+            timeline,
+        }
+    }
+
+    /// Do the books balance?
+    ///
+    /// # Panics
+    /// If not, with the numbers.
+    pub(super) fn check_books(&self) {
+        let size = if self.prepared.prefixes { 16 } else { 1 };
+        let mut attached = 0u64;
+        let mut by_subnet = vec![0u64; self.subnets.len()];
+        for node in &self.nodes {
+            for held in &node.held {
+                let count = 1 + u64::from(held.count) * size;
+                attached += count;
+                by_subnet[node.subnet] += count;
+            }
+        }
+        assert_eq!(attached, self.books.attached, "addresses on ENIs at {}", self.now);
+        for (at, subnet) in self.subnets.iter().enumerate() {
+            let spec = &self.scenario.subnets[at];
+            let size = (1u64 << (32 - spec.prefix_length)) - 5;
+            let others = u64::from(spec.used_addresses + spec.control_plane_interfaces);
+            let held = by_subnet[at] + others + u64::from(subnet.free());
+            assert_eq!(held, size, "{}: addresses held, used by others and free, at {}", spec.name, self.now);
+        }
+        let assigned: u64 = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.ipamd.as_ref())
+            .map(|ipamd| u64::from(ipamd.pool().assigned()))
+            .sum();
+        assert_eq!(assigned, self.books.assigned, "addresses assigned at {}", self.now);
+        let stage =
+            |stages: &[PodStage]| self.pods.iter().filter(|pod| stages.contains(&pod.stage)).count() as u32;
+        assert_eq!(stage(&[PodStage::Ready]), self.books.ready_pods, "pods Ready at {}", self.now);
+        assert_eq!(stage(&[PodStage::Running, PodStage::Ready]), self.books.running_pods, "at {}", self.now);
+        for (index, pod) in self.pods.iter().enumerate() {
+            let waits = !matches!(pod.stage, PodStage::Ready | PodStage::Gone) && pod.cause.is_none();
+            assert!(!waits, "pod {index} is {:?} and waits for nothing at {}", pod.stage, self.now);
+            if pod.nominated != NONE {
+                let known = self.nodes[pod.nominated as usize].nominated.contains(&(index as u32));
+                assert!(known, "pod {index} is nominated for {} which does not know", pod.nominated);
+            }
+        }
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.lives()) {
+            let daemons = self.prepared.daemons;
+            let sum = node.pods.iter().fold(daemons, |sum, pod| sum + self.requests(*pod));
+            assert_eq!(sum, node.requested, "requests of the pods on node {index} at {}", self.now);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Which nodes each Deployment's pods fit, kept up to date as nodes and requests change, so that an attempt
+//! need not look at every node.
+
+use super::state::Node;
+use crate::units::Resources;
+
+/// What the filters say of a node; no bit: the node is not there.
+type Status = u8;
+const THERE: Status = 1;
+const TAINTED: Status = 2;
+const TOO_MANY_PODS: Status = 4;
+const CPU: Status = 8;
+const MEMORY: Status = 16;
+/// The request is larger than the whole node.
+const NEVER_FITS: Status = 32;
+
+/// Nodes by what the filters say, as the message of a failed attempt counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Counts {
+    pub nodes: u32,
+    pub tainted: u32,
+    too_many_pods: u32,
+    cpu: u32,
+    memory: u32,
+    never_fits: u32,
+}
+
+impl Counts {
+    fn add(&mut self, status: Status, sign: u32) {
+        let count = |bit: Status| u32::from(status & bit != 0).wrapping_mul(sign);
+        self.nodes = self.nodes.wrapping_add(count(THERE));
+        self.tainted = self.tainted.wrapping_add(count(TAINTED));
+        self.too_many_pods = self.too_many_pods.wrapping_add(count(TOO_MANY_PODS));
+        self.cpu = self.cpu.wrapping_add(count(CPU));
+        self.memory = self.memory.wrapping_add(count(MEMORY));
+        self.never_fits = self.never_fits.wrapping_add(count(NEVER_FITS));
+    }
+    /// Did NodeResourcesFit reject any?
+    pub fn rejected_by_fit(&self) -> bool {
+        self.too_many_pods + self.cpu + self.memory > 0
+    }
+    /// A number that differs, but for an accident of 1 in 2^64, where the message differs; never 0.
+    pub fn message(&self) -> u64 {
+        let parts = [self.nodes, self.tainted, self.too_many_pods, self.cpu, self.memory, self.never_fits];
+        let mixed = parts.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, part| {
+            (hash ^ u64::from(*part)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        });
+        mixed | 1
+    }
+}
+
+/// One Deployment's view of the nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Fitting {
+    requests: Resources,
+    status: Vec<Status>,
+    /// A bit a node: fits.
+    feasible: Vec<u64>,
+    feasible_count: u32,
+    counts: Counts,
+    /// Pods of the Deployment by node and by zone.
+    on_node: Vec<u32>,
+    in_zone: Vec<u32>,
+}
+
+impl Fitting {
+    pub fn new(requests: Resources, zones: usize) -> Fitting {
+        Fitting {
+            requests,
+            status: Vec::new(),
+            feasible: Vec::new(),
+            feasible_count: 0,
+            counts: Counts::default(),
+            on_node: Vec::new(),
+            in_zone: vec![0; zones],
+        }
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+    pub fn feasible_count(&self) -> u32 {
+        self.feasible_count
+    }
+    pub fn on_node(&self, node: u32) -> u32 {
+        self.on_node[node as usize]
+    }
+    pub fn in_zone(&self, zone: u32) -> u32 {
+        self.in_zone[zone as usize]
+    }
+    /// Would a pod fit the node if nothing else were on it?
+    pub fn fits_empty(&self, node: &Node) -> bool {
+        self.requests.fits(&node.allocatable)
+    }
+
+    /// A pod of the Deployment was placed (`sign` 1) or taken away (-1).
+    pub fn place(&mut self, node: u32, zone: u32, sign: i32) {
+        self.grow(node);
+        let add = |slot: &mut u32| *slot = slot.checked_add_signed(sign).expect("placed pods are counted");
+        add(&mut self.on_node[node as usize]);
+        add(&mut self.in_zone[zone as usize]);
+    }
+
+    fn grow(&mut self, node: u32) {
+        let nodes = node as usize + 1;
+        if self.status.len() < nodes {
+            self.status.resize(nodes, 0);
+            self.on_node.resize(nodes, 0);
+            self.feasible.resize(nodes.div_ceil(64), 0);
+        }
+    }
+
+    /// The node's taints, requests or existence changed.
+    pub fn update(&mut self, index: u32, node: &Node) {
+        self.grow(index);
+        let status = self.judge(node);
+        let before = std::mem::replace(&mut self.status[index as usize], status);
+        if before == status {
+            return;
+        }
+        self.counts.add(before, u32::MAX);
+        self.counts.add(status, 1);
+        let (word, bit) = (index as usize / 64, 1u64 << (index % 64));
+        let (was, is) = (before == THERE, status == THERE);
+        self.feasible[word] = if is { self.feasible[word] | bit } else { self.feasible[word] & !bit };
+        self.feasible_count = self.feasible_count + u32::from(is) - u32::from(was);
+    }
+
+    fn judge(&self, node: &Node) -> Status {
+        if !node.is_registered() {
+            return 0;
+        }
+        if node.is_tainted() {
+            return THERE | TAINTED;
+        }
+        let (need, all) = (self.requests, node.allocatable);
+        let room = all - node.requested;
+        let mut status = THERE;
+        if need.pods > room.pods {
+            status |= TOO_MANY_PODS;
+        }
+        if need.cpu_millis > room.cpu_millis && need.cpu_millis > 0 {
+            status |= CPU;
+        }
+        if need.memory_bytes > room.memory_bytes && need.memory_bytes > 0 {
+            status |= MEMORY;
+        }
+        if status != THERE && (need.cpu_millis > all.cpu_millis || need.memory_bytes > all.memory_bytes) {
+            status |= NEVER_FITS;
+        }
+        status
+    }
+
+    /// Up to `most` feasible nodes, beginning at `from` and going round; and how many nodes were looked at.
+    pub fn feasible_from(&self, from: u32, most: u32, found: &mut Vec<u32>) -> u32 {
+        found.clear();
+        let nodes = self.status.len() as u32;
+        if self.feasible_count <= most {
+            found.extend(self.ones(0, nodes));
+            return self.counts.nodes;
+        }
+        let from = from % nodes;
+        found.extend(self.ones(from, nodes).chain(self.ones(0, from)).take(most as usize));
+        let last = found.last().copied().unwrap_or(from);
+        (last + nodes - from) % nodes + 1
+    }
+
+    /// The feasible nodes of a range.
+    fn ones(&self, from: u32, to: u32) -> impl Iterator<Item = u32> {
+        let words = from / 64..to.div_ceil(64);
+        words.flat_map(move |word| {
+            let mut bits = self.feasible[word as usize];
+            std::iter::from_fn(move || {
+                while bits != 0 {
+                    let node = word * 64 + bits.trailing_zeros();
+                    bits &= bits - 1;
+                    if node >= from && node < to {
+                        return Some(node);
+                    }
+                }
+                None
+            })
+        })
+    }
+}

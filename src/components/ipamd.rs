@@ -1,0 +1,378 @@
+//! Each node's ipamd: its calls, the account's request limits, the SDK's retries, and what a call does to subnets.
+
+use super::state::Held;
+use super::*;
+use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings};
+use crate::scenario::CniMode;
+
+/// Attempts of the SDK in all.
+const SDK_TRIES: u8 = 3;
+/// kubelet restarts a container whose liveness probe fails after so long.
+const RESTART: SimDuration = SimDuration::from_secs(85);
+
+impl<'a> Run<'a> {
+    pub(super) fn settings(&self, node: u32) -> &'a Settings {
+        let id = self.nodes[node as usize].instance_type;
+        self.prepared.ipamd[id.index()].as_ref().expect("a launched type's interface limits are known")
+    }
+
+    pub(super) fn aws_node_started(&mut self, node: u32) {
+        if self.nodes[node as usize].lives() {
+            self.nodes[node as usize].ipamd = Some(Box::new(Ipamd::new(self.settings(node))));
+            self.resume(node, Answer::Start);
+        }
+    }
+
+    /// The machine's nap is over, or what it idled for has come.
+    pub(super) fn ipamd_woken(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        at.wakes = None;
+        if let Some(since) = at.idle_since.take() {
+            let now = self.now;
+            at.ipamd.as_mut().expect("ipamd idles").skip_idle(since, now);
+        }
+        self.resume(node, Answer::Woken);
+    }
+
+    pub(super) fn ec2_call_ended(&mut self, node: u32, call: Call) {
+        if self.nodes[node as usize].lives() {
+            let answer = self.end_call(node, call);
+            self.books.note_peaks();
+            self.resume(node, answer);
+        }
+    }
+
+    /// Hands the machine its answer and starts what it asks for next.
+    fn resume(&mut self, node: u32, first: Answer<'static>) {
+        if !self.nodes[node as usize].lives() {
+            return;
+        }
+        let (settings, chance, now) = (self.settings(node), self.chance, self.now);
+        let mut answer = first;
+        loop {
+            let Node { ipamd, draws, .. } = &mut self.nodes[node as usize];
+            let machine = ipamd.as_mut().expect("aws-node runs");
+            let served = machine.serves();
+            let mut jitter = || {
+                *draws += 1;
+                chance.uniform(Component::IpamdJitter, node, *draws)
+            };
+            let ask = machine.resume(settings, answer, now, &mut jitter);
+            if machine.serves() && !served {
+                let writes = self.draw(Latency::CniConfigWrite, Component::Boot, node, 5);
+                self.at(self.now + writes, Event::CniReady(node));
+            }
+            match ask {
+                Ask::Call(call) => {
+                    self.nodes[node as usize].called = true;
+                    self.send(node, call, 1);
+                    break;
+                }
+                Ask::Nap(nap, span) => {
+                    self.nap(node, nap, span);
+                    break;
+                }
+                Ask::AwaitEni(_) => {
+                    let lag = self.call_latency(node, Latency::EniInMetadata);
+                    answer = Answer::ShowsAt(self.now + lag);
+                }
+                Ask::ReadImds => answer = Answer::ImdsAgrees,
+                Ask::Exit(_) => {
+                    self.at(self.now + RESTART, Event::AwsNodeStarted(node));
+                    break;
+                }
+            }
+        }
+        self.refresh_addressless(node);
+    }
+
+    /// A step that made no call is followed by no other before something can have changed.
+    fn nap(&mut self, node: u32, nap: Nap, span: SimDuration) {
+        let mut until = self.now + span;
+        let at = &mut self.nodes[node as usize];
+        let called = at.called;
+        match nap {
+            Nap::BeforeStep => at.called = false,
+            Nap::BeforeReconcile if !called => {
+                let machine = at.ipamd.as_ref().expect("aws-node runs");
+                until = machine.idle_until(self.now).expect("it naps after a step");
+                at.idle_since = Some(self.now);
+            }
+            _ => {}
+        }
+        if until < SimTime::NEVER {
+            let wakes = self.at(until, Event::IpamdWoken(node));
+            self.nodes[node as usize].wakes = Some(wakes);
+        }
+    }
+
+    /// A pod came or went: an ipamd that idles looks at its next step.
+    fn pool_changed(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        let Some(since) = at.idle_since else { return };
+        let until = Ipamd::step_not_before(since, self.now);
+        if let Some(wakes) = at.wakes.take() {
+            self.agenda.cancel(wakes);
+        }
+        let wakes = self.at(until, Event::IpamdWoken(node));
+        self.nodes[node as usize].wakes = Some(wakes);
+    }
+
+    /// A sandbox asks for an address.
+    pub(super) fn assign_address(&mut self, node: u32) -> Option<PodAddress> {
+        let now = self.now;
+        let given = self.nodes[node as usize].ipamd.as_mut()?.add_pod(now)?;
+        self.books.settle(now);
+        self.books.assigned += 1;
+        self.pool_changed(node);
+        Some(given)
+    }
+    pub(super) fn release_address(&mut self, node: u32, address: PodAddress) {
+        let now = self.now;
+        if let Some(ipamd) = self.nodes[node as usize].ipamd.as_mut() {
+            ipamd.delete_pod(address, now);
+            self.books.settle(now);
+            self.books.assigned -= 1;
+            self.books.note_peaks();
+            self.pool_changed(node);
+        }
+    }
+
+    /// A node that has been there for long: every call answered at once until there is nothing to do.
+    pub(super) fn settle_ipamd(&mut self, node: u32, pods: u32) {
+        let settings = self.settings(node);
+        let mut machine = Ipamd::new(settings);
+        let mut answer = Answer::Start;
+        let (mut left, mut called) = (pods, false);
+        for _ in 0..10_000 {
+            let ask = machine.resume(settings, answer, self.now, &mut || 0.0);
+            answer = match ask {
+                Ask::Call(call) => {
+                    called = true;
+                    self.end_call(node, call)
+                }
+                Ask::AwaitEni(_) => Answer::ShowsAt(self.now),
+                Ask::ReadImds => Answer::ImdsAgrees,
+                Ask::Nap(Nap::BeforeReconcile, _) => {
+                    while left > 0 && machine.add_pod(self.now).is_some() {
+                        (left, called) = (left - 1, true);
+                        self.books.assigned += 1;
+                    }
+                    if !called {
+                        break;
+                    }
+                    called = false;
+                    Answer::Woken
+                }
+                Ask::Nap(..) => Answer::Woken,
+                Ask::Exit(_) => break,
+            };
+        }
+        let at = &mut self.nodes[node as usize];
+        at.ipamd = Some(Box::new(machine));
+        at.idle_since = Some(self.now);
+        self.books.note_peaks();
+    }
+
+    fn call_latency(&mut self, node: u32, latency: Latency) -> SimDuration {
+        self.nodes[node as usize].draws += 1;
+        self.draw(latency, Component::Ec2Call, node, self.nodes[node as usize].draws)
+    }
+
+    pub(super) fn ec2_call_retried(&mut self, node: u32, call: Call, tries: u8) {
+        if self.nodes[node as usize].lives() {
+            self.send(node, call, tries + 1);
+            self.refresh_addressless(node);
+        }
+    }
+
+    fn send(&mut self, node: u32, call: Call, tries: u8) {
+        self.ec2_calls += 1;
+        if self.buckets[call.api as usize].try_take(1, self.now) {
+            self.nodes[node as usize].ipamd_throttled = false;
+            let takes = self.call_latency(node, latency_of(call.api));
+            self.at(self.now + takes, Event::Ec2CallEnded(node, call));
+            return;
+        }
+        self.ec2_throttles += 1;
+        if tries >= SDK_TRIES {
+            self.nodes[node as usize].ipamd_throttled = false;
+            return self.resume(node, Answer::Failed);
+        }
+        let at = &mut self.nodes[node as usize];
+        at.ipamd_throttled = true;
+        at.draws += 1;
+        let uniform = self.chance.uniform(Component::IpamdJitter, node, at.draws);
+        let wait = SimDuration::from_secs_f64(uniform * f64::from(1u32 << tries));
+        self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries));
+    }
+
+    /// What the call does, at its end.
+    fn end_call(&mut self, node: u32, call: Call) -> Answer<'static> {
+        let prefixes = self.settings(node).prefix_delegation;
+        match call.api {
+            Api::AssignPrivateIpAddresses => match self.take(node, call.count, prefixes) {
+                None => Answer::Insufficient,
+                Some(taken) => Answer::Granted { first_cidr: self.hold(node, call.eni, call.count, taken) },
+            },
+            Api::CreateNetworkInterface => {
+                let Some(primary) = self.take(node, 1, false) else { return Answer::Insufficient };
+                let Some(taken) = self.take(node, call.count, prefixes) else {
+                    self.give_back(node, 1, &primary, false);
+                    return Answer::Insufficient;
+                };
+                let at = &mut self.nodes[node as usize];
+                let eni = at.next_eni;
+                at.next_eni += 1;
+                at.held.push(Held { eni, primary: primary.first().copied(), ..Held::default() });
+                Answer::Created { eni, first_cidr: self.hold(node, eni, call.count, taken) }
+            }
+            Api::UnassignPrivateIpAddresses => {
+                self.unassign(node, call.eni, prefixes);
+                Answer::Done
+            }
+            Api::DeleteNetworkInterface => {
+                let at = &mut self.nodes[node as usize];
+                if let Some(place) = at.held.iter().position(|held| held.eni == call.eni) {
+                    let held = at.held.remove(place);
+                    self.release_eni(node, held, prefixes);
+                }
+                Answer::Done
+            }
+            _ => Answer::Done,
+        }
+    }
+
+    fn unassign(&mut self, node: u32, eni: u32, prefixes: bool) {
+        let Node { ipamd, held, .. } = &mut self.nodes[node as usize];
+        let Some(ipamd) = ipamd.as_ref() else { return };
+        let gone = ipamd.unassigning();
+        let held = held.iter_mut().find(|held| held.eni == eni).expect("an ENI that gives back is held");
+        let count = gone.len() as u32;
+        held.count -= count;
+        let (back, kept) = held.placed.drain(..).partition::<Vec<_>, _>(|(cidr, _)| gone.contains(cidr));
+        held.placed = kept;
+        let offsets: Vec<u32> = back.iter().map(|(_, offset)| *offset).collect();
+        self.give_back(node, count, &offsets, prefixes);
+    }
+
+    fn release_eni(&mut self, node: u32, held: Held, prefixes: bool) {
+        let offsets: Vec<u32> = held.placed.iter().map(|(_, offset)| *offset).collect();
+        self.give_back(node, held.count, &offsets, prefixes);
+        let primary: Vec<u32> = held.primary.into_iter().collect();
+        self.give_back(node, 1, &primary, false);
+    }
+
+    /// The instance goes, with its interfaces and the addresses its pods still have.
+    pub(super) fn release_all(&mut self, node: u32) {
+        let now = self.now;
+        let prefixes = self.scenario.cni.mode == CniMode::Vpc && self.settings(node).prefix_delegation;
+        let assigned = self.nodes[node as usize].ipamd.as_ref().map_or(0, |ipamd| ipamd.pool().assigned());
+        self.books.settle(now);
+        self.books.assigned -= u64::from(assigned);
+        for held in std::mem::take(&mut self.nodes[node as usize].held) {
+            self.release_eni(node, held, prefixes);
+        }
+        self.books.instances -= 1;
+        self.nodes[node as usize].ipamd = None;
+    }
+
+    /// The instance's own interface takes an address of the zone's subnet with most free ones.
+    pub(super) fn attach_primary(&mut self, node: u32, zone: u32) -> bool {
+        let of_zone = (0..self.subnets.len()).filter(|at| self.scenario.subnets[*at].zone == zone);
+        let Some(subnet) = of_zone.max_by_key(|at| (self.subnets[*at].free(), std::cmp::Reverse(*at))) else {
+            return false;
+        };
+        self.nodes[node as usize].subnet = subnet;
+        self.books.settle(self.now);
+        let Some(primary) = self.take(node, 1, false) else { return false };
+        self.books.instances += 1;
+        self.books.note_peaks();
+        let held = Held { primary: primary.first().copied(), ..Held::default() };
+        self.nodes[node as usize].held.push(held);
+        true
+    }
+
+    /// Takes addresses or prefixes for a node: their offsets, where the subnet places them. `None`: too few are left.
+    fn take(&mut self, node: u32, count: u32, prefixes: bool) -> Option<Vec<u32>> {
+        let (chance, now) = (self.chance, self.now);
+        let at = &mut self.nodes[node as usize];
+        let draws = &mut at.draws;
+        let mut below = |bound| {
+            *draws += 1;
+            chance.below(Component::Address, node, *draws, bound)
+        };
+        let book = &mut self.subnets[at.subnet];
+        let mut taken = Vec::new();
+        let outcome = match prefixes {
+            true => book.take_prefixes(count, &mut taken, &mut below),
+            false => book.take_singles(count, &mut taken, &mut below),
+        };
+        if outcome.is_err() {
+            self.first_dry[at.subnet].get_or_insert(now);
+            return None;
+        }
+        let addresses = u64::from(count) * if prefixes { 16 } else { 1 };
+        self.books.settle(now);
+        self.books.attached += addresses;
+        self.books.free -= addresses;
+        Some(taken)
+    }
+
+    fn hold(&mut self, node: u32, eni: u32, count: u32, taken: Vec<u32>) -> u32 {
+        let node = &mut self.nodes[node as usize];
+        let first = node.next_cidr;
+        node.next_cidr += count;
+        let held =
+            node.held.iter_mut().find(|held| held.eni == eni).expect("an ENI that gets addresses is held");
+        held.count += count;
+        held.placed.extend((first..).zip(taken));
+        first
+    }
+
+    fn give_back(&mut self, node: u32, count: u32, offsets: &[u32], prefixes: bool) {
+        let book = &mut self.subnets[self.nodes[node as usize].subnet];
+        match prefixes {
+            true => book.return_prefixes(offsets),
+            false => book.return_singles(count, offsets),
+        }
+        let addresses = u64::from(count) * if prefixes { 16 } else { 1 };
+        self.books.settle(self.now);
+        self.books.attached -= addresses;
+        self.books.free += addresses;
+    }
+
+    /// Could this node's pods, if none leaves, ever get another address?
+    pub(super) fn may_gain_addresses(&self, node: u32) -> bool {
+        let at = &self.nodes[node as usize];
+        let Some(ipamd) = &at.ipamd else { return true };
+        let settings = self.settings(node);
+        let book = &self.subnets[at.subnet];
+        let left = if settings.prefix_delegation { book.free_blocks().unwrap_or(0) } else { book.free() };
+        ipamd.pool().assignable(self.now) > 0 || (left > 0 && ipamd.may_grow(settings, self.now))
+    }
+    /// Could any node give addresses back, with no pod coming or going?
+    pub(super) fn may_free_addresses(&self) -> bool {
+        (0..self.nodes.len() as u32).any(|node| {
+            let at = &self.nodes[node as usize];
+            at.lives()
+                && at.ipamd.as_ref().is_some_and(|ipamd| ipamd.may_give_back(self.settings(node), self.now))
+        })
+    }
+}
+
+fn latency_of(api: Api) -> Latency {
+    match api {
+        Api::DescribeNetworkInterfaces => Latency::DescribeNetworkInterfaces,
+        Api::CreateTags => Latency::CreateTags,
+        Api::DescribeSubnets => Latency::DescribeSubnets,
+        Api::ModifyNetworkInterfaceAttribute => Latency::ModifyNetworkInterfaceAttribute,
+        Api::AssignPrivateIpAddresses => Latency::AssignPrivateIpAddresses,
+        Api::UnassignPrivateIpAddresses => Latency::UnassignPrivateIpAddresses,
+        Api::CreateNetworkInterface => Latency::CreateNetworkInterface,
+        Api::DescribeInstances => Latency::DescribeInstances,
+        Api::AttachNetworkInterface => Latency::AttachNetworkInterface,
+        Api::DetachNetworkInterface => Latency::DetachNetworkInterface,
+        Api::DeleteNetworkInterface => Latency::DeleteNetworkInterface,
+    }
+}

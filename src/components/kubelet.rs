@@ -1,0 +1,119 @@
+//! A bound pod on its node: sandbox and address, image, start, readiness.
+
+use super::state::{NONE, PodStage};
+use super::*;
+use crate::scenario::CniMode;
+
+impl Run<'_> {
+    /// Is the pod still there, at this stage?
+    fn is_at(&self, pod: u32, stage: PodStage) -> bool {
+        self.pods[pod as usize].stage == stage
+    }
+
+    pub(super) fn pod_bound(&mut self, pod: u32) {
+        if !self.is_at(pod, PodStage::Assumed) {
+            return;
+        }
+        let state = &mut self.pods[pod as usize];
+        state.stage = PodStage::Bound;
+        state.provisionable = false;
+        self.bound_pods += 1;
+        let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
+        self.waits_for(pod, Some(Cause::Sandbox));
+        self.at(self.now + sync, Event::SandboxDue(pod));
+    }
+
+    /// kubelet makes the sandbox; without an address it fails and is tried again 10 to 15 s later.
+    pub(super) fn sandbox_due(&mut self, pod: u32) {
+        if !self.is_at(pod, PodStage::Bound) {
+            return;
+        }
+        let (tries, node) = (self.pods[pod as usize].sandbox_tries, self.pods[pod as usize].node);
+        if self.scenario.cni.mode == CniMode::Vpc {
+            self.nodes[node as usize].without_address.retain(|other| *other != pod);
+            let Some(address) = self.assign_address(node) else {
+                self.sandbox_failures += 1;
+                self.pods[pod as usize].sandbox_tries += 1;
+                let wait = self.draw(Latency::SandboxRetry, Component::Sandbox, pod, 2 * tries + 1);
+                self.at(self.now + wait, Event::SandboxDue(pod));
+                self.nodes[node as usize].without_address.push(pod);
+                self.refresh_addressless(node);
+                return;
+            };
+            self.pods[pod as usize].address = Some(address);
+            self.refresh_addressless(node);
+        }
+        self.waits_for(pod, Some(Cause::Sandbox));
+        let setup = self.draw(Latency::SandboxSetup, Component::Sandbox, pod, 2 * tries);
+        self.at(self.now + setup, Event::SandboxReady(pod));
+    }
+
+    /// kubelet pulls one image after the other, and one that is there not again.
+    pub(super) fn sandbox_ready(&mut self, pod: u32) {
+        if !self.is_at(pod, PodStage::Bound) {
+            return;
+        }
+        let state = &self.pods[pod as usize];
+        let (deployment, node) = (state.deployment, state.node);
+        let bytes = self.scenario.deployments[deployment as usize].image_bytes;
+        let known = self.nodes[node as usize].images.iter().find(|(image, _)| *image == deployment);
+        let stored = match known {
+            Some((_, at)) => self.now.max(*at),
+            None if bytes == 0 => self.now,
+            None => {
+                let manifest = self.draw(Latency::ImageManifest, Component::ImagePull, pod, 0);
+                let factor = self.factor(Latency::ImageRateFactor, Component::ImagePull, pod, 1);
+                let rate = self.scenario.latencies.get(Latency::ImageRate).law.quantile(0.5) * 1e6;
+                let stream = SimDuration::from_secs_f64(bytes as f64 / (rate * factor));
+                let at = &mut self.nodes[node as usize];
+                let begins = self.now.max(at.pulls_until);
+                at.pulls_until = begins + manifest + stream;
+                at.images.push((deployment, at.pulls_until));
+                at.pulls_until
+            }
+        };
+        self.waits_for(pod, Some(if stored > self.now { Cause::ImagePull } else { Cause::Start }));
+        self.at(stored, Event::ImagePulled(pod));
+    }
+
+    pub(super) fn image_pulled(&mut self, pod: u32) {
+        if self.is_at(pod, PodStage::Bound) {
+            self.waits_for(pod, Some(Cause::Start));
+            let starts = self.draw(Latency::ContainerStart, Component::Start, pod, 0);
+            self.at(self.now + starts, Event::ContainerStarted(pod));
+        }
+    }
+
+    pub(super) fn container_started(&mut self, pod: u32) {
+        if !self.is_at(pod, PodStage::Bound) {
+            return;
+        }
+        self.pods[pod as usize].stage = PodStage::Running;
+        self.books.running_pods += 1;
+        self.mark_time(true);
+        let deployment = &self.scenario.deployments[self.pods[pod as usize].deployment as usize];
+        let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 1);
+        let mut ready = self.now;
+        if let Some(probe) = deployment.readiness {
+            self.waits_for(pod, Some(Cause::Readiness));
+            // The first probe that finds the application up, and as many more as must pass in a row.
+            let uniform = self.chance.uniform(Component::Readiness, pod, 0);
+            let up = SimDuration::from_secs_f64(deployment.startup.quantile(uniform));
+            let late = up.saturating_sub(probe.initial_delay);
+            let missed = late.nanos().div_ceil(probe.period.nanos().max(1));
+            ready += probe.initial_delay + probe.period * (missed + u64::from(probe.success_threshold) - 1);
+        }
+        self.at(ready + update, Event::PodReady(pod));
+    }
+
+    pub(super) fn pod_ready(&mut self, pod: u32) {
+        if self.is_at(pod, PodStage::Running) {
+            self.pods[pod as usize].stage = PodStage::Ready;
+            self.waits_for(pod, None);
+            self.books.ready_pods += 1;
+            self.mark_time(false);
+            let node = self.pods[pod as usize].node;
+            self.trace(|| TraceLine::new("pod_is_ready").pod(pod).node(if node == NONE { 0 } else { node }));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! kube-scheduler's loop: one pod at a time, a Binding or a condition through the client's limit.
+
+use super::state::{NONE, PodStage};
+use super::*;
+use crate::actors::kube_scheduler::queue::Failure;
+use crate::actors::kube_scheduler::score;
+use crate::actors::kube_scheduler::spread::{self, Candidate};
+
+impl Run<'_> {
+    pub(super) fn pod_created(&mut self, pod: u32) {
+        self.pods[pod as usize].stage = PodStage::Pending;
+        self.queue.add(pod, 0, self.now);
+        self.refresh_pending(pod);
+        self.run_scheduler();
+    }
+
+    /// Tries pods as long as the loop is free and there are any.
+    pub(super) fn run_scheduler(&mut self) {
+        while !self.scheduler_busy {
+            let Some(pod) = self.queue.pop(self.now) else { break };
+            if self.pods[pod as usize].stage == PodStage::Pending {
+                self.attempt(pod);
+            }
+        }
+        self.await_timer();
+    }
+
+    /// An idle scheduler is woken by the queue's own timers too.
+    fn await_timer(&mut self) {
+        if self.scheduler_busy {
+            return;
+        }
+        let next = self.queue.next_timer(self.now).unwrap_or(SimTime::NEVER);
+        if next < self.queue_timer_at {
+            self.queue_timer_at = next;
+            self.at(next, Event::QueueTimer);
+        }
+    }
+    pub(super) fn queue_timer(&mut self) {
+        if self.queue_timer_at <= self.now {
+            self.queue_timer_at = SimTime::NEVER;
+        }
+        self.run_scheduler();
+    }
+
+    fn attempt(&mut self, pod: u32) {
+        match self.choose_node(pod) {
+            Some(node) => self.assume(pod, node),
+            None => self.reject(pod),
+        }
+    }
+
+    fn assume(&mut self, pod: u32, node: u32) {
+        let requests = self.requests(pod);
+        let at = &mut self.nodes[node as usize];
+        at.requested += requests;
+        at.pods.push(pod);
+        let zone = at.zone;
+        let state = &mut self.pods[pod as usize];
+        let nominated = std::mem::replace(&mut state.nominated, NONE);
+        let undecided = state.provisionable && nominated == NONE;
+        (state.node, state.stage) = (node, PodStage::Assumed);
+        let deployment = state.deployment;
+        if nominated != NONE {
+            self.nodes[nominated as usize].nominated.retain(|other| *other != pod);
+        }
+        if undecided {
+            self.undecided.retain(|other| *other != pod);
+        }
+        self.fittings[deployment as usize].place(node, zone, 1);
+        self.refit(node);
+        self.waits_for(pod, Some(Cause::Bind));
+        let sent = self.scheduler_client.reserve(self.now);
+        let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 1);
+        self.at(sent + takes, Event::PodBound(pod));
+        self.trace(|| TraceLine::new("pod_assumed").pod(pod).node(node));
+    }
+
+    /// A pod leaves the node it was assumed on.
+    pub(super) fn unassume(&mut self, node: u32, pod: u32) {
+        let (requests, deployment) = (self.requests(pod), self.pods[pod as usize].deployment);
+        let at = &mut self.nodes[node as usize];
+        at.requested = at.requested - requests;
+        let zone = at.zone;
+        self.fittings[deployment as usize].place(node, zone, -1);
+        self.refit(node);
+    }
+
+    /// Nothing fits: back into the queue; a message that differs from the last is written, and holds the loop.
+    fn reject(&mut self, pod: u32) {
+        let state = &mut self.pods[pod as usize];
+        let counts = self.fittings[state.deployment as usize].counts();
+        state.rejected_by_fit = counts.rejected_by_fit();
+        state.rejected_by_taints = counts.tainted > 0;
+        let message = counts.message();
+        let failure = if counts.nodes == 0 { Failure::Error } else { Failure::Rejected };
+        let changed = state.message != message;
+        state.message = message;
+        self.queue.fail(pod, failure, self.now);
+        self.failed_attempts += 1;
+        if changed {
+            self.scheduler_busy = true;
+            let sent = self.scheduler_client.reserve(self.now);
+            let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 2);
+            self.at(sent + takes, Event::ConditionPatched(pod));
+        }
+        self.refresh_pending(pod);
+        self.trace(|| TraceLine::new("pod_unschedulable").pod(pod));
+    }
+
+    pub(super) fn condition_patched(&mut self, pod: u32) {
+        self.scheduler_busy = false;
+        if self.pods[pod as usize].stage == PodStage::Pending {
+            if !self.pods[pod as usize].provisionable {
+                self.pods[pod as usize].provisionable = true;
+                self.undecided.push(pod);
+            }
+            self.trigger(pod, self.now);
+            self.refresh_pending(pod);
+        }
+        self.run_scheduler();
+    }
+
+    pub(super) fn requests(&self, pod: u32) -> Resources {
+        self.scenario.deployments[self.pods[pod as usize].deployment as usize].requests
+    }
+
+    /// Scores the feasible nodes and takes one of the best by chance.
+    fn choose_node(&mut self, pod: u32) -> Option<u32> {
+        let deployment = self.pods[pod as usize].deployment as usize;
+        let fitting = &self.fittings[deployment];
+        if fitting.feasible_count() == 0 {
+            return None;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        let most = nodes_to_find(fitting.counts().nodes);
+        let looked_at = fitting.feasible_from(self.next_start_node, most, &mut found);
+        if fitting.counts().nodes > 0 {
+            self.next_start_node = (self.next_start_node + looked_at) % fitting.counts().nodes;
+        }
+        let chosen = if found.len() == 1 { found[0] } else { self.best_of(pod, deployment, &found) };
+        self.found = found;
+        Some(chosen)
+    }
+
+    fn best_of(&mut self, pod: u32, deployment: usize, found: &[u32]) -> u32 {
+        let (fitting, requests) =
+            (&self.fittings[deployment], self.scenario.deployments[deployment].requests);
+        self.candidates.clear();
+        let mut zones = 0u64;
+        for node in found {
+            let zone = self.nodes[*node as usize].zone;
+            zones |= 1 << zone;
+            self.candidates
+                .push(Candidate { on_node: fitting.on_node(*node), in_zone: fitting.in_zone(zone) });
+        }
+        spread::default_scores(&self.candidates, zones.count_ones() as usize, &mut self.scores);
+        for (node, score) in found.iter().zip(&mut self.scores) {
+            let at = &self.nodes[*node as usize];
+            *score = 2 * *score + score::resources(at.requested + requests, at.allocatable);
+        }
+        let best = self.scores.iter().copied().max().expect("there are candidates");
+        let ties = self.scores.iter().filter(|score| **score == best).count() as u64;
+        let attempt = 16 + self.queue.attempts(pod);
+        let pick = if ties == 1 { 0 } else { self.chance.below(Component::SchedulerTie, pod, attempt, ties) };
+        let tied = found.iter().zip(&self.scores).filter(|(_, score)| **score == best);
+        *tied.map(|(node, _)| node).nth(pick as usize).expect("the pick is below the number of ties")
+    }
+
+    /// The node changed for the filters.
+    pub(super) fn refit(&mut self, node: u32) {
+        let at = &self.nodes[node as usize];
+        self.fittings.iter_mut().for_each(|fitting| fitting.update(node, at));
+    }
+
+    /// A Node object appeared: wakes what lacked resources and would fit it empty.
+    pub(super) fn node_added(&mut self, node: u32) {
+        self.refit(node);
+        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
+        let tainted = at.is_tainted();
+        let hints = self.queueing_hints;
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            let fits = fittings[pod.deployment as usize].fits_empty(at);
+            // Without hints a node that the pod does not tolerate is no event for it.
+            let fit = pod.rejected_by_fit && fits && (hints || !tainted);
+            fit || (pod.rejected_by_taints && !tainted)
+        });
+        self.run_scheduler();
+    }
+
+    /// The last taint that kept pods off is gone.
+    pub(super) fn node_usable(&mut self, node: u32) {
+        self.refit(node);
+        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
+        let hints = self.queueing_hints;
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            let fits = fittings[pod.deployment as usize].fits_empty(at);
+            if hints { pod.rejected_by_taints } else { fits }
+        });
+        self.refresh_nominated(node);
+        self.run_scheduler();
+    }
+
+    /// A pod left a node.
+    pub(super) fn pod_deleted_event(&mut self) {
+        let pods = &self.pods;
+        self.queue.wake_where(self.now, |pod| pods[pod as usize].rejected_by_fit);
+        self.run_scheduler();
+    }
+}
+
+/// `numFeasibleNodesToFind` with the adaptive percentage.
+fn nodes_to_find(nodes: u32) -> u32 {
+    if nodes < 100 {
+        return nodes.max(1);
+    }
+    let percent = 50u32.saturating_sub(nodes / 125).max(5);
+    (nodes * percent / 100).max(100)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_number_of_nodes_to_find_is_the_published_one() {
+        let found = [50, 100, 150, 200, 500, 1_000, 6_000].map(super::nodes_to_find);
+        assert_eq!(found, [50, 100, 100, 100, 230, 420, 300]);
+    }
+}

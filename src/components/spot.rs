@@ -1,0 +1,138 @@
+//! Pools of capacity, and what happens to a spot instance that is reclaimed.
+//!
+//! No replacement is launched ahead. The notice deletes the claim, which taints the node; its pods are evicted, their
+//! ReplicaSets make others, and the instance goes when the drain is done, two minutes after the notice at the latest.
+//! Source: karpenter-provider-aws `pkg/controllers/interruption`, karpenter core `pkg/controllers/node/termination`.
+
+use super::capacity::CapacityPool;
+use super::launch::{Mark, Offering};
+use super::state::{NodeStage, PodStage};
+use super::*;
+
+/// A drain lasts so long at least.
+const MIN_DRAIN: SimDuration = SimDuration::from_secs(5);
+/// A pod's grace period, which an application that does not stop by itself uses up.
+const GRACE: SimDuration = SimDuration::from_secs(30);
+const UNAVAILABLE_FOR: SimDuration = SimDuration::from_secs(180);
+
+impl Run<'_> {
+    fn pool_number(&self, offering: Offering) -> u32 {
+        let zones = self.scenario.zones.len() as u32;
+        (offering.instance_type.0 * zones + offering.zone) * 2 + u32::from(offering.spot)
+    }
+    fn offering_of(&self, number: u32) -> Offering {
+        let zones = self.scenario.zones.len() as u32;
+        let place = number / 2;
+        Offering { instance_type: TypeId(place / zones), zone: place % zones, spot: number % 2 == 1 }
+    }
+
+    fn capacity_pool(&mut self, offering: Offering) -> &mut CapacityPool {
+        let number = self.pool_number(offering);
+        let kind = self.scenario.catalogue.get(offering.instance_type);
+        let tight = self.scenario.market == Market::Tight;
+        let (model, chance) = (&self.prepared.capacity, &self.chance);
+        self.capacity_pools
+            .entry(number)
+            .or_insert_with(|| CapacityPool::at_start(model, kind, offering.spot, tight, number, chance))
+    }
+
+    pub(super) fn has_capacity(&mut self, offering: Offering) -> bool {
+        let (now, chance) = (self.now, self.chance);
+        self.capacity_pool(offering).is_up(now, &chance)
+    }
+
+    /// A spot instance runs: its own interruption, and the end of its pool's plenty, are appointed.
+    pub(super) fn watch_spot(&mut self, node: u32, offering: Offering) {
+        let horizon = SimTime::ZERO + self.scenario.horizon;
+        let kind = self.scenario.catalogue.get(offering.instance_type);
+        let uniform = self.chance.uniform(Component::SpotInterruption, node, 0);
+        let own = self.prepared.capacity.interruption(kind, uniform, self.now);
+        if own <= horizon {
+            self.market_events += 1;
+            self.at(own, Event::SpotInterrupted(node));
+        }
+        let until = self.capacity_pool(offering).until();
+        let number = self.pool_number(offering);
+        if until <= horizon && self.watched_pools.insert(number) {
+            self.market_events += 1;
+            self.at(until, Event::PoolTightens(number));
+        }
+    }
+
+    /// Most instances of the pool are noticed within minutes.
+    pub(super) fn pool_tightens(&mut self, number: u32) {
+        self.market_events -= 1;
+        self.watched_pools.remove(&number);
+        let offering = self.offering_of(number);
+        for node in 0..self.nodes.len() as u32 {
+            let at = &self.nodes[node as usize];
+            let of_pool = at.spot && at.instance_type == offering.instance_type && at.zone == offering.zone;
+            if !(of_pool && at.lives() && !at.disrupted) {
+                continue;
+            }
+            if self.chance.uniform(Component::SpotInterruption, node, 1)
+                < self.prepared.capacity.reclaim_share
+            {
+                let part = self.chance.uniform(Component::SpotInterruption, node, 2);
+                let wait = self.prepared.capacity.reclaim_within.mul_f64(part);
+                self.market_events += 1;
+                self.at(self.now + wait, Event::SpotInterrupted(node));
+            }
+        }
+    }
+
+    /// The notice, two minutes ahead.
+    pub(super) fn spot_interrupted(&mut self, node: u32) {
+        self.market_events -= 1;
+        let at = &self.nodes[node as usize];
+        if !at.lives() || at.disrupted {
+            return;
+        }
+        self.interruptions += 1;
+        self.leaving += 1;
+        let late = self.draw(Latency::SpotNotice, Component::SpotInterruption, node, 3);
+        self.at(self.now + late, Event::NoticeReceived(node));
+    }
+
+    pub(super) fn notice_received(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        let offering = Offering { instance_type: at.instance_type, zone: at.zone, spot: true };
+        at.disrupted = true;
+        let until = self.now + UNAVAILABLE_FOR;
+        self.marks.insert(offering, Mark { until, quota: false });
+        self.refit(node);
+        let nominated = std::mem::take(&mut self.nodes[node as usize].nominated);
+        for pod in nominated {
+            self.pods[pod as usize].nominated = super::state::NONE;
+            self.undecided.push(pod);
+            self.refresh_pending(pod);
+        }
+        let pods = self.nodes[node as usize].pods.clone();
+        let started =
+            |pod: &u32| matches!(self.pods[*pod as usize].stage, PodStage::Running | PodStage::Ready);
+        let drains = if pods.iter().any(started) { MIN_DRAIN.max(GRACE) } else { MIN_DRAIN };
+        pods.into_iter().for_each(|pod| self.delete_pod(pod));
+        self.pod_deleted_event();
+        self.trigger_node();
+        let gone = drains.min(self.prepared.capacity.notice_before);
+        self.at(self.now + gone, Event::InstanceGone(node));
+    }
+
+    /// The instance is terminated, with all that it held.
+    pub(super) fn instance_gone(&mut self, node: u32) {
+        self.leaving -= 1;
+        self.books.nodes -= 1;
+        let kind = self.scenario.catalogue.get(self.nodes[node as usize].instance_type);
+        self.vcpus[1] -= kind.vcpus.unwrap_or(0);
+        self.release_all(node);
+        let now = self.now;
+        let at = &mut self.nodes[node as usize];
+        at.stage = NodeStage::Gone;
+        let lived = now.since(at.launched).nanos();
+        self.cost_of_gone += u128::from(at.price_micro_usd) * u128::from(lived);
+        if let Some(wakes) = at.wakes.take() {
+            self.agenda.cancel(wakes);
+        }
+        self.refit(node);
+    }
+}

@@ -1,0 +1,252 @@
+//! What a run knows of each pod, node and Deployment. A dead one keeps its slot.
+
+use std::collections::VecDeque;
+
+use crate::actors::ipamd::{Ipamd, PodAddress};
+use crate::catalogue::TypeId;
+use crate::engine::Scheduled;
+use crate::units::{Resources, SimTime};
+use crate::world::cause::Cause;
+
+/// No node, no claim.
+pub(super) const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum PodStage {
+    /// Wanted, not created.
+    Wanted,
+    /// In kube-scheduler's hands.
+    Pending,
+    /// kube-scheduler chose a node; the Binding is on its way.
+    Assumed,
+    /// kubelet's.
+    Bound,
+    Running,
+    Ready,
+    /// Deleted.
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub deployment: u32,
+    pub stage: PodStage,
+    /// What it waits for; `None` once Ready or gone.
+    pub cause: Option<Cause>,
+    /// Where it is assumed or bound.
+    pub node: u32,
+    /// The claim or node for which Karpenter counts it.
+    pub nominated: u32,
+    /// Why Karpenter's last round left it out.
+    pub refused: Option<Cause>,
+    /// The message of its last condition, as [`super::scheduler::Message`] codes it; 0: none written.
+    pub message: u64,
+    pub rejected_by_fit: bool,
+    pub rejected_by_taints: bool,
+    /// Marked unschedulable, hence one of Karpenter's.
+    pub provisionable: bool,
+    /// The batch window that has it already.
+    pub window: u32,
+    /// Will it come to the batcher again by itself?
+    pub requeues: bool,
+    pub address: Option<PodAddress>,
+    pub sandbox_tries: u32,
+}
+
+impl Pod {
+    pub fn new(deployment: u32) -> Pod {
+        Pod {
+            deployment,
+            stage: PodStage::Wanted,
+            cause: None,
+            node: NONE,
+            nominated: NONE,
+            refused: None,
+            message: 0,
+            rejected_by_fit: false,
+            rejected_by_taints: false,
+            provisionable: false,
+            window: 0,
+            requeues: false,
+            address: None,
+            sandbox_tries: 0,
+        }
+    }
+}
+
+/// How far a node has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum NodeStage {
+    /// A NodeClaim without an instance.
+    Claim,
+    /// The instance boots.
+    Booting,
+    /// kubelet runs; there is no Node object yet.
+    Joining,
+    Registered,
+    CniReady,
+    /// Ready; taints may still keep pods off.
+    Ready,
+    Gone,
+}
+
+/// An ENI's addresses, for when they go back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    pub eni: u32,
+    /// CIDRs other than the primary address.
+    pub count: u32,
+    /// Which they are, where the subnet places its addresses: (ipamd's number, offset).
+    pub placed: Vec<(u32, u32)>,
+    /// The primary address's offset, where it is placed.
+    pub primary: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub stage: NodeStage,
+    /// Its NodePool by weight; [`NONE`] for those that were there at the start.
+    pub pool: u32,
+    /// From the launch on.
+    pub instance_type: TypeId,
+    pub spot: bool,
+    pub zone: u32,
+    /// Where its interfaces' addresses come from, as a place in the scenario's subnets.
+    pub subnet: usize,
+    pub price_micro_usd: u64,
+    pub allocatable: Resources,
+    /// Requests of the pods on it, its DaemonSets' included; of a claim, what was planned for it.
+    pub requested: Resources,
+    pub planned: Resources,
+    pub planned_pods: u32,
+    pub launched: SimTime,
+    /// Launches tried.
+    pub launches: u32,
+    pub throttled: bool,
+    /// `karpenter.sh/unregistered`
+    pub unregistered: bool,
+    pub unregistered_gone_at: SimTime,
+    /// `node.kubernetes.io/not-ready:NoSchedule`
+    pub not_ready: bool,
+    pub lifecycle_read_at: SimTime,
+    pub critical_addons_only: bool,
+    /// `karpenter.sh/disrupted`: on its way out.
+    pub disrupted: bool,
+    /// Pods that wait and for which Karpenter counts it.
+    pub nominated: Vec<u32>,
+    /// Pods assumed or bound.
+    pub pods: Vec<u32>,
+    /// Pods whose sandbox found no address.
+    pub without_address: Vec<u32>,
+    pub ipamd: Option<Box<Ipamd>>,
+    /// The step after which ipamd idles, and its next appointment.
+    pub idle_since: Option<SimTime>,
+    pub wakes: Option<Scheduled>,
+    /// Is a call of ipamd waiting out a throttle?
+    pub ipamd_throttled: bool,
+    /// Has ipamd called since its last step began?
+    pub called: bool,
+    pub held: Vec<Held>,
+    pub next_eni: u32,
+    pub next_cidr: u32,
+    pub draws: u32,
+    /// kubelet pulls one image after the other.
+    pub pulls_until: SimTime,
+    /// (Deployment, when its image is on the node)
+    pub images: Vec<(u32, SimTime)>,
+}
+
+impl Node {
+    pub fn claim(pool: u32) -> Node {
+        Node {
+            stage: NodeStage::Claim,
+            pool,
+            instance_type: TypeId(0),
+            spot: false,
+            zone: 0,
+            subnet: 0,
+            price_micro_usd: 0,
+            allocatable: Resources::ZERO,
+            requested: Resources::ZERO,
+            planned: Resources::ZERO,
+            planned_pods: 0,
+            launched: SimTime::NEVER,
+            launches: 0,
+            throttled: false,
+            unregistered: true,
+            unregistered_gone_at: SimTime::NEVER,
+            not_ready: true,
+            lifecycle_read_at: SimTime::NEVER,
+            critical_addons_only: false,
+            disrupted: false,
+            nominated: Vec::new(),
+            pods: Vec::new(),
+            without_address: Vec::new(),
+            ipamd: None,
+            idle_since: None,
+            wakes: None,
+            ipamd_throttled: false,
+            called: false,
+            held: Vec::new(),
+            next_eni: 1,
+            next_cidr: 0,
+            draws: 0,
+            pulls_until: SimTime::ZERO,
+            images: Vec::new(),
+        }
+    }
+
+    /// Was it there at the start?
+    pub fn is_static(&self) -> bool {
+        self.pool == NONE
+    }
+    /// Has it an instance?
+    pub fn lives(&self) -> bool {
+        self.stage > NodeStage::Claim && self.stage < NodeStage::Gone
+    }
+    /// Is there a Node object?
+    pub fn is_registered(&self) -> bool {
+        self.stage >= NodeStage::Registered && self.stage < NodeStage::Gone
+    }
+    /// Does a taint keep pods of Deployments off?
+    pub fn is_tainted(&self) -> bool {
+        self.unregistered || self.not_ready || self.critical_addons_only || self.disrupted
+    }
+
+    /// What keeps the pods planned for it waiting: the first step it has not made; `None` once pods may come.
+    pub fn unmet_step(&self) -> Option<Cause> {
+        match self.stage {
+            NodeStage::Claim if self.throttled => Some(Cause::LaunchThrottled),
+            NodeStage::Claim => Some(Cause::CreateFleet),
+            NodeStage::Booting => Some(Cause::Boot),
+            NodeStage::Joining => Some(Cause::Registration),
+            _ if self.unregistered => Some(Cause::Registration),
+            NodeStage::Registered => Some(Cause::CniStart),
+            NodeStage::CniReady => Some(Cause::NodeReady),
+            NodeStage::Ready if self.not_ready => Some(Cause::TaintRemoval),
+            _ => None,
+        }
+    }
+}
+
+/// The ReplicaSet of a Deployment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReplicaSet {
+    pub wanted: u32,
+    /// Pods wanted and not asked for yet.
+    pub unmade: VecDeque<u32>,
+    pub syncing: bool,
+    /// Left of this sync's 500.
+    pub left: u32,
+    pub batch: u32,
+    /// SuccessfulCreate events still to be written.
+    pub events_left: u32,
+    pub draws: u32,
+}
+
+/// One CreateFleet for claims that ask for the very same.
+#[derive(Clone, Debug)]
+pub(super) struct FleetBatch {
+    pub claims: Vec<u32>,
+    pub tries: u32,
+}
