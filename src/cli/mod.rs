@@ -4,6 +4,7 @@ mod decide;
 mod instances;
 mod max_pods;
 mod run;
+mod sweep;
 mod types;
 mod warm_pool;
 
@@ -32,6 +33,7 @@ enum Command {
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
     Run(run::Arguments),
+    Sweep(sweep::Arguments),
     WarmPool(warm_pool::Arguments),
 }
 
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
         Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };
     ExitCode::from(code)

@@ -1,3 +1,10 @@
-//! From a question to results: the design, its cells, one replication, the sweep.
+//! From a question to results: the design, its cells, the sweep over them and the folder it fills.
 
-pub mod plan;
+mod design;
+mod folder;
+mod label;
+mod sweep;
+
+pub use design::{Cell, Factor, Level, Overrides, Plan, read};
+pub use folder::{Folder, FolderError, Found};
+pub use sweep::{Finished, cell_keys, sweep};

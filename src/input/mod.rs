@@ -8,4 +8,4 @@ mod tree;
 
 pub use problem::{Problem, Problems};
 pub use section::{Section, nearest};
-pub use tree::{Document, Node, Origin, Value};
+pub use tree::{Document, Node, Origin, Value, full_key};

@@ -124,7 +124,12 @@ impl Document {
         } else {
             parse_value(text, &origin)
         };
-        insert(&mut self.root, &key, Node { origin, value }, problems, &key);
+        self.insert(&key, Node { origin, value }, problems);
+    }
+
+    /// Puts a value at a dotted key; a number in it is a place in a list (`node_pools.0.weight`).
+    pub fn insert(&mut self, key: &str, node: Node, problems: &mut Problems) {
+        insert(&mut self.root, key, node, problems, key);
     }
 }
 
@@ -137,6 +142,18 @@ pub fn full_key(key: &str) -> String {
 
 fn insert(node: &mut Node, path: &str, new: Node, problems: &mut Problems, whole: &str) {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    if let Value::Array(nodes) = &mut node.value {
+        let count = nodes.len();
+        let place = name.parse::<usize>().ok().and_then(|place| nodes.get_mut(place));
+        return match (place, rest) {
+            (Some(slot), None) => *slot = new,
+            (Some(slot), Some(rest)) => insert(slot, rest, new, problems, whole),
+            (None, _) => {
+                let what = format!("{name:?} is no place in this list of {count}");
+                problems.add(&new.origin, whole, what, Some("places are numbers from 0 on".into()));
+            }
+        };
+    }
     let Value::Table(entries) = &mut node.value else {
         let what = format!("{name:?} cannot be set in {}", node.value.kind());
         return problems.add(&new.origin, whole, what, None);

@@ -1,5 +1,13 @@
 //! What a replication comes to, and the tables made of many.
 
+mod dictionary;
+mod measures;
 mod record;
+pub mod tables;
 
+pub use dictionary::{columns_page, data_package};
+pub use measures::{Kind, Measure, measures};
 pub use record::{AddressBooks, Outcome, ReplicationRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint};
+
+/// Raised with every change that alters results of the same input.
+pub const RESULTS_VERSION: u32 = 1;

@@ -20,5 +20,5 @@ pub mod verdict;
 pub use mean::{MeanInterval, TFactors};
 pub use paired::{PairedSummary, RatioInterval, ratio_of_means};
 pub use proportion::{ProportionInterval, clopper_pearson, wilson};
-pub use quantile::{Bound, QuantileInterval, Ranks};
+pub use quantile::{Bound, QuantileInterval, Ranks, quantile_of_sorted};
 pub use verdict::{Limits, Verdict};

@@ -1,0 +1,229 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{BAD_INPUT, FAILED, OK};
+use crate::catalogue::Catalogue;
+use crate::components::{Prepared, simulate};
+use crate::experiment::{self, Finished, Folder, Found, Overrides, Plan, sweep};
+use crate::input::{Document, Problem, Problems};
+use crate::results::tables::{TABLES, columns};
+
+/// Run every cell of an experiment many times and write the tables
+///
+/// Examples:
+///   kilopod sweep experiments/thousand-pods
+///   kilopod sweep experiments/thousand-pods --replications 400 --seed 7 -o results/again
+///   kilopod sweep experiments/thousand-pods --dry-run
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// A folder with an experiment.toml, or such a file
+    #[arg(value_name = "EXPERIMENT")]
+    experiment: PathBuf,
+    /// Replications of each cell, instead of the experiment's own number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    replications: Option<u32>,
+    /// Threads to use; all if left out. Results do not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Seed of all chance, instead of the experiment's own
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Where to write; results/NAME if left out
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Say what would be run, and how long it might take
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the experiment as it would be run, itself a valid one
+    #[arg(long)]
+    show_config: bool,
+    /// Replace results of another plan
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Reads an experiment, or says everything that is wrong with it.
+pub(super) fn read_plan(
+    path: &Path,
+    settings: &[String],
+    overrides: &Overrides,
+) -> Result<Plan, Vec<Problem>> {
+    let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let what = format!("{}: {error}", file.display());
+        let hint = Some("name a folder with an experiment.toml, or such a file".to_string());
+        vec![Problem { place: path.display().to_string(), line: None, key: String::new(), what, hint }]
+    })?;
+    let mut problems = Problems::default();
+    let document = Document::parse(&file.display().to_string(), &text, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_vec());
+    }
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let named = if path.is_dir() { path } else { Path::new(path.file_stem().unwrap_or(path.as_os_str())) };
+    let name = named.canonicalize().unwrap_or(named.to_path_buf());
+    let name =
+        name.file_name().map_or_else(|| "experiment".to_string(), |name| name.to_string_lossy().into_owned());
+    experiment::read(document, settings, overrides, &name, folder, &Arc::new(Catalogue::compiled_in()))
+}
+
+pub fn run(arguments: &Arguments) -> u8 {
+    let overrides = Overrides { replications: arguments.replications, seed: arguments.seed };
+    let plan = match read_plan(&arguments.experiment, &arguments.settings, &overrides) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            return BAD_INPUT;
+        }
+    };
+    plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    if arguments.show_config {
+        return super::print(&plan.resolved);
+    }
+    if arguments.dry_run {
+        return super::print(&dry_run(&plan));
+    }
+    let output = arguments.output.clone().unwrap_or_else(|| Path::new("results").join(&plan.name));
+    let folder = Folder::new(&output);
+    match folder.look(&plan) {
+        Ok(Found::Complete) if !arguments.overwrite => {
+            eprintln!("{} is complete: the same plan was run before", output.display());
+            return OK;
+        }
+        Ok(Found::Other) if !arguments.overwrite => {
+            eprintln!("error: {} holds something else, not the results of this plan", output.display());
+            eprintln!("hint: write elsewhere with -o DIR, or replace it with --overwrite");
+            return BAD_INPUT;
+        }
+        Ok(Found::OtherUnfinished) if !arguments.overwrite => {
+            eprintln!(
+                "error: {} holds cells of an interrupted sweep of another plan",
+                folder.unfinished().display()
+            );
+            eprintln!("hint: finish it with the plan it began with, or give it up with --overwrite");
+            return BAD_INPUT;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            eprintln!("error: {error}");
+            return FAILED;
+        }
+    }
+    match execute(&plan, &folder, arguments.threads) {
+        Ok((cells, took)) => super::print(&report(&plan, &cells, took, &output)),
+        Err(error) => {
+            eprintln!("error: {error}");
+            FAILED
+        }
+    }
+}
+
+fn execute(
+    plan: &Plan,
+    folder: &Folder,
+    threads: Option<usize>,
+) -> Result<(Vec<Finished>, Duration), Box<dyn std::error::Error>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build()?;
+    folder.open(plan)?;
+    let work = plan.cells.len() as u64 * u64::from(plan.replications);
+    let style = "{bar:40} {pos}/{len} replications, {per_sec}, {eta} left";
+    let bar = ProgressBar::new(work).with_style(ProgressStyle::with_template(style)?);
+    let began = Instant::now();
+    let cells = pool.install(|| sweep(plan, folder, &|count| bar.inc(count)))?;
+    bar.finish_and_clear();
+    folder.finish(plan, &cells)?;
+    Ok((cells, began.elapsed()))
+}
+
+/// `161.6 s (158.2 to 163.0)`.
+fn instant(three: &[Option<u64>; 3], horizon: &str) -> String {
+    let seconds = |ms: u64| format!("{:.0}", ms as f64 / 1e3);
+    match three {
+        [None, ..] => format!("> {horizon}"),
+        [Some(at), low, high] => {
+            let low = low.map_or("?".to_string(), seconds);
+            format!("{} s ({low} to {})", seconds(*at), high.map_or("?".to_string(), seconds))
+        }
+    }
+}
+
+fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let mut header: Vec<String> = vec!["cell".into()];
+    header.extend(plan.factors.iter().map(|factor| factor.name.clone()));
+    let fixed = ["reached", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
+    header.extend(fixed.map(String::from));
+    table.set_header(header);
+    for (cell, finished) in plan.cells.iter().zip(cells) {
+        let s = &finished.summary;
+        let horizon = cell.scenario.horizon.to_string();
+        let mut row = vec![cell.id()];
+        row.extend(cell.labels.iter().cloned());
+        row.push(format!("{} %", s.reached * 100 / s.replications.max(1)));
+        row.push(instant(&s.p50, &horizon));
+        row.push(instant(&s.p95, &horizon));
+        row.push(format!("{:.0}", s.nodes));
+        row.push(format!("{:.0}", s.waste));
+        row.push(s.least_free.to_string());
+        row.push(format!("{:.2}", s.cost_to_target_usd));
+        row.push(format!("{:.2}", s.cost_per_hour_usd));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1 + plan.factors.len()) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let work = plan.cells.len() as u64 * u64::from(plan.replications);
+    format!(
+        "{table}\nTimes with 95 % intervals; waste: addresses attached, less those of pods, less one a node, at the target (on\n\
+         average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n{}: {}, manifest.json, datapackage.json\n",
+        took.as_secs_f64(),
+        work as f64 / took.as_secs_f64(),
+        output.display(),
+        TABLES.map(|(name, _)| format!("{name}.csv")).join(", ")
+    )
+}
+
+/// Cells of which one replication is timed, for the estimate.
+const PILOTS: usize = 10;
+
+fn dry_run(plan: &Plan) -> String {
+    let mut text = format!("{} (plan {})\n", plan.name, plan.id);
+    for factor in &plan.factors {
+        let labels: Vec<&str> = factor.levels.iter().map(|level| level.label.as_str()).collect();
+        text.push_str(&format!("  {:<12} {}\n", factor.name, labels.join(", ")));
+    }
+    let work = plan.cells.len() as u64 * u64::from(plan.replications);
+    text.push_str(&format!("{} cells x {} replications = {work}\n", plan.cells.len(), plan.replications));
+    let step = plan.cells.len().div_ceil(PILOTS).max(1);
+    let (mut spent, mut pilots) = (Duration::ZERO, 0u32);
+    for cell in plan.cells.iter().step_by(step) {
+        let prepared = Prepared::new(cell.scenario.clone());
+        let began = Instant::now();
+        simulate(&prepared, plan.seed, 0);
+        spent += began.elapsed();
+        pilots += 1;
+    }
+    let each = spent.as_secs_f64() / f64::from(pilots.max(1));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    text.push_str(&format!(
+        "about {:.0} s on {threads} threads ({:.1} ms a replication, from {pilots} cells)\n",
+        each * work as f64 / threads as f64,
+        each * 1e3
+    ));
+    let rows = [work, plan.cells.len() as u64];
+    text.push_str(&format!("{} rows in replications.csv, {} in cells.csv\n", rows[0], rows[1]));
+    text.push_str(&format!("{} columns in cells.csv beside the factors'\n", columns("cells").len()));
+    for cell in &plan.cells {
+        text.push_str(&format!("  {} {}\n", cell.id(), cell.labels.join(" | ")));
+    }
+    text
+}

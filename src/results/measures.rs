@@ -1,0 +1,230 @@
+//! The one registry of what is measured: name, unit, meaning, and how a replication's record gives it. Headers, the
+//! data dictionary, the documentation and advice files all come from here.
+
+use super::record::ReplicationRecord;
+use crate::world::cause::Cause;
+
+/// What a number is, and hence how it is printed and summed up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// An instant that a run may never come to: quantiles, an empty cell counting as later than all.
+    Instant,
+    /// A count: mean and quantile.
+    Count,
+    /// US dollars: six decimals.
+    Usd,
+    /// Four decimals.
+    Hours,
+}
+
+/// One thing measured in each replication.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    /// `time_to_target`
+    pub name: String,
+    /// `ms`; empty for bare counts whose name says it all.
+    pub unit: &'static str,
+    pub kind: Kind,
+    pub meaning: String,
+    get: Get,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Get {
+    Field(fn(&ReplicationRecord) -> Option<u64>),
+    Cause(Cause),
+}
+
+impl Measure {
+    /// The value in thousandths of a cent for [`Kind::Usd`], in milliseconds for [`Kind::Hours`], else in its
+    /// unit; `None` where the run has none.
+    pub fn raw(&self, record: &ReplicationRecord) -> Option<u64> {
+        match self.get {
+            Get::Field(get) => get(record),
+            Get::Cause(cause) => Some(record.cause_pod_ms[cause as usize]),
+        }
+    }
+    /// The value in its unit.
+    pub fn value(&self, record: &ReplicationRecord) -> Option<f64> {
+        self.raw(record).map(|raw| raw as f64 / self.scale())
+    }
+    /// Raw numbers to one of its unit.
+    pub fn scale(&self) -> f64 {
+        match self.kind {
+            Kind::Usd => 1e6,
+            Kind::Hours => 3_600_000.0,
+            Kind::Instant | Kind::Count => 1.0,
+        }
+    }
+    /// Its column in `replications.csv`: `time_to_target_ms`.
+    pub fn column(&self) -> String {
+        self.with("")
+    }
+    /// Its column with a statistic: `time_to_target_p50_lo_ms`.
+    pub fn with(&self, statistic: &str) -> String {
+        let parts = [self.name.as_str(), statistic, self.unit];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
+    }
+    /// As it stands in a table: integers where it can be.
+    pub fn print(&self, raw: u64) -> String {
+        match self.kind {
+            Kind::Instant | Kind::Count => raw.to_string(),
+            Kind::Usd => format!("{}.{:06}", raw / 1_000_000, raw % 1_000_000),
+            Kind::Hours => format!("{:.4}", raw as f64 / 3_600_000.0),
+        }
+    }
+    /// A mean of raw numbers, as it stands in a table.
+    pub fn print_mean(&self, mean: f64) -> String {
+        match self.kind {
+            Kind::Instant => format!("{mean:.0}"),
+            Kind::Count => format!("{mean:.2}"),
+            Kind::Usd => format!("{:.6}", mean / 1e6),
+            Kind::Hours => format!("{:.4}", mean / 3_600_000.0),
+        }
+    }
+}
+
+/// All measures, in the order of their columns.
+pub fn measures() -> Vec<Measure> {
+    use Kind::{Count, Hours, Instant, Usd};
+    let mut all = Vec::new();
+    let mut add = |name: &str, unit: &'static str, kind, meaning: &str, get| {
+        let (name, meaning) = (name.to_string(), meaning.to_string());
+        all.push(Measure { name, unit, kind, meaning, get: Get::Field(get) });
+    };
+    add(
+        "time_to_target",
+        "ms",
+        Instant,
+        "Scale command until the N-th pod is Ready; empty unless reached.",
+        |r| r.time_to_target_ms,
+    );
+    add("time_to_target_running", "ms", Instant, "The same until the N-th pod is Running.", |r| {
+        r.time_to_target_running_ms
+    });
+    add("time_to_50pct", "ms", Instant, "Until half of N are Ready.", |r| r.time_to_50pct_ms);
+    add("time_to_90pct", "ms", Instant, "Until 90 % of N are Ready.", |r| r.time_to_90pct_ms);
+    add("time_to_99pct", "ms", Instant, "Until 99 % of N are Ready.", |r| r.time_to_99pct_ms);
+    add(
+        "time_restricted",
+        "ms",
+        Count,
+        "The time to target, or the horizon if it is not reached; its mean is the restricted mean.",
+        |r| Some(r.observed_ms),
+    );
+    add("pods_ready", "", Count, "Pods Ready at the end.", |r| Some(u64::from(r.pods_ready_at_end)));
+    add("nodes", "", Count, "Karpenter's nodes at the end.", |r| Some(u64::from(r.nodes)));
+    add("nodes_launched", "", Count, "Instances launched, those that are gone included.", |r| {
+        Some(u64::from(r.nodes_launched))
+    });
+    add(
+        "attached_at_target",
+        "addresses",
+        Count,
+        "Addresses on all ENIs at the target; a prefix counts 16.",
+        |r| r.books.attached_at_target,
+    );
+    add("assigned_at_target", "addresses", Count, "Of these, held by pods.", |r| r.books.assigned_at_target);
+    add(
+        "waste_at_target",
+        "addresses",
+        Count,
+        "Attached, less assigned to pods, less one primary a node.",
+        |r| r.books.waste_at_target,
+    );
+    add("waste_share_at_target", "ppm", Count, "Waste at the target as a share of attached.", |r| {
+        r.books
+            .waste_at_target
+            .zip(r.books.attached_at_target)
+            .map(|(waste, all)| waste * 1_000_000 / all.max(1))
+    });
+    add("waste_peak", "addresses", Count, "The most waste at any instant.", |r| Some(r.books.waste_peak));
+    add("attached_peak", "addresses", Count, "The most addresses on ENIs at any instant.", |r| {
+        Some(r.books.attached_peak)
+    });
+    add(
+        "waste_average",
+        "addresses",
+        Count,
+        "Waste averaged over the time to target, or to the horizon.",
+        |r| Some(r.books.waste_address_ms / r.observed_ms.max(1)),
+    );
+    add("waste", "address_hours", Hours, "Waste times time, until the target or the horizon.", |r| {
+        Some(r.books.waste_address_ms)
+    });
+    add(
+        "waste_to_horizon",
+        "address_hours",
+        Hours,
+        "Waste times time until the horizon, what was reached kept as it is.",
+        |r| Some(r.books.waste_address_ms_to_horizon),
+    );
+    add("least_free", "addresses", Count, "The least free addresses that any subnet ever had.", |r| {
+        r.subnets.iter().map(|subnet| u64::from(subnet.least_free)).min()
+    });
+    add(
+        "cost_to_target",
+        "usd",
+        Usd,
+        "Karpenter's nodes from their launch to the target or the horizon.",
+        |r| Some(r.cost_to_target_micro_usd),
+    );
+    add("cost_per_hour", "usd", Usd, "What its nodes at the end cost an hour.", |r| {
+        Some(r.cost_per_hour_micro_usd)
+    });
+    add("ec2_calls", "", Count, "Calls of EC2 by Karpenter and ipamd, retries included.", |r| {
+        Some(r.ec2_calls)
+    });
+    add("ec2_throttles", "", Count, "Of these, refused for the account's request limits.", |r| {
+        Some(r.ec2_throttles)
+    });
+    add("sandbox_failures", "", Count, "Sandboxes that failed for want of an address.", |r| {
+        Some(r.sandbox_failures)
+    });
+    add(
+        "capacity_errors",
+        "",
+        Count,
+        "Claims refused for want of capacity, quota or a subnet's address.",
+        |r| Some(r.capacity_errors),
+    );
+    add("interruptions", "", Count, "Spot instances interrupted.", |r| Some(r.interruptions));
+    add("scheduling_rounds", "", Count, "Karpenter's rounds.", |r| Some(r.scheduling_rounds));
+    add("events", "", Count, "Events simulated.", |r| Some(r.events));
+    all.extend(Cause::ALL.map(|cause| Measure {
+        name: format!("waited_{}", cause.name()),
+        unit: "pod_ms",
+        kind: Kind::Count,
+        meaning: format!("Time that pods waited for {}, summed over pods.", cause.name().replace('_', " ")),
+        get: Get::Cause(cause),
+    }));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unlike_and_end_in_their_unit() {
+        let mut names: Vec<String> = measures().iter().map(Measure::column).collect();
+        assert!(
+            names
+                .iter()
+                .all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        );
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert_eq!(measures()[0].with("p50_lo"), "time_to_target_p50_lo_ms");
+    }
+
+    #[test]
+    fn money_has_six_decimals_and_hours_four() {
+        let of = |name: &str| measures().into_iter().find(|measure| measure.name == name).unwrap();
+        assert_eq!(of("cost_per_hour").print(96_000_001), "96.000001");
+        assert_eq!(of("waste").print(5_400_000), "1.5000");
+        assert_eq!(of("nodes").print(7), "7");
+    }
+}
