@@ -65,14 +65,15 @@ impl Run<'_> {
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
-        if moving || unmade || to_come || self.nodes_under_way() {
+        if moving || unmade || to_come {
             return false;
         }
         let launchable = self.may_launch();
         // A market that is short today is not proved short for ever.
         let waiting = self.pods.iter().enumerate().filter(|(_, pod)| pod.cause.is_some());
+        let room = self.nodes_that_may_serve();
         let hopeless = |(index, pod): (usize, &Pod)| match pod.stage {
-            PodStage::Pending => !launchable && !self.may_be_placed(index as u32),
+            PodStage::Pending => !launchable && !room,
             PodStage::Bound => {
                 let without = self.nodes[pod.node as usize].without_address.contains(&(index as u32));
                 without && !self.may_gain_addresses(pod.node)
@@ -84,13 +85,16 @@ impl Run<'_> {
         any && all && (self.scenario.cni.mode == CniMode::None || !self.may_free_addresses())
     }
 
-    /// Is a node on its way?
-    fn nodes_under_way(&self) -> bool {
-        let under_way = |node: &Node| node.lives() && !node.is_static() && node.unmet_step().is_some();
-        self.nodes.iter().any(under_way)
-    }
-    fn may_be_placed(&self, pod: u32) -> bool {
-        self.fittings[self.pods[pod as usize].deployment as usize].feasible_count() > 0
+    /// Is a node there, or on its way, on which a pod more could run?
+    fn nodes_that_may_serve(&self) -> bool {
+        let vpc = self.scenario.cni.mode == CniMode::Vpc;
+        (0..self.nodes.len() as u32).any(|index| {
+            let node = &self.nodes[index as usize];
+            let room = node.allocatable - node.requested;
+            let fits = self.scenario.deployments.iter().any(|deployment| deployment.requests.fits(&room));
+            let open = node.lives() && !node.critical_addons_only && !node.disrupted;
+            open && fits && (!vpc || self.may_gain_addresses(index))
+        })
     }
     /// Could Karpenter ever launch another instance? Not where no subnet has an address, or where limits that
     /// nothing lifts bind.
@@ -127,8 +131,15 @@ impl Run<'_> {
         })
     }
 
-    /// The cause most pods have.
+    /// What most pods wait for; where nothing can help any more, what they will wait for in the end.
     fn main_cause(&self) -> Option<Cause> {
+        let lasting = [Cause::NoInstanceType, Cause::PoolLimit, Cause::Quota, Cause::AddressNodeFull];
+        let count = |cause: &Cause| self.ledger.pods(*cause);
+        if self.stuck {
+            let most = lasting.iter().copied().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
+            let waiting: u32 = Cause::ALL.iter().map(count).sum();
+            return most.filter(|cause| count(cause) * 2 > waiting).or(Some(Cause::AddressSubnetDry));
+        }
         let most = Cause::ALL
             .iter()
             .copied()

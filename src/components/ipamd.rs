@@ -345,10 +345,10 @@ impl<'a> Run<'a> {
     /// Could this node's pods, if none leaves, ever get another address?
     pub(super) fn may_gain_addresses(&self, node: u32) -> bool {
         let at = &self.nodes[node as usize];
-        let Some(ipamd) = &at.ipamd else { return true };
         let settings = self.settings(node);
         let book = &self.subnets[at.subnet];
         let left = if settings.prefix_delegation { book.free_blocks().unwrap_or(0) } else { book.free() };
+        let Some(ipamd) = &at.ipamd else { return left > 0 };
         ipamd.pool().assignable(self.now) > 0 || (left > 0 && ipamd.may_grow(settings, self.now))
     }
     /// Could any node give addresses back, with no pod coming or going?

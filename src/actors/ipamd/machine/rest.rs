@@ -56,13 +56,14 @@ impl Ipamd {
                 | Stage::FreeDetach { .. }
                 | Stage::Settle { .. }
                 | Stage::FreeDelete { .. }
-                | Stage::Create { .. }
                 | Stage::DescribeInstances { .. }
                 | Stage::Attach { .. }
         );
+        let counts = self.pool.counts(now);
         giving
-            || targets::too_high(settings, &self.pool.counts(now))
-            || free::some_will_go(settings, &self.pool)
+            || targets::too_high(settings, &counts)
+            || (free::gate_open(settings, &self.pool, counts.available())
+                && free::some_will_go(settings, &self.pool))
     }
 
     /// Could it still ask for more addresses, now or after a pause?
