@@ -106,11 +106,15 @@ impl Run<'_> {
             self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(requests).collect();
         prepared.pools.iter().enumerate().any(|(index, pool)| {
             let left = self.limits_left(index as u32, pool);
-            let addresses = |zone: &u32| {
-                (0..self.subnets.len())
-                    .any(|at| self.scenario.subnets[at].zone == *zone && self.subnets[at].free() > 0)
+            // An instance that finds no address for pods helps nobody, even where it finds one for itself.
+            let addresses = |instance_type: TypeId| {
+                let settings = self.prepared.ipamd[instance_type.index()].as_ref();
+                let prefixes = settings.is_some_and(|settings| settings.prefix_delegation);
+                let books = self.subnets.iter().zip(&self.scenario.subnets);
+                books
+                    .filter(|(_, spec)| pool.zones.contains(&spec.zone))
+                    .any(|(book, _)| book.free() > 0 && (!prefixes || book.free_blocks() > Some(0)))
             };
-            let room = pool.zones.iter().any(addresses);
             let quota = |spot: bool| {
                 let quotas = &self.scenario.quotas;
                 let now = if spot { quotas.spot_vcpus } else { quotas.on_demand_vcpus };
@@ -123,9 +127,11 @@ impl Run<'_> {
                 if pool.allows_spot { quota(true) } else { 0 },
             ];
             let left_vcpus = left_vcpus[0].max(left_vcpus[1]);
-            room && pending.iter().any(|requests| {
+            pending.iter().any(|requests| {
                 pool.offered(*requests).any(|offered| {
-                    offered.vcpus <= left_vcpus && left.is_none_or(|left| offered.capacity.fits(&left))
+                    offered.vcpus <= left_vcpus
+                        && addresses(offered.id)
+                        && left.is_none_or(|left| offered.capacity.fits(&left))
                 })
             })
         })
