@@ -183,9 +183,9 @@ impl Run<'_> {
     fn nominate(&mut self, pod: u32, placed: Placed) {
         let before = self.pods[pod as usize].nominated;
         if before != NONE {
-            self.nodes[before as usize].nominated.retain(|other| *other != pod);
+            super::scheduler::forget(&mut self.nodes[before as usize].nominated, pod);
         } else {
-            self.undecided.retain(|other| *other != pod);
+            super::scheduler::forget(&mut self.undecided, pod);
         }
         let (node, refused) = match placed {
             Placed::Existing(node) => (node, None),

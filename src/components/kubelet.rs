@@ -30,16 +30,23 @@ impl Run<'_> {
         }
         let (tries, node) = (self.pods[pod as usize].sandbox_tries, self.pods[pod as usize].node);
         if self.scenario.cni.mode == CniMode::Vpc {
-            self.nodes[node as usize].without_address.retain(|other| *other != pod);
             let Some(address) = self.assign_address(node) else {
                 self.sandbox_failures += 1;
                 self.pods[pod as usize].sandbox_tries += 1;
                 let wait = self.draw(Latency::SandboxRetry, Component::Sandbox, pod, 2 * tries + 1);
                 self.at(self.now + wait, Event::SandboxDue(pod));
-                self.nodes[node as usize].without_address.push(pod);
-                self.refresh_addressless(node);
+                if tries == 0 {
+                    self.lacks_address(pod, node);
+                } else {
+                    self.refresh_addressless(node);
+                }
                 return;
             };
+            if tries > 0 {
+                let waiting = &mut self.nodes[node as usize].without_address;
+                let place = waiting.iter().position(|other| *other == pod).expect("a pod that failed waits");
+                waiting.swap_remove(place);
+            }
             self.pods[pod as usize].address = Some(address);
             self.refresh_addressless(node);
         }

@@ -62,10 +62,10 @@ impl Run<'_> {
         (state.node, state.stage) = (node, PodStage::Assumed);
         let deployment = state.deployment;
         if nominated != NONE {
-            self.nodes[nominated as usize].nominated.retain(|other| *other != pod);
+            forget(&mut self.nodes[nominated as usize].nominated, pod);
         }
         if undecided {
-            self.undecided.retain(|other| *other != pod);
+            forget(&mut self.undecided, pod);
         }
         self.fittings[deployment as usize].place(node, zone, 1);
         self.refit(node);
@@ -209,6 +209,12 @@ impl Run<'_> {
         self.queue.wake_where(self.now, |pod| pods[pod as usize].rejected_by_fit);
         self.run_scheduler();
     }
+}
+
+/// Takes a pod off a list that keeps no order.
+pub(super) fn forget(list: &mut Vec<u32>, pod: u32) {
+    let place = list.iter().position(|other| *other == pod).expect("a pod is on the list it belongs to");
+    list.swap_remove(place);
 }
 
 /// `numFeasibleNodesToFind` with the adaptive percentage.

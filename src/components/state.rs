@@ -138,6 +138,8 @@ pub(super) struct Node {
     pub pods: Vec<u32>,
     /// Pods whose sandbox found no address.
     pub without_address: Vec<u32>,
+    /// What those wait for.
+    pub address_cause: Cause,
     pub ipamd: Option<Box<Ipamd>>,
     /// The step after which ipamd idles, and its next appointment.
     pub idle_since: Option<SimTime>,
@@ -182,6 +184,7 @@ impl Node {
             nominated: Vec::new(),
             pods: Vec::new(),
             without_address: Vec::new(),
+            address_cause: Cause::AddressWarmPool,
             ipamd: None,
             idle_since: None,
             wakes: None,

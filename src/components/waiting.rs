@@ -116,9 +116,20 @@ impl Run<'_> {
             return;
         }
         let cause = self.address_cause(node);
-        let pods = std::mem::take(&mut self.nodes[node as usize].without_address);
+        let at = &mut self.nodes[node as usize];
+        if std::mem::replace(&mut at.address_cause, cause) == cause {
+            return;
+        }
+        let pods = std::mem::take(&mut at.without_address);
         pods.iter().for_each(|pod| self.waits_for(*pod, Some(cause)));
         self.nodes[node as usize].without_address = pods;
+    }
+
+    /// A pod's sandbox found no address.
+    pub(super) fn lacks_address(&mut self, pod: u32, node: u32) {
+        self.nodes[node as usize].without_address.push(pod);
+        self.refresh_addressless(node);
+        self.waits_for(pod, Some(self.nodes[node as usize].address_cause));
     }
 
     fn address_cause(&self, node: u32) -> Cause {
