@@ -5,22 +5,30 @@ use std::sync::Arc;
 use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
 use crate::components::{Prepared, Told, Wishes, tell};
+use crate::experiment::{Cell, Overrides};
 use crate::input::{Document, Problems};
 use crate::results::{Outcome, TimelinePoint};
 use crate::scenario::{self, Scenario};
 use crate::units::SimTime;
 use crate::world::cause::Cause;
 
-/// Run one replication of a scenario and say how it went
+/// Run one replication of a scenario, or of a cell of an experiment, and say how it went
 ///
-/// Example: kilopod run experiments/scenarios/thousand-pods.toml --set WARM_IP_TARGET=1 --seed 7
+/// Examples:
+///   kilopod run experiments/scenarios/thousand-pods.toml --set WARM_IP_TARGET=1 --seed 7
+///   kilopod run experiments/thousand-pods --cell c0017 --replication 42 --trace events.jsonl
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// The scenario
-    #[arg(value_name = "SCENARIO.toml")]
+    /// A scenario, or an experiment
+    #[arg(value_name = "SCENARIO|EXPERIMENT")]
     scenario: PathBuf,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Which cell of the experiment: c0017
+    #[arg(long, value_name = "CELL")]
+    cell: Option<String>,
+    /// Seed of all chance; 1, or the experiment's own, if left out
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
     #[arg(long, default_value_t = 0, value_name = "N")]
     replication: u32,
     /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
@@ -35,6 +43,9 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
+    if let Some(cell) = &arguments.cell {
+        return run_cell(arguments, cell);
+    }
     let path = &arguments.scenario;
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -55,7 +66,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     match read {
         Ok(read) => {
             read.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-            show(arguments, Prepared::new(read.scenario))
+            show(arguments, Prepared::new(read.scenario), arguments.seed.unwrap_or(1))
         }
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}"));
@@ -64,14 +75,32 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-fn show(arguments: &Arguments, prepared: Prepared) -> u8 {
+fn run_cell(arguments: &Arguments, id: &str) -> u8 {
+    let overrides = Overrides { seed: arguments.seed, replications: None };
+    let plan = match super::sweep::read_plan(&arguments.scenario, &arguments.settings, &overrides) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            return BAD_INPUT;
+        }
+    };
+    let Some(cell) = plan.cells.iter().find(|cell| cell.id() == id) else {
+        let last = plan.cells.last().map(Cell::id).unwrap_or_default();
+        eprintln!("error: {id:?} is no cell of {}; they go from c0001 to {last}", plan.name);
+        eprintln!("hint: kilopod sweep {} --dry-run lists them", arguments.scenario.display());
+        return BAD_INPUT;
+    };
+    show(arguments, Prepared::new(cell.scenario.clone()), plan.seed)
+}
+
+fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {
     let wishes = Wishes {
         trace: arguments.trace.is_some(),
         history: true,
         check: arguments.check,
         ..Wishes::default()
     };
-    let told = tell(&prepared, arguments.seed, arguments.replication, wishes);
+    let told = tell(&prepared, seed, arguments.replication, wishes);
     if let Some(path) = &arguments.trace
         && let Err(error) = std::fs::write(path, told.trace.join("\n") + "\n")
     {

@@ -1,0 +1,186 @@
+//! Sweeps: the same bytes on any number of threads, folders that are whole, and input that is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// An experiment small enough for a test, with every kind of outcome.
+const SMALL: &str = r#"
+replications = 6
+[scenario]
+target_pods = 60
+horizon = "20 min"
+[[scenario.deployments]]
+name = "app"
+replicas = 60
+cpu = "1"
+memory = "2 GiB"
+image = "300 MB"
+[[scenario.node_pools]]
+name = "default"
+[[factors]]
+name = "instances"
+[[factors.levels]]
+label = "m5.large"
+set."node_pools.0.instance_types" = ["m5.large"]
+[[factors.levels]]
+label = "mixed"
+set."node_pools.0.instance_types" = ["m5.xlarge", "c5.4xlarge", "r5.2xlarge"]
+[[factors]]
+name = "cni"
+[[factors.levels]]
+label = "default"
+[[factors.levels]]
+label = "ip-1"
+set = { WARM_IP_TARGET = 1, MINIMUM_IP_TARGET = 1 }
+[[factors]]
+name = "subnets"
+[[factors.levels]]
+label = "/25"
+set = { subnet_prefix_length = 25 }
+[[factors.levels]]
+label = "/21"
+set = { subnet_prefix_length = 21 }
+"#;
+
+fn scratch(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+fn kilopod(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(folder).args(arguments).output().unwrap()
+}
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn one_thread_and_eight_give_the_same_bytes() {
+    let folder = scratch("threads");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    for threads in ["1", "8"] {
+        let output = kilopod(&folder, &["sweep", "small.toml", "--threads", threads, "-o", threads]);
+        assert!(output.status.success(), "{}", error(&output));
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder.join("1")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), 7, "{files:?}");
+    for file in files {
+        let other = folder.join("8").join(file.file_name().unwrap());
+        assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());
+    }
+    let text = fs::read_to_string(folder.join("1/replications.csv")).unwrap();
+    assert_eq!(text.lines().count(), 1 + 8 * 6);
+    assert!(text.contains(",reached,") && text.contains(",stuck,"), "both outcomes are meant to occur");
+    assert!(!text.contains("NaN") && !text.contains("inf"));
+}
+
+#[test]
+fn rows_have_as_many_fields_as_headers_and_no_number_has_three_decimals() {
+    let folder = scratch("fields");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "3", "-o", "out"]);
+    assert!(output.status.success(), "{}", error(&output));
+    for table in ["replications", "cells", "subnets", "nodes", "timeline"] {
+        let path = folder.join(format!("out/{table}.csv"));
+        let mut reader = csv::Reader::from_path(&path).unwrap();
+        let mut rows = 0;
+        for record in reader.records() {
+            let record = record.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            rows += 1;
+            for field in record.iter().filter(|field| field.parse::<f64>().is_ok()) {
+                let decimals = field.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+                assert_ne!(decimals, 3, "{}: {field}", path.display());
+            }
+        }
+        assert!(rows > 0, "{} is empty", path.display());
+    }
+}
+
+#[test]
+fn a_finished_sweep_is_known_and_another_plan_is_refused() {
+    let folder = scratch("folder");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let sweep = |more: &[&str]| {
+        let mut arguments = vec!["sweep", "small.toml", "--replications", "2", "-o", "out"];
+        arguments.extend(more);
+        kilopod(&folder, &arguments)
+    };
+    assert!(sweep(&[]).status.success());
+    let before = fs::read(folder.join("out/replications.csv")).unwrap();
+    let again = sweep(&[]);
+    assert!(again.status.success() && error(&again).contains("is complete"), "{}", error(&again));
+    let other = sweep(&["--seed", "2"]);
+    assert_eq!(other.status.code(), Some(2), "{}", error(&other));
+    assert!(fs::read(folder.join("out/replications.csv")).unwrap() == before, "what was there is untouched");
+    assert!(sweep(&["--seed", "2", "--overwrite"]).status.success());
+    assert!(fs::read(folder.join("out/replications.csv")).unwrap() != before);
+}
+
+#[test]
+fn an_interrupted_sweep_goes_on_and_ends_with_the_same_bytes() {
+    let folder = scratch("resume");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    assert!(kilopod(&folder, &["sweep", "small.toml", "-o", "whole"]).status.success());
+    // Killed as soon as the first cell is kept; on a fast machine it may be done already.
+    let arguments = ["sweep", "small.toml", "--threads", "1", "-o", "cut"];
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(&folder).args(arguments).spawn().unwrap();
+    while !folder.join(".cut.unfinished/c0001.json").exists() && !folder.join("cut").exists() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(kilopod(&folder, &arguments).status.success());
+    for file in ["replications.csv", "cells.csv", "manifest.json"] {
+        let read = |name: &str| fs::read(folder.join(name).join(file)).unwrap();
+        assert!(read("whole") == read("cut"), "{file} differs");
+    }
+    assert!(!folder.join(".cut.unfinished").exists());
+}
+
+#[test]
+fn everything_wrong_with_an_experiment_is_told_at_once() {
+    let folder = scratch("bad");
+    let text = SMALL
+        .replace("label = \"mixed\"", "label = \"1-2\"")
+        .replace("name = \"cni\"", "name = \"CNI\"")
+        .replace("WARM_IP_TARGET = 1", "WARM_IP_TARGT = 1")
+        .replace("replications = 6", "replicatons = 6");
+    fs::write(folder.join("bad.toml"), text).unwrap();
+    let output = kilopod(&folder, &["sweep", "bad.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    for part in ["1-2", "CNI", "replicatons", "replications"] {
+        assert!(error(&output).contains(part), "{part} is not told:\n{}", error(&output));
+    }
+    assert!(!folder.join("results").exists());
+}
+
+#[test]
+fn a_cell_can_be_run_by_itself() {
+    let folder = scratch("cell");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    assert!(kilopod(&folder, &["sweep", "small.toml", "-o", "out"]).status.success());
+    let text = fs::read_to_string(folder.join("out/replications.csv")).unwrap();
+    let row = text.lines().find(|line| line.starts_with("c0003,") && line.contains(",4,")).unwrap();
+    let hash = row.rsplit(',').next().unwrap().trim_start_matches('h');
+    let output = kilopod(&folder, &["run", "small.toml", "--cell", "c0003", "--replication", "4"]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && shown.contains(hash), "{hash} is not in\n{shown}{}", error(&output));
+}
+
+/// `docs/columns.md` is made from the registry; `UPDATE_DOCS=1 cargo test` makes it anew.
+#[test]
+fn the_page_of_columns_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/columns.md");
+    let page = kilopod::results::columns_page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &page).unwrap();
+    }
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    assert!(known == page, "docs/columns.md is out of date; UPDATE_DOCS=1 cargo test makes it anew");
+}
