@@ -4,6 +4,7 @@
 //! See `ARCHITECTURE.md` for the layers and where to begin reading.
 
 pub mod actors;
+pub mod advice;
 pub mod catalogue;
 pub mod chance;
 pub mod cli;

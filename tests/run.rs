@@ -126,3 +126,20 @@ fn a_node_stays_in_the_subnet_its_instance_was_put_into() {
     assert_eq!(told.record.outcome, Outcome::Reached);
     assert!(told.record.subnets.iter().all(|subnet| subnet.free_at_end < 8_100));
 }
+
+/// The article's log line: five pods of 1 CPU with aws-node's 25m and kube-proxy's 100m, seven pods in all.
+#[test]
+fn karpenter_launches_5125m_and_seven_pods_for_five() {
+    let mut problems = Problems::default();
+    let text = "profile = \"2022-11\"\ntarget_pods = 5\n[[deployments]]\nreplicas = 5\ncpu = \"1\"\nmemory = \"0 MiB\"\n\
+                [[node_pools]]\nname = \"default\"\ncapacity_types = [\"on-demand\"]\n\
+                requirements = [{ key = \"kubernetes.io/arch\", operator = \"In\", values = [\"amd64\"] }]\n";
+    let document = Document::parse("c08.toml", text, &mut problems);
+    let read = scenario::read(&document, "c08", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+    let prepared = Prepared::new(read.unwrap_or_else(|problems| panic!("{problems:?}")).scenario);
+    let told = tell(&prepared, 1, 0, Wishes { trace: true, ..Wishes::default() });
+    let claims: Vec<&String> = told.trace.iter().filter(|line| line.contains("claim_created")).collect();
+    assert_eq!(claims.len(), 1);
+    assert!(claims[0].contains(r#""requests":{"cpu":"5125m","pods":"7"}"#), "{}", claims[0]);
+    assert!(claims[0].contains(r#""pods":5"#) && claims[0].contains("other(s)"), "{}", claims[0]);
+}

@@ -1,5 +1,6 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+mod check;
 mod decide;
 mod instances;
 mod max_pods;
@@ -18,6 +19,10 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The input is wrong.
 pub const BAD_INPUT: u8 = 2;
+/// A claim is broken.
+pub const CLAIM_BROKEN: u8 = 3;
+/// No claim is broken, but some are undecided.
+pub const CLAIM_UNDECIDED: u8 = 4;
 
 /// How long until 1000 pods run on EKS, and how many addresses does it waste?
 #[derive(Parser)]
@@ -29,6 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Decide(decide::Arguments),
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
@@ -40,6 +46,7 @@ enum Command {
 /// Parses the command line and runs it.
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
@@ -48,6 +55,12 @@ pub fn main() -> ExitCode {
         Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };
     ExitCode::from(code)
+}
+
+/// The wall clock, which nothing below the command line sees.
+#[expect(clippy::disallowed_methods, reason = "how long the user waited is the command line's to tell")]
+fn clock() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 /// Writes `text` to standard output; a reader that has seen enough is no error.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
 use crate::components::{Prepared, Told, Wishes, tell};
-use crate::experiment::{Cell, Overrides};
+use crate::experiment::{self, Cell, Overrides};
 use crate::input::{Document, Problems};
 use crate::results::{Outcome, TimelinePoint};
 use crate::scenario::{self, Scenario};
@@ -77,7 +77,12 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 fn run_cell(arguments: &Arguments, id: &str) -> u8 {
     let overrides = Overrides { seed: arguments.seed, replications: None };
-    let plan = match super::sweep::read_plan(&arguments.scenario, &arguments.settings, &overrides) {
+    let plan = match experiment::read_file(
+        &arguments.scenario,
+        &arguments.settings,
+        &overrides,
+        &Arc::new(Catalogue::compiled_in()),
+    ) {
         Ok(plan) => plan,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}"));

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +9,6 @@ use super::{BAD_INPUT, FAILED, OK};
 use crate::catalogue::Catalogue;
 use crate::components::{Prepared, simulate};
 use crate::experiment::{self, Finished, Folder, Found, Overrides, Plan, sweep};
-use crate::input::{Document, Problem, Problems};
 use crate::results::tables::{TABLES, columns};
 
 /// Run every cell of an experiment many times and write the tables
@@ -50,34 +49,14 @@ pub struct Arguments {
     overwrite: bool,
 }
 
-/// Reads an experiment, or says everything that is wrong with it.
-pub(super) fn read_plan(
-    path: &Path,
-    settings: &[String],
-    overrides: &Overrides,
-) -> Result<Plan, Vec<Problem>> {
-    let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
-    let text = std::fs::read_to_string(&file).map_err(|error| {
-        let what = format!("{}: {error}", file.display());
-        let hint = Some("name a folder with an experiment.toml, or such a file".to_string());
-        vec![Problem { place: path.display().to_string(), line: None, key: String::new(), what, hint }]
-    })?;
-    let mut problems = Problems::default();
-    let document = Document::parse(&file.display().to_string(), &text, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems.into_vec());
-    }
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let named = if path.is_dir() { path } else { Path::new(path.file_stem().unwrap_or(path.as_os_str())) };
-    let name = named.canonicalize().unwrap_or(named.to_path_buf());
-    let name =
-        name.file_name().map_or_else(|| "experiment".to_string(), |name| name.to_string_lossy().into_owned());
-    experiment::read(document, settings, overrides, &name, folder, &Arc::new(Catalogue::compiled_in()))
-}
-
 pub fn run(arguments: &Arguments) -> u8 {
     let overrides = Overrides { replications: arguments.replications, seed: arguments.seed };
-    let plan = match read_plan(&arguments.experiment, &arguments.settings, &overrides) {
+    let plan = match experiment::read_file(
+        &arguments.experiment,
+        &arguments.settings,
+        &overrides,
+        &Arc::new(Catalogue::compiled_in()),
+    ) {
         Ok(plan) => plan,
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("{problem}"));
@@ -136,7 +115,7 @@ fn execute(
     let work = plan.cells.len() as u64 * u64::from(plan.replications);
     let style = "{bar:40} {pos}/{len} replications, {per_sec}, {eta} left";
     let bar = ProgressBar::new(work).with_style(ProgressStyle::with_template(style)?);
-    let began = Instant::now();
+    let began = super::clock();
     let cells = pool.install(|| sweep(plan, folder, &|count| bar.inc(count)))?;
     bar.finish_and_clear();
     folder.finish(plan, &cells)?;
@@ -207,7 +186,7 @@ fn dry_run(plan: &Plan) -> String {
     let (mut spent, mut pilots) = (Duration::ZERO, 0u32);
     for cell in plan.cells.iter().step_by(step) {
         let prepared = Prepared::new(cell.scenario.clone());
-        let began = Instant::now();
+        let began = super::clock();
         simulate(&prepared, plan.seed, 0);
         spent += began.elapsed();
         pilots += 1;

@@ -38,6 +38,8 @@ pub struct Cell {
     /// The value of each key of each factor, in order; empty where the level does not set it.
     pub values: Vec<String>,
     pub scenario: Scenario,
+    /// What the scenario was read from.
+    pub document: Document,
 }
 
 impl Cell {
@@ -70,6 +72,34 @@ pub struct Overrides {
 }
 
 const MOST_CELLS: usize = 1_000_000;
+
+/// Reads an experiment from a folder with an `experiment.toml`, or from such a file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_file(
+    path: &Path,
+    settings: &[String],
+    overrides: &Overrides,
+    catalogue: &Arc<Catalogue>,
+) -> Result<Plan, Vec<Problem>> {
+    let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let what = format!("{}: {error}", file.display());
+        let hint = Some("name a folder with an experiment.toml, or such a file".to_string());
+        vec![Problem { place: path.display().to_string(), line: None, key: String::new(), what, hint }]
+    })?;
+    let mut problems = Problems::default();
+    let document = Document::parse(&file.display().to_string(), &text, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_vec());
+    }
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let named = if path.is_dir() { path } else { Path::new(path.file_stem().unwrap_or(path.as_os_str())) };
+    let named = named.canonicalize().unwrap_or(named.to_path_buf());
+    let name = named.file_name().map_or_else(|| "experiment".into(), |name| name.to_string_lossy());
+    read(document, settings, overrides, &name, folder, catalogue)
+}
 
 /// Reads an experiment; `settings` (`key=value`) are laid over its scenario. A file it names is looked for from
 /// `folder` on.
@@ -164,7 +194,12 @@ fn seed(root: &mut Section<'_>, problems: &mut Problems) -> Option<u64> {
 }
 
 /// The file that `base` names, with `[scenario]` and the command line laid over it.
-fn base(root: &mut Section<'_>, folder: &Path, settings: &[String], problems: &mut Problems) -> Document {
+pub(crate) fn base(
+    root: &mut Section<'_>,
+    folder: &Path,
+    settings: &[String],
+    problems: &mut Problems,
+) -> Document {
     let origin = root.origin().clone();
     let mut document = Document { root: Node { origin: origin.clone(), value: Value::Table(Vec::new()) } };
     if let Some(file) = root.text("base", problems) {
@@ -332,7 +367,7 @@ fn cell(
         return Err(problems.into_vec());
     }
     let read = scenario::read(&document, name, folder, catalogue)?;
-    let cell = Cell { number: number as u32 + 1, labels, values, scenario: read.scenario };
+    let cell = Cell { number: number as u32 + 1, labels, values, scenario: read.scenario, document };
     Ok((cell, read.warnings))
 }
 

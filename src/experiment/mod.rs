@@ -5,6 +5,7 @@ mod folder;
 mod label;
 mod sweep;
 
-pub use design::{Cell, Factor, Level, Overrides, Plan, read};
+pub(crate) use design::base;
+pub use design::{Cell, Factor, Level, Overrides, Plan, read, read_file};
 pub use folder::{Folder, FolderError, Found};
 pub use sweep::{Finished, cell_keys, sweep};

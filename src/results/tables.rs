@@ -70,14 +70,31 @@ fn column(name: impl Into<String>, kind: ColumnType, unit: &str, meaning: impl I
     Column { name: name.into(), kind, unit: unit.to_string(), meaning: meaning.into() }
 }
 
-const SERIES: [(&str, &str, &str, fn(&TimelinePoint) -> u32); 7] = [
-    ("pending", "pods", "Pods wanted and not Running.", |p| p.pods_pending),
-    ("running", "pods", "Pods Running, those Ready included.", |p| p.pods_running),
-    ("ready", "pods", "Pods Ready.", |p| p.pods_ready),
-    ("nodes", "", "Karpenter's nodes with an instance.", |p| p.nodes),
-    ("attached", "addresses", "Addresses on ENIs.", |p| p.addresses_attached),
-    ("assigned", "addresses", "Addresses held by pods.", |p| p.addresses_assigned),
-    ("free", "addresses", "Addresses free in all subnets.", |p| p.addresses_free),
+/// A line of the timeline.
+struct Series {
+    name: &'static str,
+    unit: &'static str,
+    meaning: &'static str,
+    get: fn(&TimelinePoint) -> u32,
+}
+
+const fn series(
+    name: &'static str,
+    unit: &'static str,
+    meaning: &'static str,
+    get: fn(&TimelinePoint) -> u32,
+) -> Series {
+    Series { name, unit, meaning, get }
+}
+
+const SERIES: [Series; 7] = [
+    series("pending", "pods", "Pods wanted and not Running.", |p| p.pods_pending),
+    series("running", "pods", "Pods Running, those Ready included.", |p| p.pods_running),
+    series("ready", "pods", "Pods Ready.", |p| p.pods_ready),
+    series("nodes", "", "Karpenter's nodes with an instance.", |p| p.nodes),
+    series("attached", "addresses", "Addresses on ENIs.", |p| p.addresses_attached),
+    series("assigned", "addresses", "Addresses held by pods.", |p| p.addresses_assigned),
+    series("free", "addresses", "Addresses free in all subnets.", |p| p.addresses_free),
 ];
 const QUANTILES: [(&str, f64); 3] = [("p5", 0.05), ("p50", 0.50), ("p95", 0.95)];
 
@@ -123,7 +140,7 @@ pub fn columns(table: &str) -> Vec<Column> {
         ],
         "timeline" => {
             let mut all = vec![column("time_ms", Integer, "ms", "Since the scale command.")];
-            for (name, unit, meaning, _) in SERIES {
+            for Series { name, unit, meaning, .. } in SERIES {
                 for (quantile, _) in QUANTILES {
                     let parts = [name, quantile, unit];
                     let name: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -380,7 +397,7 @@ fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRec
     for point in 0..TIMELINE_POINTS {
         let at = horizon_ms * point as u64 / (TIMELINE_POINTS as u64 - 1);
         let mut fields = vec![at.to_string()];
-        for (.., get) in SERIES {
+        for Series { get, .. } in SERIES {
             values.clear();
             values.extend(records.iter().map(|record| get(&record.timeline[point])));
             values.sort_unstable();

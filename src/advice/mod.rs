@@ -1,0 +1,7 @@
+//! Tuning advice as claims that runs can break: a base, a change, and what the change is said to do.
+
+mod judge;
+mod read;
+
+pub use judge::{Judged, judge};
+pub use read::{Advice, Claim, Form, Statistic, read_file};

@@ -1,0 +1,225 @@
+//! `*.advice.toml`: what is claimed, of which change to which scenario.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::catalogue::Catalogue;
+use crate::experiment::{self, Overrides};
+use crate::input::{Document, Node, Problem, Problems, Section, Value, full_key, nearest};
+use crate::results::{Kind, Measure, measures};
+use crate::scenario::{self, Scenario};
+use crate::statistics::Limits;
+
+/// A file of advice, ready to be tried.
+#[derive(Clone, Debug)]
+pub struct Advice {
+    pub title: String,
+    pub base: Scenario,
+    pub candidate: Scenario,
+    pub replications: u32,
+    pub seed: u64,
+    pub claims: Vec<Claim>,
+    pub warnings: Vec<String>,
+}
+
+/// What one claim says.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The sentence a person would say.
+    pub says: String,
+    pub measure: Measure,
+    pub statistic: Statistic,
+    pub form: Form,
+    pub limits: Limits,
+    /// One-sided.
+    pub confidence: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Statistic {
+    Mean,
+    /// Runs without a value count as later than all.
+    Quantile(f64),
+    /// Share of runs that have a value: of `time_to_target_ms`, those that reached the target.
+    Share,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// The candidate by itself.
+    Candidate,
+    /// Candidate less base, pair by pair.
+    Difference,
+    /// Candidate's mean over the base's.
+    Ratio,
+}
+
+/// Reads a file of advice.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        vec![Problem {
+            place: name.clone(),
+            line: None,
+            key: String::new(),
+            what: error.to_string(),
+            hint: None,
+        }]
+    })?;
+    let document = Document::parse(&name, &text, &mut problems);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut root = Section::new(&document.root, "", &mut problems);
+    let title = root.text("title", &mut problems).unwrap_or_else(|| name.clone());
+    let replications = root.whole("replications", 2, 1_000_000, &mut problems).unwrap_or(60);
+    let seed = root.whole("seed", 0, u32::MAX, &mut problems).unwrap_or(1);
+    let mut base = base(&mut root, folder, catalogue, &mut problems);
+    let mut candidate = base.clone();
+    for (key, both) in [("set_both", true), ("set", false)] {
+        let Some(mut section) = root.section(key, &mut problems) else { continue };
+        for (key, node) in section.all() {
+            let (key, node) = setting(key, node);
+            candidate.insert(&key, node.clone(), &mut problems);
+            if both {
+                base.insert(&key, node, &mut problems);
+            }
+        }
+    }
+    let mut claims = Vec::new();
+    for mut section in root.sections("claims", &mut problems).unwrap_or_default() {
+        claims.extend(claim(&mut section, &mut problems));
+        section.finish(&mut problems);
+    }
+    if claims.is_empty() && problems.is_empty() {
+        problems.add(
+            root.origin(),
+            "claims",
+            "advice without a claim cannot be tried",
+            Some("write [[claims]]".into()),
+        );
+    }
+    root.finish(&mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_vec());
+    }
+    let read = |document: &Document| scenario::read(document, &title, folder, catalogue);
+    let (base, candidate) = match (read(&base), read(&candidate)) {
+        (Ok(base), Ok(candidate)) => (base, candidate),
+        (base, candidate) => {
+            let mut found = base.err().unwrap_or_default();
+            found.extend(candidate.err().unwrap_or_default());
+            found.dedup();
+            return Err(found);
+        }
+    };
+    let mut warnings = base.warnings;
+    warnings.extend(candidate.warnings);
+    warnings.dedup();
+    Ok(Advice {
+        title,
+        base: base.scenario,
+        candidate: candidate.scenario,
+        replications,
+        seed: u64::from(seed),
+        claims,
+        warnings,
+    })
+}
+
+/// A cell of an experiment, or a scenario that is named, written out, or both.
+fn base(
+    root: &mut Section<'_>,
+    folder: &Path,
+    catalogue: &Arc<Catalogue>,
+    problems: &mut Problems,
+) -> Document {
+    let experiment = root.text("experiment", problems);
+    let cell = root.text("cell", problems);
+    let written = experiment::base(root, folder, &[], problems);
+    let Some(experiment) = experiment else { return written };
+    match experiment::read_file(&folder.join(&experiment), &[], &Overrides::default(), catalogue) {
+        Ok(plan) => match plan.cells.iter().find(|known| Some(known.id()) == cell) {
+            Some(cell) => return cell.document.clone(),
+            None => {
+                let what = format!("{} is no cell of {experiment}", cell.unwrap_or_default());
+                problems.add(root.origin(), "cell", what, Some("kilopod sweep --dry-run lists them".into()));
+            }
+        },
+        Err(found) => {
+            let what = format!("{experiment} cannot be read: {}", found[0].what);
+            problems.add(root.origin(), "experiment", what, None);
+        }
+    }
+    written
+}
+
+fn setting(key: &str, node: &Node) -> (String, Node) {
+    let key = full_key(key);
+    let value = match (&node.value, key.starts_with("cni.env.")) {
+        (Value::Integer(number), true) => Value::Text(number.to_string()),
+        (value, _) => value.clone(),
+    };
+    (key, Node { origin: node.origin.clone(), value })
+}
+
+fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
+    let says = section.text("says", problems).unwrap_or_default();
+    if says.is_empty() {
+        let hint = Some("write says = \"the sentence a person would say\"".to_string());
+        problems.add(section.origin(), &section.key("says"), "a claim needs its sentence", hint);
+    }
+    let metric = section.text("metric", problems).unwrap_or_default();
+    let all = measures();
+    let measure = all.iter().find(|measure| measure.column() == metric).cloned();
+    if measure.is_none() {
+        let names: Vec<String> = all.iter().map(Measure::column).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        // Most often the unit was left off.
+        let longer = names.iter().find(|name| metric.len() > 2 && name.starts_with(&metric)).copied();
+        let hint = match longer.or(nearest(&metric, &names)) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None => "docs/columns.md lists the columns of replications.csv".to_string(),
+        };
+        problems.add(
+            section.origin(),
+            &section.key("metric"),
+            format!("{metric:?} is no metric"),
+            Some(hint),
+        );
+    }
+    let statistics = [
+        ("mean", Statistic::Mean),
+        ("p50", Statistic::Quantile(0.5)),
+        ("p90", Statistic::Quantile(0.9)),
+        ("p95", Statistic::Quantile(0.95)),
+        ("share", Statistic::Share),
+    ];
+    let statistic = section.choice("statistic", &statistics, problems).unwrap_or(Statistic::Mean);
+    let forms = [("candidate", Form::Candidate), ("difference", Form::Difference), ("ratio", Form::Ratio)];
+    let form = section.choice("form", &forms, problems).unwrap_or(Form::Candidate);
+    let wide = 1e15;
+    let limits = Limits {
+        at_least: section.number("at_least", -wide, wide, problems),
+        at_most: section.number("at_most", -wide, wide, problems),
+    };
+    if limits == Limits::default() {
+        let hint = Some("write at_most = or at_least =".to_string());
+        problems.add(section.origin(), &section.key("at_most"), "a claim needs a limit", hint);
+    }
+    let confidence = section.number("confidence", 0.5, 0.9999, problems).unwrap_or(0.95);
+    let measure = measure?;
+    let instant = measure.kind == Kind::Instant && statistic == Statistic::Mean;
+    if instant {
+        let what = format!("{metric} has no mean: a run may never get there");
+        let hint = Some("take a quantile, the share, or the mean of time_restricted_ms".to_string());
+        problems.add(section.origin(), &section.key("statistic"), what, hint);
+    }
+    if form != Form::Candidate && matches!(statistic, Statistic::Quantile(_)) {
+        let what = "differences and ratios are of means or shares";
+        problems.add(section.origin(), &section.key("form"), what, Some("take statistic = \"mean\"".into()));
+    }
+    Some(Claim { says, measure, statistic, form, limits, confidence })
+}

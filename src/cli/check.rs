@@ -1,0 +1,203 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
+
+use super::{BAD_INPUT, CLAIM_BROKEN, CLAIM_UNDECIDED, FAILED, OK};
+use crate::advice::{Advice, Claim, Form, Judged, Statistic, judge, read_file};
+use crate::catalogue::Catalogue;
+use crate::statistics::Verdict;
+
+/// Try the claims of advice files: each holds, is broken, or is undecided
+///
+/// Exit code 0: all hold; 3: some are broken; 4: none is broken, some are undecided.
+///
+/// Examples:
+///   kilopod check experiments/advice
+///   kilopod check experiments/advice/c14-default-warm-pool.advice.toml --json
+///   kilopod check experiments/advice --junit report.xml
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Files named *.advice.toml, or folders that hold some
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+    /// Write a JUnit report for CI
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// The files that the paths name, folders gone through in order of name.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let trouble = |error: std::io::Error| format!("{}: {error}", path.display());
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(trouble)? {
+            inside.push(entry.map_err(trouble)?.path());
+        }
+        inside.sort();
+        let before = found.len();
+        found.extend(inside.into_iter().filter(|file| file.to_string_lossy().ends_with(".advice.toml")));
+        if found.len() == before {
+            return Err(format!("{} holds no *.advice.toml", path.display()));
+        }
+    }
+    Ok(found)
+}
+
+pub fn run(arguments: &Arguments) -> u8 {
+    let files = match files(&arguments.paths) {
+        Ok(files) => files,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return BAD_INPUT;
+        }
+    };
+    let catalogue = Arc::new(Catalogue::compiled_in());
+    let read: Vec<_> = files.iter().map(|file| read_file(file, &catalogue)).collect();
+    let mut bad = false;
+    for problem in read.iter().filter_map(|read| read.as_ref().err()).flatten() {
+        eprintln!("{problem}");
+        bad = true;
+    }
+    if bad {
+        return BAD_INPUT;
+    }
+    let began = super::clock();
+    let mut tried: Vec<(PathBuf, Advice, Vec<Judged>)> = Vec::new();
+    for (file, advice) in files.into_iter().zip(read.into_iter().flatten()) {
+        advice.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", file.display()));
+        let judged = judge(&advice);
+        tried.push((file, advice, judged));
+    }
+    if let Some(path) = &arguments.junit
+        && let Err(error) = write_junit(path, &tried)
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return FAILED;
+    }
+    let text = if arguments.json { as_json(&tried) } else { as_text(&tried, began.elapsed().as_secs_f64()) };
+    let printed = super::print(&text);
+    if printed != OK {
+        return printed;
+    }
+    let any = |verdict| tried.iter().flat_map(|(.., judged)| judged).any(|judged| judged.verdict == verdict);
+    match (any(Verdict::Broken), any(Verdict::Undecided)) {
+        (true, _) => CLAIM_BROKEN,
+        (false, true) => CLAIM_UNDECIDED,
+        (false, false) => OK,
+    }
+}
+
+fn statistic(claim: &Claim) -> String {
+    let of = match claim.statistic {
+        Statistic::Mean => "mean".to_string(),
+        Statistic::Quantile(p) => format!("p{:.0}", p * 100.0),
+        Statistic::Share => "share with".to_string(),
+    };
+    let form = match claim.form {
+        Form::Candidate => "",
+        Form::Difference => "difference of ",
+        Form::Ratio => "ratio of ",
+    };
+    format!("{form}{of} {}", claim.measure.column())
+}
+
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => "?".to_string(),
+        Some(value) if value.is_infinite() => "beyond the horizon".to_string(),
+        Some(value) if value.abs() >= 1_000.0 => format!("{value:.0}"),
+        Some(value) => format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_string(),
+    }
+}
+
+fn limits(claim: &Claim) -> String {
+    let side = |name: &str, limit: Option<f64>| limit.map(|limit| format!("{name} {}", number(Some(limit))));
+    let sides = [side("at least", claim.limits.at_least), side("at most", claim.limits.at_most)];
+    sides.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn line(claim: &Claim, judged: &Judged) -> String {
+    format!(
+        "{}: {} is {} ({} to {}), claimed {}",
+        claim.says,
+        statistic(claim),
+        number(judged.estimate),
+        number(judged.low),
+        number(judged.high),
+        limits(claim)
+    )
+}
+
+fn as_text(tried: &[(PathBuf, Advice, Vec<Judged>)], seconds: f64) -> String {
+    let mut text = String::new();
+    let mut counts = [0; 3];
+    for (_, advice, judged) in tried {
+        text.push_str(&format!("{} ({} replications)\n", advice.title, advice.replications));
+        for (claim, judged) in advice.claims.iter().zip(judged) {
+            counts[judged.verdict as usize] += 1;
+            text.push_str(&format!("  {:<10} {}\n", judged.verdict.name(), line(claim, judged)));
+        }
+    }
+    let [hold, broken, undecided] = counts;
+    text + &format!("{hold} hold, {broken} broken, {undecided} undecided, in {seconds:.1} s\n")
+}
+
+/// Ends that no data give, or beyond every horizon, are null.
+fn as_json(tried: &[(PathBuf, Advice, Vec<Judged>)]) -> String {
+    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+    let files: Vec<Value> = tried
+        .iter()
+        .map(|(file, advice, judged)| {
+            let claims: Vec<Value> = advice
+                .claims
+                .iter()
+                .zip(judged)
+                .map(|(claim, judged)| {
+                    json!({
+                        "says": claim.says, "metric": claim.measure.column(), "statistic": statistic(claim),
+                        "verdict": judged.verdict.name(), "estimate": finite(judged.estimate),
+                        "low": finite(judged.low), "high": finite(judged.high),
+                        "at_least": claim.limits.at_least, "at_most": claim.limits.at_most,
+                        "confidence": claim.confidence,
+                    })
+                })
+                .collect();
+            let file = file.display().to_string();
+            json!({"file": file, "title": advice.title, "replications": advice.replications, "claims": claims})
+        })
+        .collect();
+    serde_json::to_string_pretty(&json!({"schema_version": 1, "files": files})).expect("JSON is text") + "\n"
+}
+
+fn write_junit(
+    path: &Path,
+    tried: &[(PathBuf, Advice, Vec<Judged>)],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut report = Report::new("kilopod check");
+    for (file, advice, judged) in tried {
+        let mut suite = TestSuite::new(file.display().to_string());
+        for (claim, judged) in advice.claims.iter().zip(judged) {
+            let mut status = match judged.verdict {
+                Verdict::Holds => TestCaseStatus::success(),
+                Verdict::Broken => TestCaseStatus::non_success(NonSuccessKind::Failure),
+                Verdict::Undecided => TestCaseStatus::skipped(),
+            };
+            status.set_message(line(claim, judged));
+            suite.add_test_case(TestCase::new(claim.says.clone(), status));
+        }
+        report.add_test_suite(suite);
+    }
+    std::fs::write(path, report.to_string()?)?;
+    Ok(())
+}
