@@ -39,6 +39,25 @@ pub enum DistributionError {
 /// The standard normal's 95 % point.
 const Z95: f64 = 1.644_853_626_951_472_2;
 
+/// A [`Distribution`] ready to be drawn from many times.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Sampler {
+    Constant(f64),
+    LogNormal { median: f64, sigma: f64 },
+    Other(Distribution),
+}
+
+impl Sampler {
+    /// The quantile at what `uniform` gives, which is not asked where it cannot matter.
+    pub fn draw(&self, uniform: impl FnOnce() -> f64) -> f64 {
+        match self {
+            Sampler::Constant(value) => *value,
+            Sampler::LogNormal { median, sigma } => median * libm::exp(sigma * normal_quantile(uniform())),
+            Sampler::Other(law) => law.quantile(uniform()),
+        }
+    }
+}
+
 impl Distribution {
     /// Checks the parameters: finite, not negative, in order.
     ///
@@ -95,6 +114,17 @@ impl Distribution {
                 let index = (place as usize).min(values.len() - 2);
                 values[index] + (values[index + 1] - values[index]) * (place - index as f64)
             }
+        }
+    }
+
+    /// The same law with what does not hang on the uniform worked out; its values have the same bits.
+    pub fn sampler(&self) -> Sampler {
+        match self {
+            Distribution::Constant(value) => Sampler::Constant(*value),
+            Distribution::LogNormal { median, p95 } => {
+                Sampler::LogNormal { median: *median, sigma: libm::log(p95 / median) / Z95 }
+            }
+            other => Sampler::Other(other.clone()),
         }
     }
 
@@ -206,6 +236,18 @@ const FAR_UNDER: [f64; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samplers_give_the_same_bits() {
+        let laws = [
+            Distribution::Constant(3.0),
+            Distribution::Uniform { low: 1.0, high: 2.0 },
+            Distribution::LogNormal { median: 1.7, p95: 3.5 },
+        ];
+        for (law, u) in laws.iter().flat_map(|law| [0.01, 0.3, 0.5, 0.97].map(|u| (law, u))) {
+            assert_eq!(law.quantile(u).to_bits(), law.sampler().draw(|| u).to_bits(), "{law:?} at {u}");
+        }
+    }
 
     #[test]
     fn normal_quantiles_have_their_published_values() {

@@ -8,7 +8,7 @@ mod distribution;
 mod key;
 mod philox;
 
-pub use distribution::{Distribution, DistributionError, normal_quantile};
+pub use distribution::{Distribution, DistributionError, Sampler, normal_quantile};
 pub use key::Component;
 
 /// The chance of one replication.

@@ -64,7 +64,6 @@ impl<'a> Run<'a> {
             }
             match ask {
                 Ask::Call(call) => {
-                    self.nodes[node as usize].called = true;
                     self.send(node, call, 1);
                     break;
                 }
@@ -86,19 +85,16 @@ impl<'a> Run<'a> {
         self.refresh_addressless(node);
     }
 
-    /// A step that made no call is followed by no other before something can have changed.
+    /// After a step nothing happens before something can have changed: reconciles find what the store has.
     fn nap(&mut self, node: u32, nap: Nap, span: SimDuration) {
+        let settings = self.settings(node);
         let mut until = self.now + span;
         let at = &mut self.nodes[node as usize];
-        let called = at.called;
-        match nap {
-            Nap::BeforeStep => at.called = false,
-            Nap::BeforeReconcile if !called => {
-                let machine = at.ipamd.as_ref().expect("aws-node runs");
-                until = machine.idle_until(self.now).expect("it naps after a step");
-                at.idle_since = Some(self.now);
-            }
-            _ => {}
+        if nap == Nap::BeforeReconcile {
+            let machine = at.ipamd.as_ref().expect("aws-node runs");
+            until = machine.idle_until(settings, self.now).expect("it naps after a step");
+            at.idle_since = Some(self.now);
+            at.wakes_at = until;
         }
         if until < SimTime::NEVER {
             let wakes = self.at(until, Event::IpamdWoken(node));
@@ -106,11 +102,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A pod came or went: an ipamd that idles looks at its next step.
+    /// A pod came or went: an ipamd that idles looks at its next step, if it could act there.
     fn pool_changed(&mut self, node: u32) {
+        let (settings, now) = (self.settings(node), self.now);
         let at = &mut self.nodes[node as usize];
         let Some(since) = at.idle_since else { return };
-        let until = Ipamd::step_not_before(since, self.now);
+        let until = Ipamd::step_not_before(since, now);
+        let machine = at.ipamd.as_ref().expect("ipamd idles");
+        if until >= at.wakes_at || !machine.would_act(settings, until) {
+            return;
+        }
+        at.wakes_at = until;
         if let Some(wakes) = at.wakes.take() {
             self.agenda.cancel(wakes);
         }
@@ -171,6 +173,7 @@ impl<'a> Run<'a> {
         let at = &mut self.nodes[node as usize];
         at.ipamd = Some(Box::new(machine));
         at.idle_since = Some(self.now);
+        at.wakes_at = SimTime::NEVER;
         self.books.note_peaks();
     }
 

@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
         SimDuration::from_secs_f64(self.factor(latency, component, entity, draw))
     }
     fn factor(&self, latency: Latency, component: Component, entity: u32, draw: u32) -> f64 {
-        self.scenario.latencies.get(latency).law.quantile(self.chance.uniform(component, entity, draw))
+        self.prepared.samplers[latency as usize].draw(|| self.chance.uniform(component, entity, draw))
     }
 
     fn start(&mut self) {

@@ -3,7 +3,8 @@
 use super::capacity::CapacityModel;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity, label, passes};
-use crate::catalogue::{InstanceType, TypeId};
+use crate::catalogue::{InstanceType, Latency, TypeId};
+use crate::chance::Sampler;
 use crate::scenario::{AmiFamily, BucketLimit, NodeOverhead, NodePoolSpec, Profile, Scenario};
 use crate::units::Resources;
 
@@ -50,6 +51,8 @@ pub struct Prepared {
     /// By [`Api::ALL`].
     pub(super) buckets: Vec<BucketLimit>,
     pub(super) capacity: CapacityModel,
+    /// By [`Latency::ALL`].
+    pub(super) samplers: Vec<Sampler>,
 }
 
 impl Prepared {
@@ -79,6 +82,10 @@ impl Prepared {
             ipamd,
             buckets: Api::ALL.iter().map(bucket).collect(),
             capacity: CapacityModel::compiled_in(),
+            samplers: Latency::ALL
+                .iter()
+                .map(|latency| scenario.latencies.get(*latency).law.sampler())
+                .collect(),
             scenario,
         }
     }

@@ -144,10 +144,9 @@ pub(super) struct Node {
     /// The step after which ipamd idles, and its next appointment.
     pub idle_since: Option<SimTime>,
     pub wakes: Option<Scheduled>,
+    pub wakes_at: SimTime,
     /// Is a call of ipamd waiting out a throttle?
     pub ipamd_throttled: bool,
-    /// Has ipamd called since its last step began?
-    pub called: bool,
     pub held: Vec<Held>,
     pub next_eni: u32,
     pub next_cidr: u32,
@@ -188,8 +187,8 @@ impl Node {
             ipamd: None,
             idle_since: None,
             wakes: None,
+            wakes_at: SimTime::NEVER,
             ipamd_throttled: false,
-            called: false,
             held: Vec::new(),
             next_eni: 1,
             next_cidr: 0,

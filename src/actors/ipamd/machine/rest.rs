@@ -6,13 +6,13 @@ use super::*;
 const LOOP: SimDuration = SimDuration::from_millis(5_000);
 
 impl Ipamd {
-    /// After a step at `step` that made no call: when the next one is that can do anything, as long as no pod
-    /// comes or goes; [`SimTime::NEVER`] if none is. `None` where the machine is not between step and reconcile.
-    pub fn idle_until(&self, step: SimTime) -> Option<SimTime> {
+    /// After a step that ended at `step`: when the next one is that can do anything, as long as no pod comes or
+    /// goes; [`SimTime::NEVER`] if none is. `None` where the machine is not between step and reconcile.
+    pub fn idle_until(&self, settings: &Settings, step: SimTime) -> Option<SimTime> {
         if self.stage != Stage::BeforeReconcile {
             return None;
         }
-        if self.pool.cooled_by(step).is_some() {
+        if self.would_act(settings, step + LOOP) {
             return Some(step + LOOP);
         }
         let nano = SimDuration::from_nanos(1);
@@ -21,6 +21,17 @@ impl Ipamd {
         let rested = self.last_decrease.map(|at| at + DECREASE_INTERVAL + nano);
         let change = ages.chain(pause).chain(rested).filter(|at| *at > step).min();
         Some(change.map_or(SimTime::NEVER, |change| Ipamd::step_not_before(step, change)))
+    }
+
+    /// Could a step at `at` do anything with the pool as it is now?
+    pub fn would_act(&self, settings: &Settings, at: SimTime) -> bool {
+        let counts = self.pool.counts(at);
+        let growth = targets::too_low(settings, &counts) && self.paused_until(at).is_none();
+        growth
+            || counts.cooling > 0
+            || targets::too_high(settings, &counts)
+            || (free::gate_open(settings, &self.pool, counts.available())
+                && free::some_will_go(settings, &self.pool))
     }
 
     /// The first step at `at` or later of a loop that stepped at `step` and idles.
@@ -113,11 +124,9 @@ mod tests {
     impl Node {
         fn go_on(&mut self, now: SimTime, first: Answer<'static>) {
             let mut answer = first;
-            let mut called = false;
             loop {
                 match self.machine.resume(&self.settings, answer, now, &mut || 0.0) {
                     Ask::Call(call) => {
-                        called = true;
                         self.calls.push((now, call.api, call.count));
                         answer = self.call(call);
                     }
@@ -127,9 +136,8 @@ mod tests {
                         self.next = now + span;
                         if nap == Nap::BeforeReconcile {
                             self.stepped = now;
-                            if self.skips && !called {
-                                let until = self.machine.idle_until(now).unwrap();
-                                self.wake_at(until);
+                            if self.skips {
+                                self.next = self.machine.idle_until(&self.settings, now).unwrap();
                             }
                         }
                         return;
@@ -138,9 +146,6 @@ mod tests {
                     Ask::Exit(_) => unreachable!("nothing makes it exit here"),
                 }
             }
-        }
-        fn wake_at(&mut self, at: SimTime) {
-            self.next = at;
         }
         fn call(&mut self, call: Call) -> Answer<'static> {
             self.serial += call.count.max(1);
@@ -164,18 +169,10 @@ mod tests {
             while self.next < until {
                 let now = self.next;
                 if self.skips && self.machine.stage == Stage::BeforeReconcile {
-                    self.skip_or_reconcile(now);
-                } else {
-                    self.go_on(now, Answer::Woken);
+                    self.machine.skip_idle(self.stepped, now);
                 }
+                self.go_on(now, Answer::Woken);
             }
-        }
-        /// The appointment is either the reconcile that follows a step with calls, or the step after a rest.
-        fn skip_or_reconcile(&mut self, now: SimTime) {
-            if now.since(self.stepped) >= LOOP {
-                self.machine.skip_idle(self.stepped, now);
-            }
-            self.go_on(now, Answer::Woken);
         }
         fn change(&mut self, now: SimTime, add: bool) {
             if add {
@@ -183,8 +180,10 @@ mod tests {
             } else if !self.pods.is_empty() {
                 self.machine.delete_pod(self.pods.remove(0), now);
             }
-            if self.skips && self.machine.stage == Stage::BeforeReconcile && self.next > self.stepped + LOOP {
-                self.next = Ipamd::step_not_before(self.stepped, now);
+            let step = Ipamd::step_not_before(self.stepped.min(now), now);
+            let idles = self.skips && self.machine.stage == Stage::BeforeReconcile;
+            if idles && self.next > step && self.machine.would_act(&self.settings, step) {
+                self.next = step;
             }
         }
     }
