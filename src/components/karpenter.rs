@@ -275,13 +275,16 @@ struct Round {
 
 impl Round {
     fn new(run: &Run<'_>) -> Round {
+        // Initialized nodes first.
         let room = |(index, node): (usize, &Node)| {
             let counts = node.lives() && !node.disrupted && !node.critical_addons_only;
             counts.then(|| (index as u32, node.allocatable - node.requested))
         };
-        let mut existing: Vec<(u32, Resources)> = run.nodes.iter().enumerate().filter_map(room).collect();
-        // Initialized ones first.
-        existing.sort_by_key(|(index, _)| run.nodes[*index as usize].stage != NodeStage::Ready);
+        let all = || run.nodes.iter().enumerate().filter_map(room);
+        let initialized =
+            |(index, _): &(u32, Resources)| run.nodes[*index as usize].stage == NodeStage::Ready;
+        let existing: Vec<(u32, Resources)> =
+            all().filter(initialized).chain(all().filter(|node| !initialized(node))).collect();
         let requests = run.scenario.deployments.iter().map(|deployment| deployment.requests);
         let smallest = requests
             .reduce(|a, b: Resources| {

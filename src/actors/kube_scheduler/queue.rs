@@ -73,6 +73,8 @@ pub struct SchedulingQueue {
     error_backoff: BinaryHeap<Reverse<(SimTime, Order)>>,
     unschedulable: Vec<u32>,
     leftover_looked_at: SimTime,
+    /// No timer is due before.
+    quiet_until: SimTime,
 }
 
 impl SchedulingQueue {
@@ -86,6 +88,7 @@ impl SchedulingQueue {
             error_backoff: BinaryHeap::new(),
             unschedulable: Vec::new(),
             leftover_looked_at: SimTime::ZERO,
+            quiet_until: SimTime::ZERO,
         }
     }
 
@@ -237,6 +240,7 @@ impl SchedulingQueue {
     fn back_off(&mut self, pod: u32, failure: Failure) {
         self.entries[pod as usize].state = QueueState::Backoff;
         let at = (self.entries[pod as usize].expires, self.order(pod));
+        self.quiet_until = self.quiet_until.min(self.leaves_at(at.0));
         match failure {
             Failure::Error if self.version == QueueVersion::V1_34 => self.error_backoff.push(Reverse(at)),
             _ => self.backoff.push(Reverse(at)),
@@ -259,6 +263,9 @@ impl SchedulingQueue {
     }
 
     fn apply_timers(&mut self, now: SimTime) {
+        if now < self.quiet_until {
+            return;
+        }
         self.apply_leftover(now);
         for after_error in [false, true] {
             loop {
@@ -275,6 +282,10 @@ impl SchedulingQueue {
                 self.activate(pod);
             }
         }
+        let tick = SimTime::from_nanos((now.nanos() / LEFTOVER_TICK.nanos() + 1) * LEFTOVER_TICK.nanos());
+        let heads = [self.backoff.peek(), self.error_backoff.peek()];
+        let leave = heads.into_iter().flatten().map(|Reverse((expires, _))| self.leaves_at(*expires)).min();
+        self.quiet_until = leave.map_or(tick, |at| at.min(tick));
     }
 
     /// Each 30 s what has waited for an event for more than five minutes goes on without one.
