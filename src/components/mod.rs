@@ -188,6 +188,10 @@ pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) ->
             run.check_books();
         }
     }
+    if !run.reached() {
+        // Of a run that is stuck nothing more is told until the horizon: what it holds then, it holds now.
+        run.now = horizon;
+    }
     let trace = run.lines.take().unwrap_or_default();
     let history = run.ledger.history.take().unwrap_or_default();
     Told { record: run.record(replication), trace, history }
