@@ -119,6 +119,7 @@ impl Prepared {
 
 const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
 const ZONE: &str = "topology.kubernetes.io/zone";
+const REGION: &str = "topology.kubernetes.io/region";
 
 fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
     let allowed = |key: &str, value: &str| {
@@ -128,9 +129,11 @@ fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
     let (allows_spot, allows_on_demand) =
         (allowed(CAPACITY_TYPE, "spot"), allowed(CAPACITY_TYPE, "on-demand"));
     let fits = |found: &InstanceType| {
-        spec.requirements.iter().filter(|r| r.key != CAPACITY_TYPE && r.key != ZONE).all(|requirement| {
-            passes(label(found, &requirement.key).as_deref(), requirement.operator, &requirement.values)
-        })
+        spec.requirements.iter().filter(|r| ![CAPACITY_TYPE, ZONE, REGION].contains(&r.key.as_str())).all(
+            |requirement| {
+                passes(label(found, &requirement.key).as_deref(), requirement.operator, &requirement.values)
+            },
+        )
     };
     let micro_usd = |price: f64| (price * 1e6).round() as u64;
     let offered = |(index, found): (usize, &InstanceType)| {
@@ -156,8 +159,11 @@ fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
     let mut offered: Vec<Offered> =
         scenario.catalogue.types().iter().enumerate().filter_map(offered).collect();
     offered.sort_by_key(|offered| (offered.on_demand_micro_usd, offered.id));
-    let zones =
-        (0..scenario.zones.len() as u32).filter(|zone| allowed(ZONE, &scenario.zones[*zone as usize]));
+    let zones = (0..scenario.zones.len() as u32).filter(|zone| {
+        let name = scenario.zones[*zone as usize].as_str();
+        // `us-east-1a` lies in `us-east-1`.
+        allowed(ZONE, name) && allowed(REGION, name.trim_end_matches(|c: char| c.is_ascii_lowercase()))
+    });
     // A zone without a subnet offers nothing.
     let has_subnet = |zone: &u32| scenario.subnets.iter().any(|subnet| subnet.zone == *zone);
     let zones: Vec<u32> = zones.filter(has_subnet).collect();

@@ -10,7 +10,8 @@ pub fn resources(requested: Resources, allocatable: Resources) -> i64 {
     least_allocated(requested, allocatable) + balanced_allocation(requested, allocatable)
 }
 
-fn least_allocated(requested: Resources, allocatable: Resources) -> i64 {
+/// NodeResourcesFit's score, 0 to 100.
+pub fn least_allocated(requested: Resources, allocatable: Resources) -> i64 {
     let free = |requested: i64, all: i64| {
         if all == 0 || requested > all { 0 } else { (all - requested) * 100 / all }
     };
@@ -19,7 +20,8 @@ fn least_allocated(requested: Resources, allocatable: Resources) -> i64 {
         / 2
 }
 
-fn balanced_allocation(requested: Resources, allocatable: Resources) -> i64 {
+/// NodeResourcesBalancedAllocation's score, 0 to 100.
+pub fn balanced_allocation(requested: Resources, allocatable: Resources) -> i64 {
     let share =
         |requested: i64, all: i64| if all == 0 { 1.0 } else { (requested as f64 / all as f64).min(1.0) };
     let cpu = share(requested.cpu_millis, allocatable.cpu_millis);
