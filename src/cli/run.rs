@@ -51,6 +51,9 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(text) => text,
         Err(error) => {
             eprintln!("error: {}: {error}", path.display());
+            if path.is_dir() {
+                eprintln!("hint: of an experiment name a cell, for example --cell c0001");
+            }
             return BAD_INPUT;
         }
     };
