@@ -7,7 +7,8 @@ use super::design::{Cell, Plan};
 use super::folder::{Folder, FolderError};
 use crate::components::{Prepared, simulate};
 use crate::results::ReplicationRecord;
-use crate::results::tables::{CONFIDENCE, CellKeys, CellRows, CellSummary, Column, ColumnType, cell_rows};
+use crate::results::rows::{CONFIDENCE, CellRows, CellSummary, cell_rows};
+use crate::results::tables::{CellKeys, Column, ColumnType};
 use crate::statistics::TFactors;
 
 /// A cell with all its replications done.

@@ -3,6 +3,7 @@
 mod dictionary;
 mod measures;
 mod record;
+pub mod rows;
 pub mod tables;
 
 pub use dictionary::{columns_page, data_package};

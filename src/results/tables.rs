@@ -1,14 +1,8 @@
-//! The tables of a sweep: their columns, and the rows of one cell.
+//! The tables of a sweep and their columns; `rows` fills them.
 
 use super::measures::{Kind, Measure, measures};
-use super::record::{Outcome, ReplicationRecord, TIMELINE_POINTS, TimelinePoint};
-use crate::statistics::{
-    Bound, MeanInterval, QuantileInterval, TFactors, clopper_pearson, quantile_of_sorted,
-};
+use super::record::TimelinePoint;
 use crate::world::cause::Cause;
-
-/// Two-sided, of every interval in the tables.
-pub const CONFIDENCE: f64 = 0.95;
 
 /// What stands in a column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,39 +37,16 @@ pub struct CellKeys {
     pub columns: Vec<Column>,
 }
 
-/// The rows of one cell, without headers, by [`TABLES`].
-#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct CellRows {
-    pub text: [String; 5],
-    pub rows: [u64; 5],
-}
-
-/// A cell's figures for the terminal.
-#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct CellSummary {
-    pub reached: u64,
-    pub replications: u64,
-    /// (estimate, low, high) in ms; `None`: beyond the horizon, or too few replications.
-    pub p50: [Option<u64>; 3],
-    pub p95: [Option<u64>; 3],
-    pub nodes: f64,
-    /// Waste at the target, or at the end where none reached it.
-    pub waste: f64,
-    pub least_free: u64,
-    pub cost_to_target_usd: f64,
-    pub cost_per_hour_usd: f64,
-}
-
 fn column(name: impl Into<String>, kind: ColumnType, unit: &str, meaning: impl Into<String>) -> Column {
     Column { name: name.into(), kind, unit: unit.to_string(), meaning: meaning.into() }
 }
 
 /// A line of the timeline.
-struct Series {
+pub(super) struct Series {
     name: &'static str,
     unit: &'static str,
     meaning: &'static str,
-    get: fn(&TimelinePoint) -> u32,
+    pub(super) get: fn(&TimelinePoint) -> u32,
 }
 
 const fn series(
@@ -87,7 +58,7 @@ const fn series(
     Series { name, unit, meaning, get }
 }
 
-const SERIES: [Series; 7] = [
+pub(super) const SERIES: [Series; 7] = [
     series("pending", "pods", "Pods wanted and not Running.", |p| p.pods_pending),
     series("running", "pods", "Pods Running, those Ready included.", |p| p.pods_running),
     series("ready", "pods", "Pods Ready.", |p| p.pods_ready),
@@ -96,7 +67,7 @@ const SERIES: [Series; 7] = [
     series("assigned", "addresses", "Addresses held by pods.", |p| p.addresses_assigned),
     series("free", "addresses", "Addresses free in all subnets.", |p| p.addresses_free),
 ];
-const QUANTILES: [(&str, f64); 3] = [("p5", 0.05), ("p50", 0.50), ("p95", 0.95)];
+pub(super) const QUANTILES: [(&str, f64); 3] = [("p5", 0.05), ("p50", 0.50), ("p95", 0.95)];
 
 /// Columns of a table beside the cell's keys.
 pub fn columns(table: &str) -> Vec<Column> {
@@ -165,7 +136,7 @@ fn measure_type(measure: &Measure) -> ColumnType {
     }
 }
 
-fn is_cause(measure: &Measure) -> bool {
+pub(super) fn is_cause(measure: &Measure) -> bool {
     measure.unit == "pod_ms"
 }
 
@@ -215,199 +186,6 @@ fn cell_columns() -> Vec<Column> {
         column(format!("waited_{}_share_ppm", cause.name()), Integer, "ppm", about)
     }));
     all
-}
-
-/// Every row of a cell, each after the cell's keys, and its figures for the terminal.
-pub fn cell_rows(
-    keys: &[String],
-    horizon_ms: u64,
-    subnets: &[String],
-    records: &[ReplicationRecord],
-    factors: &mut TFactors,
-) -> (CellRows, CellSummary) {
-    let mut writer = Rows::new(keys);
-    replication_rows(&mut writer, records);
-    let summary = cell_row(&mut writer, records, factors);
-    subnet_rows(&mut writer, subnets, records);
-    node_rows(&mut writer, records);
-    timeline_rows(&mut writer, horizon_ms, records);
-    (writer.finish(), summary)
-}
-
-/// Rows of all tables in the making.
-struct Rows<'a> {
-    keys: &'a [String],
-    writers: [csv::Writer<Vec<u8>>; 5],
-    rows: [u64; 5],
-}
-
-impl<'a> Rows<'a> {
-    fn new(keys: &'a [String]) -> Self {
-        let writer = |_| csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-        Rows { keys, writers: std::array::from_fn(writer), rows: [0; 5] }
-    }
-    fn add(&mut self, table: usize, fields: &[String]) {
-        let all = self.keys.iter().chain(fields);
-        self.writers[table].write_record(all).expect("a row is written to memory");
-        self.rows[table] += 1;
-    }
-    fn finish(self) -> CellRows {
-        let text = |writer: csv::Writer<Vec<u8>>| {
-            String::from_utf8(writer.into_inner().expect("memory takes all")).expect("fields are text")
-        };
-        CellRows { text: self.writers.map(text), rows: self.rows }
-    }
-}
-
-fn replication_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
-    let all = measures();
-    for record in records {
-        let mut fields = vec![
-            record.replication.to_string(),
-            record.outcome.name().to_string(),
-            record.reason.map_or(String::new(), |cause| cause.name().to_string()),
-        ];
-        fields.extend(all.iter().map(|measure| print_option(measure, measure.raw(record))));
-        fields.push(format!("h{:016x}", record.trace_hash));
-        rows.add(0, &fields);
-    }
-}
-
-fn print_option(measure: &Measure, raw: Option<u64>) -> String {
-    raw.map_or(String::new(), |raw| measure.print(raw))
-}
-
-fn ppm(share: f64) -> String {
-    format!("{:.0}", share * 1e6)
-}
-
-fn cell_row(rows: &mut Rows<'_>, records: &[ReplicationRecord], factors: &mut TFactors) -> CellSummary {
-    let n = records.len();
-    let mut fields = vec![n.to_string()];
-    let with = |outcome| records.iter().filter(|record| record.outcome == outcome).count() as u64;
-    for outcome in [Outcome::Reached, Outcome::Stuck, Outcome::Horizon] {
-        let share = clopper_pearson(with(outcome), n as u64, CONFIDENCE);
-        fields.extend([share.estimate, share.low, share.high].map(ppm));
-    }
-    fields.push(main_reason(records));
-    let mut summary = CellSummary {
-        reached: with(Outcome::Reached),
-        replications: n as u64,
-        p50: [None; 3],
-        p95: [None; 3],
-        nodes: 0.0,
-        waste: 0.0,
-        least_free: 0,
-        cost_to_target_usd: 0.0,
-        cost_per_hour_usd: 0.0,
-    };
-    for measure in measures().iter().filter(|measure| !is_cause(measure)) {
-        let raw: Vec<Option<u64>> = records.iter().map(|record| measure.raw(record)).collect();
-        let mut finite: Vec<u64> = raw.iter().flatten().copied().collect();
-        if measure.kind == Kind::Instant {
-            finite.sort_unstable();
-            for (name, p) in [("p50", 0.5), ("p95", 0.95)] {
-                let found = QuantileInterval::of_sorted(&finite, n, p, CONFIDENCE);
-                let three = [found.estimate, found.low, found.high].map(Bound::value);
-                fields.extend(three.map(|value| print_option(measure, value)));
-                fields.push(u8::from(found.estimate == Bound::Beyond).to_string());
-                if measure.name == "time_to_target" {
-                    if name == "p50" { summary.p50 = three } else { summary.p95 = three }
-                }
-            }
-            continue;
-        }
-        let values: Vec<f64> = finite.iter().map(|raw| *raw as f64).collect();
-        let mean = MeanInterval::of(&values, factors);
-        let ends = [mean.map(|m| m.mean), mean.and_then(|m| m.low()), mean.and_then(|m| m.high())];
-        fields.extend(ends.map(|end| end.map_or(String::new(), |end| measure.print_mean(end))));
-        finite.sort_unstable();
-        let p95 = (!finite.is_empty()).then(|| quantile_of_sorted(&finite, 0.95));
-        fields.push(print_option(measure, p95));
-        let average = mean.map_or(0.0, |mean| mean.mean / measure.scale());
-        match measure.name.as_str() {
-            "nodes" => summary.nodes = average,
-            "waste_at_target" if mean.is_some() => summary.waste = average,
-            "waste_average" if summary.reached == 0 => summary.waste = average,
-            "least_free" => summary.least_free = finite.first().copied().unwrap_or(0),
-            "cost_to_target" => summary.cost_to_target_usd = average,
-            "cost_per_hour" => summary.cost_per_hour_usd = average,
-            _ => {}
-        }
-    }
-    fields.extend(cause_shares(records));
-    rows.add(1, &fields);
-    summary
-}
-
-fn main_reason(records: &[ReplicationRecord]) -> String {
-    let count = |cause: &Cause| records.iter().filter(|record| record.reason == Some(*cause)).count();
-    let most = Cause::ALL.iter().max_by_key(|cause| (count(cause), std::cmp::Reverse(**cause)));
-    most.filter(|cause| count(cause) > 0).map_or(String::new(), |cause| cause.name().to_string())
-}
-
-fn cause_shares(records: &[ReplicationRecord]) -> Vec<String> {
-    let sum = |cause: Cause| records.iter().map(|record| record.cause_pod_ms[cause as usize]).sum::<u64>();
-    let sums = Cause::ALL.map(sum);
-    let total = sums.iter().sum::<u64>().max(1);
-    sums.iter().map(|sum| ppm(*sum as f64 / total as f64)).collect()
-}
-
-fn subnet_rows(rows: &mut Rows<'_>, subnets: &[String], records: &[ReplicationRecord]) {
-    let n = records.len();
-    for (index, name) in subnets.iter().enumerate() {
-        let of = || records.iter().map(|record| &record.subnets[index]);
-        let mut dry: Vec<u64> = of().filter_map(|subnet| subnet.first_dry_ms).collect();
-        dry.sort_unstable();
-        let median = QuantileInterval::of_sorted(&dry, n, 0.5, CONFIDENCE).estimate;
-        let mut least: Vec<u32> = of().map(|subnet| subnet.least_free).collect();
-        least.sort_unstable();
-        rows.add(
-            2,
-            &[
-                name.clone(),
-                ppm(dry.len() as f64 / n as f64),
-                median.value().map_or(String::new(), |ms| ms.to_string()),
-                u8::from(median == Bound::Beyond).to_string(),
-                quantile_of_sorted(&least, 0.5).to_string(),
-                least[0].to_string(),
-            ],
-        );
-    }
-}
-
-fn node_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
-    let mut by_type = std::collections::BTreeMap::<&str, (u64, u32)>::new();
-    for (name, count) in records.iter().flat_map(|record| &record.nodes_by_type) {
-        let slot = by_type.entry(name).or_default();
-        *slot = (slot.0 + u64::from(*count), slot.1.max(*count));
-    }
-    let mut sorted: Vec<(&str, (u64, u32))> = by_type.into_iter().collect();
-    sorted.sort_by_key(|(name, (sum, _))| (std::cmp::Reverse(*sum), *name));
-    for (name, (sum, most)) in sorted {
-        let mean = sum as f64 / records.len() as f64;
-        rows.add(3, &[name.to_string(), format!("{mean:.2}"), most.to_string()]);
-    }
-}
-
-fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRecord]) {
-    // Where all runs have ended, later rows would repeat the last.
-    let last = records.iter().map(|record| record.observed_ms).max().unwrap_or(0);
-    let mut values = Vec::with_capacity(records.len());
-    for point in 0..TIMELINE_POINTS {
-        let at = horizon_ms * point as u64 / (TIMELINE_POINTS as u64 - 1);
-        let mut fields = vec![at.to_string()];
-        for Series { get, .. } in SERIES {
-            values.clear();
-            values.extend(records.iter().map(|record| get(&record.timeline[point])));
-            values.sort_unstable();
-            fields.extend(QUANTILES.map(|(_, p)| quantile_of_sorted(&values, p).to_string()));
-        }
-        rows.add(4, &fields);
-        if at >= last {
-            break;
-        }
-    }
 }
 
 /// The header line of a table.
