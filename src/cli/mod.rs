@@ -9,9 +9,14 @@ mod sweep;
 mod types;
 mod warm_pool;
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+
+use crate::catalogue::Catalogue;
+use crate::experiment::{self, Overrides, Plan};
 
 /// It worked.
 pub const OK: u8 = 0;
@@ -55,6 +60,15 @@ pub fn main() -> ExitCode {
         Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };
     ExitCode::from(code)
+}
+
+/// Reads an experiment; everything wrong with it is told, and the exit code comes back.
+fn read_plan(path: &Path, settings: &[String], overrides: &Overrides) -> Result<Plan, u8> {
+    let catalogue = Arc::new(Catalogue::compiled_in());
+    experiment::read_file(path, settings, overrides, &catalogue).map_err(|problems| {
+        problems.iter().for_each(|problem| eprintln!("{problem}"));
+        BAD_INPUT
+    })
 }
 
 /// The wall clock, which nothing below the command line sees.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
 use crate::components::{Prepared, Told, Wishes, tell};
-use crate::experiment::{self, Cell, Overrides};
+use crate::experiment::{Cell, Overrides};
 use crate::input::{Document, Problems};
 use crate::results::{Outcome, TimelinePoint};
 use crate::scenario::{self, Scenario};
@@ -80,17 +80,9 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 fn run_cell(arguments: &Arguments, id: &str) -> u8 {
     let overrides = Overrides { seed: arguments.seed, replications: None };
-    let plan = match experiment::read_file(
-        &arguments.scenario,
-        &arguments.settings,
-        &overrides,
-        &Arc::new(Catalogue::compiled_in()),
-    ) {
+    let plan = match super::read_plan(&arguments.scenario, &arguments.settings, &overrides) {
         Ok(plan) => plan,
-        Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
-            return BAD_INPUT;
-        }
+        Err(code) => return code,
     };
     let Some(cell) = plan.cells.iter().find(|cell| cell.id() == id) else {
         let last = plan.cells.last().map(Cell::id).unwrap_or_default();

@@ -1,14 +1,12 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{BAD_INPUT, FAILED, OK};
-use crate::catalogue::Catalogue;
 use crate::components::{Prepared, simulate};
-use crate::experiment::{self, Finished, Folder, Found, Overrides, Plan, sweep};
+use crate::experiment::{Finished, Folder, Found, Overrides, Plan, sweep};
 use crate::results::tables::{TABLES, columns};
 
 /// Run every cell of an experiment many times and write the tables
@@ -51,17 +49,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> u8 {
     let overrides = Overrides { replications: arguments.replications, seed: arguments.seed };
-    let plan = match experiment::read_file(
-        &arguments.experiment,
-        &arguments.settings,
-        &overrides,
-        &Arc::new(Catalogue::compiled_in()),
-    ) {
+    let plan = match super::read_plan(&arguments.experiment, &arguments.settings, &overrides) {
         Ok(plan) => plan,
-        Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
-            return BAD_INPUT;
-        }
+        Err(code) => return code,
     };
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     if arguments.show_config {
