@@ -68,8 +68,8 @@ impl Run<'_> {
         if moving || unmade || to_come {
             return false;
         }
+        // A market that is short today is not proved short for ever: capacity is not asked after.
         let launchable = self.may_launch();
-        // A market that is short today is not proved short for ever.
         let waiting = self.pods.iter().enumerate().filter(|(_, pod)| pod.cause.is_some());
         let room = self.nodes_that_may_serve();
         let hopeless = |(index, pod): (usize, &Pod)| match pod.stage {
@@ -105,7 +105,7 @@ impl Run<'_> {
         let pending: Vec<Resources> =
             self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(requests).collect();
         prepared.pools.iter().enumerate().any(|(index, pool)| {
-            let left = self.limits_left(index as u32, pool);
+            let limits_left = self.limits_left(index as u32, pool);
             // An instance that finds no address for pods helps nobody, even where it finds one for itself.
             let addresses = |instance_type: TypeId| {
                 let settings = self.prepared.ipamd[instance_type.index()].as_ref();
@@ -115,23 +115,16 @@ impl Run<'_> {
                     .filter(|(_, spec)| pool.zones.contains(&spec.zone))
                     .any(|(book, _)| book.free() > 0 && (!prefixes || book.free_blocks() > Some(0)))
             };
-            let quota = |spot: bool| {
-                let quotas = &self.scenario.quotas;
-                let now = if spot { quotas.spot_vcpus } else { quotas.on_demand_vcpus };
-                let raised =
-                    quotas.raises.iter().filter_map(|(_, od, sp)| if spot { *sp } else { *od }).max();
-                now.max(raised.unwrap_or(0)) - self.vcpus[usize::from(spot)].min(now.max(raised.unwrap_or(0)))
+            let left = |allowed, spot| match allowed {
+                true => self.vcpu_quota(spot).saturating_sub(self.vcpus[usize::from(spot)]),
+                false => 0,
             };
-            let left_vcpus = [
-                if pool.allows_on_demand { quota(false) } else { 0 },
-                if pool.allows_spot { quota(true) } else { 0 },
-            ];
-            let left_vcpus = left_vcpus[0].max(left_vcpus[1]);
+            let left_vcpus = left(pool.allows_on_demand, false).max(left(pool.allows_spot, true));
             pending.iter().any(|requests| {
                 pool.offered(*requests).any(|offered| {
                     offered.vcpus <= left_vcpus
                         && addresses(offered.id)
-                        && left.is_none_or(|left| offered.capacity.fits(&left))
+                        && limits_left.is_none_or(|left| offered.capacity.fits(&left))
                 })
             })
         })
@@ -146,11 +139,8 @@ impl Run<'_> {
             let waiting: u32 = Cause::ALL.iter().map(count).sum();
             return most.filter(|cause| count(cause) * 2 > waiting).or(Some(Cause::AddressSubnetDry));
         }
-        let most = Cause::ALL
-            .iter()
-            .copied()
-            .max_by_key(|cause| (self.ledger.pods(*cause), std::cmp::Reverse(*cause)));
-        most.filter(|cause| self.ledger.pods(*cause) > 0)
+        let most = Cause::ALL.into_iter().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
+        most.filter(|cause| count(cause) > 0)
     }
 
     pub(super) fn record(self, replication: u32) -> ReplicationRecord {

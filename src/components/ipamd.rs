@@ -2,11 +2,10 @@
 
 use super::state::Held;
 use super::*;
+use crate::actors::ec2::retry_after;
 use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings};
 use crate::scenario::CniMode;
 
-/// Attempts of the SDK in all.
-const SDK_TRIES: u8 = 3;
 /// kubelet restarts a container whose liveness probe fails after so long.
 const RESTART: SimDuration = SimDuration::from_secs(85);
 
@@ -198,16 +197,18 @@ impl<'a> Run<'a> {
             return;
         }
         self.ec2_throttles += 1;
-        if tries >= SDK_TRIES {
-            self.nodes[node as usize].ipamd_throttled = false;
-            return self.resume(node, Answer::Failed);
+        let (chance, at) = (self.chance, &mut self.nodes[node as usize]);
+        let wait = retry_after(u32::from(tries), || {
+            at.draws += 1;
+            chance.uniform(Component::IpamdJitter, node, at.draws)
+        });
+        at.ipamd_throttled = wait.is_some();
+        match wait {
+            Some(wait) => {
+                self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries));
+            }
+            None => self.resume(node, Answer::Failed),
         }
-        let at = &mut self.nodes[node as usize];
-        at.ipamd_throttled = true;
-        at.draws += 1;
-        let uniform = self.chance.uniform(Component::IpamdJitter, node, at.draws);
-        let wait = SimDuration::from_secs_f64(uniform * f64::from(1u32 << tries));
-        self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries));
     }
 
     /// What the call does, at its end.

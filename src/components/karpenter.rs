@@ -124,7 +124,6 @@ impl Run<'_> {
         self.batcher.window += 1;
         self.batcher.gated = self.unlaunched > 0;
         if self.batcher.gated {
-            self.gated_windows += 1;
             self.refresh_undecided();
             return self.appoint();
         }

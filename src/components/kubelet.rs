@@ -17,7 +17,6 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         state.stage = PodStage::Bound;
         state.provisionable = false;
-        self.bound_pods += 1;
         let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
         self.waits_for(pod, Some(Cause::Sandbox));
         self.at(self.now + sync, Event::SandboxDue(pod));

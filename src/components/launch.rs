@@ -3,6 +3,7 @@
 use super::prepared::{Offered, Pool, maxima};
 use super::state::{NONE, NodeStage};
 use super::*;
+use crate::actors::ec2::retry_after;
 
 /// karpenter-provider-aws v1.14.1, `pkg/batcher/createfleet.go`.
 const FLEET_IDLE: SimDuration = SimDuration::from_millis(35);
@@ -11,11 +12,11 @@ const FLEET_MOST: usize = 1_000;
 /// Types a request names at most.
 const MOST_TYPES: usize = 60;
 /// An offering that met a capacity error is left alone for so long.
-const UNAVAILABLE_FOR: SimDuration = SimDuration::from_secs(180);
+pub(super) const UNAVAILABLE_FOR: SimDuration = SimDuration::from_secs(180);
 /// A claim that met one is gone from the API after so long.
 const CLAIM_GONE_AFTER: SimDuration = SimDuration::from_secs(1);
+/// Stands for the launch timeout of 5 min: the back-offs before the last try add up to 183 s, its calls come on top.
 const LAUNCH_TIMEOUT_TRIES: u32 = 8;
-const SDK_TRIES: u32 = 3;
 
 /// Instance type x zone x capacity type.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -103,9 +104,9 @@ impl<'a> Run<'a> {
         self.ec2_throttles += 1;
         let claims = self.fleets[index as usize].claims.clone();
         self.set_throttled(&claims, true);
-        if tries < SDK_TRIES {
-            let jitter = self.chance.uniform(Component::CreateFleet, first, 100 + tries);
-            let wait = SimDuration::from_secs_f64(jitter * f64::from(1u32 << tries));
+        let chance = self.chance;
+        if let Some(wait) = retry_after(tries, || chance.uniform(Component::CreateFleet, first, 100 + tries))
+        {
             self.at(self.now + wait, Event::FleetSent(index));
             return;
         }
@@ -212,15 +213,16 @@ impl<'a> Run<'a> {
         Err(last)
     }
 
+    /// vCPUs that the account may run now, by capacity type.
+    pub(super) fn vcpu_quota(&self, spot: bool) -> u32 {
+        let quotas = &self.scenario.quotas;
+        let mut raised = quotas.raises.iter().rev().filter(|(at, ..)| *at <= self.now);
+        let latest = raised.find_map(|(_, on_demand, of_spot)| if spot { *of_spot } else { *on_demand });
+        latest.unwrap_or(if spot { quotas.spot_vcpus } else { quotas.on_demand_vcpus })
+    }
+
     fn try_offering(&mut self, claim: u32, offered: &Offered, offering: Offering) -> Result<(), Refusal> {
-        let (now, quotas) = (self.now, &self.scenario.quotas);
-        let raised = quotas.raises.iter().rev().filter(|(at, ..)| *at <= now);
-        let quota = if offering.spot {
-            raised.clone().find_map(|(.., spot)| *spot).unwrap_or(quotas.spot_vcpus)
-        } else {
-            raised.clone().find_map(|(_, on_demand, _)| *on_demand).unwrap_or(quotas.on_demand_vcpus)
-        };
-        if self.vcpus[usize::from(offering.spot)] + offered.vcpus > quota {
+        if self.vcpus[usize::from(offering.spot)] + offered.vcpus > self.vcpu_quota(offering.spot) {
             return Err(Refusal::VcpuLimitExceeded);
         }
         if !self.has_capacity(offering) {

@@ -97,7 +97,6 @@ impl Run<'_> {
         let changed = state.message != message;
         state.message = message;
         self.queue.fail(pod, failure, self.now);
-        self.failed_attempts += 1;
         if changed {
             self.scheduler_busy = true;
             let sent = self.scheduler_client.reserve(self.now);

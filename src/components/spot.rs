@@ -5,7 +5,7 @@
 //! Source: karpenter-provider-aws `pkg/controllers/interruption`, karpenter core `pkg/controllers/node/termination`.
 
 use super::capacity::CapacityPool;
-use super::launch::{Mark, Offering};
+use super::launch::{Mark, Offering, UNAVAILABLE_FOR};
 use super::state::{NodeStage, PodStage};
 use super::*;
 
@@ -13,7 +13,6 @@ use super::*;
 const MIN_DRAIN: SimDuration = SimDuration::from_secs(5);
 /// A pod's grace period, which an application that does not stop by itself uses up.
 const GRACE: SimDuration = SimDuration::from_secs(30);
-const UNAVAILABLE_FOR: SimDuration = SimDuration::from_secs(180);
 
 impl Run<'_> {
     fn pool_number(&self, offering: Offering) -> u32 {
