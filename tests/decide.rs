@@ -38,20 +38,45 @@ fn ipamd_decides_as_the_real_one() {
     check(Program::Ipamd, "ipamd", 700);
 }
 
+/// The real plugins of 1.34.4, 1.30.14 and 1.24.17.
+#[test]
+fn kube_scheduler_decides_as_the_real_one() {
+    check(Program::KubeScheduler, "kube-scheduler", 550);
+}
+
+#[test]
+fn the_autoscaler_decides_as_the_real_one() {
+    check(Program::Hpa, "hpa", 769);
+}
+
 #[test]
 fn a_bad_line_is_answered_with_its_error_and_id() {
     let catalogue = Catalogue::compiled_in();
-    for (line, part) in [
-        (r#"{"id":"x","instance_type":"m5.huge","until_ms":1}"#, "m5.huge"),
-        (r#"{"id":"x","instance_type":"m5.large","until_ms":1,"colour":1}"#, "colour"),
-        (r#"{"id":"x","instance_type":"m5.large","until_ms":1,"env":{"WARM_TARGET":"1"}}"#, "WARM_TARGET"),
+    for (program, line, part) in [
+        (Program::Ipamd, r#"{"id":"x","instance_type":"m5.huge","until_ms":1}"#, "m5.huge"),
+        (Program::Ipamd, r#"{"id":"x","instance_type":"m5.large","until_ms":1,"colour":1}"#, "colour"),
         (
+            Program::Ipamd,
+            r#"{"id":"x","instance_type":"m5.large","until_ms":1,"env":{"WARM_TARGET":"1"}}"#,
+            "WARM_TARGET",
+        ),
+        (
+            Program::Ipamd,
             r#"{"id":"x","instance_type":"m5.large","until_ms":1,"time":{"latency_ms":{"Reboot":1}}}"#,
             "Reboot",
         ),
-        (r#"{"id":"x","until_ms":1}"#, "instance_type or limits"),
+        (Program::Ipamd, r#"{"id":"x","until_ms":1}"#, "instance_type or limits"),
+        (Program::Hpa, r#"{"id":"x","current":1,"max":2}"#, "metric_ratio"),
+        (Program::Hpa, r#"{"id":"x","current":1,"max":2,"target_percent":30}"#, "pods"),
+        (Program::KubeScheduler, r#"{"id":"x","nodes":[],"pod":{},"profile":"fast"}"#, "fast"),
+        (Program::KubeScheduler, r#"{"id":"x","nodes":[],"pod":{"gpu":1}}"#, "gpu"),
+        (
+            Program::KubeScheduler,
+            r#"{"id":"x","nodes":[],"pod":{"tolerations":[{"effect":"Never"}]}}"#,
+            "Never",
+        ),
     ] {
-        let (answer, good) = answer_line(Program::Ipamd, line, &catalogue);
+        let (answer, good) = answer_line(program, line, &catalogue);
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert!(!good && answer["id"] == "x", "{line}");
         assert!(answer["error"].as_str().unwrap().contains(part), "{line} gives {answer}");

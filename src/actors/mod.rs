@@ -2,6 +2,8 @@
 
 pub mod client_limit;
 pub mod ec2;
+pub mod hpa;
 pub mod ipamd;
 pub mod karpenter;
 pub mod kube_scheduler;
+pub mod taints;

@@ -21,12 +21,19 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
+    /// The horizontal pod autoscaler, one sync
+    Hpa,
+    /// The VPC CNI's address pool on one node
     Ipamd,
+    /// Filter and score of one pod over a cluster's nodes
+    KubeScheduler,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
     let program = match arguments.what {
+        What::Hpa => Program::Hpa,
         What::Ipamd => Program::Ipamd,
+        What::KubeScheduler => Program::KubeScheduler,
     };
     let input: Box<dyn BufRead> = match &arguments.file {
         None => Box::new(io::stdin().lock()),

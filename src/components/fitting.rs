@@ -2,6 +2,8 @@
 //! need not look at every node.
 
 use super::state::Node;
+use crate::actors::kube_scheduler::filter;
+use crate::actors::kube_scheduler::view::Version;
 use crate::units::Resources;
 
 /// What the filters say of a node; no bit: the node is not there.
@@ -134,16 +136,10 @@ impl Fitting {
             return THERE | TAINTED;
         }
         let (need, all) = (self.requests, node.allocatable);
-        let room = all - node.requested;
+        let [pods, cpu, memory] = filter::lacking(need, node.requested, all, Version::V1_34);
         let mut status = THERE;
-        if need.pods > room.pods {
-            status |= TOO_MANY_PODS;
-        }
-        if need.cpu_millis > room.cpu_millis && need.cpu_millis > 0 {
-            status |= CPU;
-        }
-        if need.memory_bytes > room.memory_bytes && need.memory_bytes > 0 {
-            status |= MEMORY;
+        for (lacks, bit) in [(pods, TOO_MANY_PODS), (cpu, CPU), (memory, MEMORY)] {
+            status |= if lacks.is_some() { bit } else { 0 };
         }
         if status != THERE && (need.cpu_millis > all.cpu_millis || need.memory_bytes > all.memory_bytes) {
             status |= NEVER_FITS;
@@ -181,5 +177,138 @@ impl Fitting {
                 None
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::state::NodeStage;
+    use super::*;
+    use crate::actors::kube_scheduler::cycle;
+    use crate::actors::kube_scheduler::score::{self, Strategy as Scoring};
+    use crate::actors::kube_scheduler::spread::{self, Candidate, HOSTNAME, ZONE};
+    use crate::actors::kube_scheduler::view::{self, Container, Spreading};
+    use crate::actors::taints::{Effect, Taint};
+
+    const REQUESTS: Resources = Resources::new(700, 900, 1);
+    const ZONES: u32 = 3;
+
+    /// The node as the plain pass sees it.
+    fn view(index: usize, node: &Node, matching: u32) -> view::Node {
+        let labels = [(HOSTNAME, format!("n{index}")), (ZONE, format!("z{}", node.zone))];
+        let not_ready = Taint {
+            key: "node.kubernetes.io/not-ready".into(),
+            value: String::new(),
+            effect: Effect::NoSchedule,
+        };
+        view::Node {
+            name: format!("n{index}"),
+            labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
+            allocatable: node.allocatable,
+            requested: node.requested,
+            non_zero_requested: node.requested,
+            matching_pods: matching.into(),
+            unschedulable: false,
+            taints: if node.is_tainted() { vec![not_ready] } else { Vec::new() },
+            images: Vec::new(),
+        }
+    }
+
+    fn pod() -> view::Pod {
+        let container = Container {
+            cpu_millis: Some(REQUESTS.cpu_millis),
+            memory_bytes: Some(REQUESTS.memory_bytes),
+            image: None,
+        };
+        view::Pod {
+            containers: vec![container],
+            init_containers: Vec::new(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            spreading: Spreading::Defaults,
+        }
+    }
+
+    /// The plain pass over all registered nodes and the kept-up counts say the same of each.
+    fn compare(fitting: &Fitting, nodes: &[Node]) {
+        let there: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].is_registered()).collect();
+        let views: Vec<view::Node> =
+            there.iter().map(|index| view(*index, &nodes[*index], fitting.on_node(*index as u32))).collect();
+        let plain = cycle::judge(&pod(), &views, &Scoring::LeastAllocated, Version::V1_34);
+        let mut found = Vec::new();
+        fitting.feasible_from(0, u32::MAX, &mut found);
+        let passed: Vec<u32> = there
+            .iter()
+            .zip(&plain)
+            .filter(|(_, said)| said.is_ok())
+            .map(|(index, _)| *index as u32)
+            .collect();
+        assert_eq!(found, passed);
+        assert_eq!(fitting.counts().nodes as usize, there.len());
+        let zone = |index: &u32| nodes[*index as usize].zone;
+        let candidates: Vec<Candidate> = found
+            .iter()
+            .map(|index| Candidate {
+                on_node: fitting.on_node(*index),
+                in_zone: fitting.in_zone(zone(index)),
+            })
+            .collect();
+        let zones = (0..ZONES).filter(|z| found.iter().any(|index| zone(index) == *z)).count();
+        let mut spread = Vec::new();
+        spread::default_scores(&candidates, zones, &mut spread);
+        let totals: Vec<i64> = plain.iter().flatten().map(|scores| scores.total()).collect();
+        for ((index, spread), total) in found.iter().zip(spread).zip(totals) {
+            let node = &nodes[*index as usize];
+            let kept_up = 2 * spread + score::resources(node.requested + REQUESTS, node.allocatable);
+            // No soft taints: 100 for each node, with weight 3.
+            assert_eq!(kept_up + 300, total, "node {index}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
+        /// Nodes join, lose their taints and go, pods come and leave: the fast pass is the plain one at every step.
+        #[test]
+        fn kept_up_counts_agree_with_the_plain_pass(
+            sizes in prop::collection::vec((1i64..9, 1i64..9, 1i64..12, 0..ZONES), 1..80),
+            steps in prop::collection::vec((0usize..80, 0u8..8), 1..120),
+        ) {
+            let mut fitting = Fitting::new(REQUESTS, ZONES as usize);
+            let mut nodes: Vec<Node> = sizes
+                .iter()
+                .map(|(cpu, memory, pods, zone)| Node {
+                    allocatable: Resources::new(cpu * 500, memory * 600, *pods),
+                    zone: *zone,
+                    ..Node::claim(0)
+                })
+                .collect();
+            for (index, node) in nodes.iter().enumerate() {
+                fitting.update(index as u32, node);
+            }
+            for (index, action) in steps {
+                let index = index % nodes.len();
+                let node = &mut nodes[index];
+                match action {
+                    0 | 1 => node.stage = NodeStage::Ready,
+                    2 => (node.unregistered, node.not_ready) = (false, false),
+                    3 if fitting.on_node(index as u32) == 0 => node.stage = NodeStage::Gone,
+                    4 if fitting.on_node(index as u32) > 0 => {
+                        node.requested = node.requested - REQUESTS;
+                        fitting.place(index as u32, node.zone, -1);
+                    }
+                    _ if node.is_registered() && REQUESTS.fits(&(node.allocatable - node.requested)) => {
+                        node.requested += REQUESTS;
+                        fitting.place(index as u32, node.zone, 1);
+                    }
+                    _ => {}
+                }
+                fitting.update(index as u32, &nodes[index]);
+                compare(&fitting, &nodes);
+            }
+        }
     }
 }

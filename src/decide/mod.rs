@@ -2,21 +2,30 @@
 //!
 //! Every answer comes from the functions that a run uses.
 
+mod hpa;
 mod ipamd;
+mod kube_scheduler;
+mod taints;
 
 use crate::catalogue::Catalogue;
 
 /// A program whose decisions can be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Program {
+    /// The horizontal pod autoscaler, one sync.
+    Hpa,
     /// The VPC CNI's address pool on one node.
     Ipamd,
+    /// kube-scheduler's filters and scores for one pod.
+    KubeScheduler,
 }
 
 /// The answer to one line, and whether the line was a good case. A bad one is answered with its error.
 pub fn answer_line(program: Program, line: &str, catalogue: &Catalogue) -> (String, bool) {
     let answer = match program {
+        Program::Hpa => hpa::answer(line),
         Program::Ipamd => ipamd::answer(line, catalogue),
+        Program::KubeScheduler => kube_scheduler::answer(line),
     };
     match answer {
         Ok(json) => (json, true),

@@ -1,5 +1,9 @@
-//! kube-scheduler: in which order pods are tried, and how nodes are scored.
+//! kube-scheduler: in which order pods are tried, which nodes they fit, and how these are scored.
 
+pub mod cycle;
+pub mod filter;
+pub mod image;
 pub mod queue;
 pub mod score;
 pub mod spread;
+pub mod view;

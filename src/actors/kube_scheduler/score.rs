@@ -1,33 +1,98 @@
-//! NodeResourcesFit with LeastAllocated, and NodeResourcesBalancedAllocation, over cpu and memory of weight 1.
+//! How full a node would be: NodeResourcesFit with its three strategies, and NodeResourcesBalancedAllocation, over cpu
+//! and memory of weight 1.
 //!
-//! Left out: requests of pods that ask for nothing, which the plugins count as 100m and 200 MiB.
 //! Source: kubernetes v1.34.4, `pkg/scheduler/framework/plugins/noderesources`.
 
 use crate::units::Resources;
 
-/// Both plugins' scores together, each 0 to 100 with weight 1; `requested` includes the pod.
+/// The scoring strategy of NodeResourcesFit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    LeastAllocated,
+    MostAllocated,
+    /// Points (utilisation 0..100, score 0..10), by rising utilisation.
+    RequestedToCapacityRatio(Vec<(i64, i64)>),
+}
+
+impl Strategy {
+    /// 0 to 100; `requested` includes the pod, and counts what containers do not declare.
+    pub fn score(&self, requested: Resources, allocatable: Resources) -> i64 {
+        match self {
+            Strategy::LeastAllocated => least_allocated(requested, allocatable),
+            Strategy::MostAllocated => most_allocated(requested, allocatable),
+            Strategy::RequestedToCapacityRatio(shape) => requested_to_capacity(shape, requested, allocatable),
+        }
+    }
+}
+
+/// Requested and allocatable of each resource that the node has at all.
+fn each(requested: Resources, allocatable: Resources) -> impl Iterator<Item = (i64, i64)> {
+    let both =
+        [(requested.cpu_millis, allocatable.cpu_millis), (requested.memory_bytes, allocatable.memory_bytes)];
+    both.into_iter().filter(|(_, all)| *all != 0)
+}
+
+fn average(scores: impl Iterator<Item = i64>) -> i64 {
+    let (sum, count) = scores.fold((0, 0), |(sum, count), score| (sum + score, count + 1));
+    if count == 0 { 0 } else { sum / count }
+}
+
+/// Both resource plugins' scores together with the default strategy, each 0 to 100 with weight 1; `requested` includes
+/// the pod, and every container declares both.
 pub fn resources(requested: Resources, allocatable: Resources) -> i64 {
     least_allocated(requested, allocatable) + balanced_allocation(requested, allocatable)
 }
 
-/// NodeResourcesFit's score, 0 to 100.
+/// The free share.
 pub fn least_allocated(requested: Resources, allocatable: Resources) -> i64 {
-    let free = |requested: i64, all: i64| {
-        if all == 0 || requested > all { 0 } else { (all - requested) * 100 / all }
-    };
-    (free(requested.cpu_millis, allocatable.cpu_millis)
-        + free(requested.memory_bytes, allocatable.memory_bytes))
-        / 2
+    average(
+        each(requested, allocatable)
+            .map(|(requested, all)| if requested > all { 0 } else { (all - requested) * 100 / all }),
+    )
 }
 
-/// NodeResourcesBalancedAllocation's score, 0 to 100.
+fn most_allocated(requested: Resources, allocatable: Resources) -> i64 {
+    average(each(requested, allocatable).map(|(requested, all)| requested.min(all) * 100 / all))
+}
+
+fn requested_to_capacity(shape: &[(i64, i64)], requested: Resources, allocatable: Resources) -> i64 {
+    let utilisation =
+        |(requested, all): (i64, i64)| if requested > all { 100 } else { requested * 100 / all };
+    // A resource of score 0 is left out of the weights too.
+    let scores: Vec<i64> = each(requested, allocatable)
+        .map(|both| broken_linear(shape, utilisation(both)))
+        .filter(|score| *score > 0)
+        .collect();
+    if scores.is_empty() {
+        return 0;
+    }
+    libm::round(scores.iter().sum::<i64>() as f64 / scores.len() as f64) as i64
+}
+
+/// The line through the points, their scores times 10, flat outside; divisions cut.
+fn broken_linear(shape: &[(i64, i64)], utilisation: i64) -> i64 {
+    for (place, (x, y)) in shape.iter().map(|(x, y)| (*x, y * 10)).enumerate() {
+        if utilisation <= x {
+            if place == 0 {
+                return y;
+            }
+            let (x0, y0) = (shape[place - 1].0, shape[place - 1].1 * 10);
+            return y0 + (y - y0) * (utilisation - x0) / (x - x0);
+        }
+    }
+    shape.last().map_or(0, |(_, y)| y * 10)
+}
+
+/// NodeResourcesBalancedAllocation: 100 where cpu and memory are requested to the same share.
 pub fn balanced_allocation(requested: Resources, allocatable: Resources) -> i64 {
-    let share =
-        |requested: i64, all: i64| if all == 0 { 1.0 } else { (requested as f64 / all as f64).min(1.0) };
-    let cpu = share(requested.cpu_millis, allocatable.cpu_millis);
-    let memory = share(requested.memory_bytes, allocatable.memory_bytes);
-    // Of two shares the standard deviation is half their distance.
-    ((1.0 - ((cpu - memory) / 2.0).abs()) * 100.0) as i64
+    let mut shares =
+        each(requested, allocatable).map(|(requested, all)| (requested as f64 / all as f64).min(1.0));
+    // Of two shares the standard deviation is half their distance; of one it is 0.
+    let deviation = match (shares.next(), shares.next()) {
+        (Some(cpu), Some(memory)) => ((cpu - memory) / 2.0).abs(),
+        _ => 0.0,
+    };
+    ((1.0 - deviation) * 100.0) as i64
 }
 
 #[cfg(test)]
@@ -50,5 +115,20 @@ mod tests {
         check((0, 0), (4_000, 10_000), 100, 100);
         check((4_000, 5_000), (4_000, 10_000), 25, 75);
         check((5_000, 5_000), (4_000, 10_000), 25, 75);
+        check((3_000, 0), (4_000, 0), 25, 100);
+        check((0, 0), (0, 0), 0, 100);
+    }
+
+    /// The cases BL-1 to BL-21 of the real test, their scores a tenth of those here.
+    #[test]
+    fn the_shape_is_a_broken_line() {
+        let rising = [(10, 1), (90, 9)];
+        for (x, y) in [(-10, 10), (0, 10), (10, 10), (15, 15), (20, 20), (90, 90), (99, 90), (100, 90)] {
+            assert_eq!(broken_linear(&rising, x), y, "{x}");
+        }
+        let peak = [(0, 2), (40, 10), (100, 0)];
+        for (x, y) in [(-10, 20), (0, 20), (20, 60), (40, 100), (70, 50), (100, 0)] {
+            assert_eq!(broken_linear(&peak, x), y, "{x}");
+        }
     }
 }

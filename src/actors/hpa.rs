@@ -1,0 +1,108 @@
+//! The horizontal pod autoscaler: how many replicas one sync asks for.
+//!
+//! Counts are i32 and wrap as the real controller's do. Source: kubernetes v1.34.4, `pkg/controller/podautoscaler`.
+
+mod limit;
+mod proposal;
+
+pub use limit::{Policies, Policy, PolicyKind, Select};
+pub use proposal::{Metric, PodMetric, PodState, proposal};
+
+/// How long a proposal keeps the count from falling, without a behavior of the object's own (ms).
+const DOWNSCALE_STABILISATION_MS: i64 = 300_000;
+
+/// A proposal before stabilising, or a change, at some time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At<T> {
+    pub at_ms: i64,
+    pub value: T,
+}
+
+/// `spec.behavior` with its defaults filled in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Behavior {
+    pub up: Policies,
+    pub down: Policies,
+}
+
+/// The object and what the controller remembers of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Autoscaler {
+    pub min: i32,
+    pub max: i32,
+    /// Relative deviation of the metric's ratio from 1 within which nothing changes.
+    pub tolerance: f64,
+    pub behavior: Option<Behavior>,
+    /// Earlier proposals; at the object's first sync its count of then.
+    pub recommendations: Vec<At<i32>>,
+    /// Changes of the count: positive up, negative down.
+    pub scale_events: Vec<At<i32>>,
+}
+
+/// The outcome of one sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sync {
+    pub desired: i32,
+    /// What the metric asked for, to be remembered; `None` if it was not looked at.
+    pub proposal: Option<i32>,
+}
+
+impl Autoscaler {
+    /// What is asked for at `now_ms` with `current` replicas.
+    pub fn sync(&self, current: i32, metric: &Metric, now_ms: i64) -> Sync {
+        let bounded = if current == 0 && self.min > 0 {
+            Some(0)
+        } else if current > self.max {
+            Some(self.max)
+        } else if current < self.min {
+            Some(self.min)
+        } else {
+            None
+        };
+        if let Some(desired) = bounded {
+            return Sync { desired, proposal: None };
+        }
+        let Some(proposal) = proposal(metric, current, self.tolerance) else {
+            return Sync { desired: current, proposal: None };
+        };
+        let desired = match &self.behavior {
+            None => self.without_behavior(current, proposal, now_ms),
+            Some(behavior) => self.with_behavior(behavior, current, proposal, now_ms),
+        };
+        Sync { desired, proposal: Some(proposal) }
+    }
+
+    /// The largest of the last five minutes, at most doubled.
+    fn without_behavior(&self, current: i32, proposal: i32, now_ms: i64) -> i32 {
+        let recent = |earlier: &&At<i32>| now_ms - earlier.at_ms <= DOWNSCALE_STABILISATION_MS;
+        let stable =
+            self.recommendations.iter().filter(recent).map(|earlier| earlier.value).fold(proposal, i32::max);
+        let most = current.wrapping_mul(2).max(4).min(self.max);
+        if stable < self.min { self.min } else { stable.min(most) }
+    }
+
+    fn with_behavior(&self, behavior: &Behavior, current: i32, proposal: i32, now_ms: i64) -> i32 {
+        let within = |window_ms: i64| {
+            let strictly_younger = move |earlier: &&At<i32>| now_ms - earlier.at_ms < window_ms;
+            self.recommendations.iter().filter(strictly_younger).map(|earlier| earlier.value)
+        };
+        let at_least = within(behavior.up.window_ms).fold(proposal, i32::min);
+        let at_most = within(behavior.down.window_ms).fold(proposal, i32::max);
+        let stable = current.max(at_least).min(at_most);
+        if stable > current {
+            let limit = behavior.up.limit_up(current, &self.scale_events, now_ms).max(current);
+            stable.min(self.max.min(limit))
+        } else if stable < current {
+            let limit = behavior.down.limit_down(current, &self.scale_events, now_ms).min(current);
+            stable.max(self.min.max(limit))
+        } else {
+            stable
+        }
+    }
+}
+
+/// A double as Go on amd64 turns it into an int32: cut, by way of 64 bits.
+fn to_i32(value: f64) -> i32 {
+    let wide = if value.abs() < 9_223_372_036_854_775_808.0 { value as i64 } else { i64::MIN };
+    wide as i32
+}
