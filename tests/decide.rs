@@ -38,6 +38,12 @@ fn ipamd_decides_as_the_real_one() {
     check(Program::Ipamd, "ipamd", 700);
 }
 
+/// The solver of Karpenter 1.14 and the AWS provider's launch filters, claims in the order of opening.
+#[test]
+fn karpenter_decides_as_the_real_one() {
+    check(Program::Karpenter, "karpenter", 460);
+}
+
 /// The real plugins of 1.34.4, 1.30.14 and 1.24.17.
 #[test]
 fn kube_scheduler_decides_as_the_real_one() {

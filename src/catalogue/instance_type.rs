@@ -93,6 +93,10 @@ impl InstanceType {
     pub fn is_bare_metal(&self) -> bool {
         self.hypervisor == Some(Hypervisor::Metal)
     }
+    /// Bare metal by its size, or with GPUs or accelerators: Karpenter launches such only if nothing else is left.
+    pub fn is_exotic(&self) -> bool {
+        self.size.contains("metal") || self.gpu_count > 0 || self.accelerator_count > 0
+    }
     /// `maxPods` of a node whose pods have secondary IPv4 addresses: ENIs x (addresses - 1) + 2, on the
     /// default network card. `None` where the limits are unknown.
     ///

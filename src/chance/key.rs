@@ -44,4 +44,6 @@ pub enum Component {
     Kubelet = 19,
     /// Which addresses other users of a subnet hold at the start.
     SubnetStart = 20,
+    /// Which of equal domains Karpenter takes, by round and draw.
+    DomainTie = 21,
 }

@@ -25,6 +25,8 @@ enum What {
     Hpa,
     /// The VPC CNI's address pool on one node
     Ipamd,
+    /// Karpenter's scheduling loop, and what it would ask EC2 for
+    Karpenter,
     /// Filter and score of one pod over a cluster's nodes
     KubeScheduler,
 }
@@ -33,6 +35,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let program = match arguments.what {
         What::Hpa => Program::Hpa,
         What::Ipamd => Program::Ipamd,
+        What::Karpenter => Program::Karpenter,
         What::KubeScheduler => Program::KubeScheduler,
     };
     let input: Box<dyn BufRead> = match &arguments.file {

@@ -102,10 +102,12 @@ impl Run<'_> {
         let prepared = self.prepared;
         let requests =
             |pod: &Pod| self.scenario.deployments[pod.deployment as usize].requests + prepared.daemons;
+        let limits = self.limits_left();
         let pending: Vec<Resources> =
             self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(requests).collect();
         prepared.pools.iter().enumerate().any(|(index, pool)| {
-            let limits_left = self.limits_left(index as u32, pool);
+            let offers = &self.provisioner.offers;
+            let template = offers.set(self.provisioner.template(index as u32));
             // An instance that finds no address for pods helps nobody, even where it finds one for itself.
             let addresses = |instance_type: TypeId| {
                 let settings = self.prepared.ipamd[instance_type.index()].as_ref();
@@ -121,10 +123,12 @@ impl Run<'_> {
             };
             let left_vcpus = left(pool.allows_on_demand, false).max(left(pool.allows_spot, true));
             pending.iter().any(|requests| {
-                pool.offered(*requests).any(|offered| {
-                    offered.vcpus <= left_vcpus
-                        && addresses(offered.id)
-                        && limits_left.is_none_or(|left| offered.capacity.fits(&left))
+                template.compatible.iter().any(|place| {
+                    let (offered, sold) = (&offers.types[place], prepared.sold[place]);
+                    requests.fits(&offered.allocatable)
+                        && sold.vcpus <= left_vcpus
+                        && addresses(sold.id)
+                        && limits[index].admit(offered.capacity)
                 })
             })
         })

@@ -1,25 +1,16 @@
 //! Karpenter's provisioner: the batch window, the sync gate and one round of scheduling.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::prepared::Pool;
 use super::state::{NONE, NodeStage, PodStage};
 use super::*;
+use crate::actors::karpenter::launch;
+use crate::actors::karpenter::requirement::Requirements;
+use crate::actors::karpenter::solve::{ExistingNode, Limits, Placed, Solution, Ties, Why};
 
-/// A pod that Karpenter may act on comes to the batcher anew after so long (`PodController.Reconcile`).
-const REQUEUE: SimDuration = SimDuration::from_secs(10);
-
-/// The batcher and the state of the provisioner's loop.
+/// The provisioner's loop.
 #[derive(Clone, Debug)]
-pub(super) struct Batcher {
-    /// When the window's first pod came; `None`: no window is open.
-    opened: Option<SimTime>,
-    /// When its last new pod came.
-    last: SimTime,
-    /// Windows so far; a pod that carries this number is in the present one.
-    window: u32,
-    /// Pods that come again, by rising time.
-    requeued: VecDeque<(SimTime, u32)>,
+pub(super) struct Loop {
     /// An appointment to look at the window.
     appointment: Option<Scheduled>,
     appointed_at: SimTime,
@@ -27,103 +18,80 @@ pub(super) struct Batcher {
     pub solving: bool,
     /// The last window was consumed by the sync gate.
     pub gated: bool,
+    /// Until when the offerings that were last told the provisioner hold.
+    pub offers_hold_until: SimTime,
 }
 
-impl Batcher {
-    pub fn new() -> Batcher {
-        Batcher {
-            opened: None,
-            last: SimTime::ZERO,
-            window: 1,
-            requeued: VecDeque::new(),
+impl Loop {
+    pub fn new() -> Loop {
+        Loop {
             appointment: None,
             appointed_at: SimTime::NEVER,
             solving: false,
             gated: false,
+            offers_hold_until: SimTime::NEVER,
         }
     }
+}
 
-    /// A new pod came at `at`.
-    fn signal(&mut self, at: SimTime) {
-        self.opened.get_or_insert(at);
-        self.last = self.last.max(at);
+/// Equal domains are drawn, anew at every attempt.
+struct Drawn {
+    chance: Chance,
+    round: u32,
+    draws: u32,
+}
+
+impl Ties for Drawn {
+    fn pick(&mut self, count: usize) -> usize {
+        self.draws += 1;
+        self.chance.below(Component::DomainTie, self.round, self.draws, count as u64) as usize
+    }
+    fn by_name(&self) -> bool {
+        false
     }
 }
 
 impl Run<'_> {
-    /// A pod comes to the batcher: it opens a window or prolongs it, if it is not in it already.
+    /// A pod comes to the batcher.
     pub(super) fn trigger(&mut self, pod: u32, at: SimTime) {
-        if !std::mem::replace(&mut self.pods[pod as usize].requeues, true) {
-            self.batcher.requeued.push_back((at + REQUEUE, pod));
-        }
-        self.enter_window(pod, at);
+        self.batcher.trigger(pod, at);
         self.appoint();
     }
-
     /// The node of a pod being evicted comes to the batcher.
     pub(super) fn trigger_node(&mut self) {
-        self.batcher.signal(self.now);
+        self.batcher.trigger_node(self.now);
         self.appoint();
     }
 
-    fn enter_window(&mut self, pod: u32, at: SimTime) {
-        let state = &mut self.pods[pod as usize];
-        if state.window != self.batcher.window {
-            state.window = self.batcher.window;
-            self.batcher.signal(at);
-        }
-    }
-
-    /// Lets the pods that are due come to the batcher again.
-    fn requeue_due(&mut self) {
-        while let Some((at, pod)) = self.batcher.requeued.front().copied().filter(|(at, _)| *at <= self.now) {
-            self.batcher.requeued.pop_front();
-            let state = &mut self.pods[pod as usize];
-            state.requeues =
-                state.provisionable && matches!(state.stage, PodStage::Pending | PodStage::Assumed);
-            if state.requeues {
-                self.batcher.requeued.push_back((at + REQUEUE, pod));
-                self.enter_window(pod, at);
-            }
-        }
-    }
-
-    fn window_end(&self) -> Option<SimTime> {
-        let settings = &self.scenario.karpenter;
-        let opened = self.batcher.opened?;
-        Some((self.batcher.last + settings.batch_idle).min(opened + settings.batch_max))
-    }
-
-    /// The next look: at the window's end, or when the next pod that comes again would have opened one. While a
-    /// round is under way nobody waits for a window.
+    /// The next look at the window. While a round is under way nobody waits for one.
     fn appoint(&mut self) {
-        if self.batcher.solving {
+        if self.provisioning.solving {
             return;
         }
-        let again = self.batcher.requeued.front().map(|(at, _)| *at + self.scenario.karpenter.batch_idle);
-        let Some(at) = self.window_end().or(again) else { return };
+        let Some(at) = self.batcher.next_look() else { return };
         let at = at.max(self.now);
-        if self.batcher.appointed_at <= at && self.batcher.appointment.is_some() {
+        if self.provisioning.appointed_at <= at && self.provisioning.appointment.is_some() {
             return;
         }
-        if let Some(appointment) = self.batcher.appointment.take() {
+        if let Some(appointment) = self.provisioning.appointment.take() {
             self.agenda.cancel(appointment);
         }
-        self.batcher.appointed_at = at;
-        self.batcher.appointment = Some(self.at(at, Event::WindowCloses));
+        self.provisioning.appointed_at = at;
+        self.provisioning.appointment = Some(self.at(at, Event::WindowCloses));
     }
 
     pub(super) fn window_closes(&mut self) {
-        self.batcher.appointment = None;
-        self.requeue_due();
-        match self.window_end() {
-            Some(end) if end <= self.now => {}
-            _ => return self.appoint(),
+        self.provisioning.appointment = None;
+        let pods = &self.pods;
+        self.batcher.requeue_due(self.now, |pod| {
+            let state = &pods[pod as usize];
+            state.provisionable && matches!(state.stage, PodStage::Pending | PodStage::Assumed)
+        });
+        if !self.batcher.close(self.now) {
+            return self.appoint();
         }
-        self.batcher.opened = None;
-        self.batcher.window += 1;
-        self.batcher.gated = self.unlaunched > 0;
-        if self.batcher.gated {
+        self.provisioning.gated = self.unlaunched > 0;
+        if self.provisioning.gated {
             self.refresh_undecided();
             return self.appoint();
         }
@@ -134,63 +102,116 @@ impl Run<'_> {
     fn solve(&mut self) {
         self.rounds += 1;
         self.sweep_marks();
-        let mut waiting: Vec<u32> = (0..self.pods.len() as u32)
-            .filter(|pod| {
-                let state = &self.pods[*pod as usize];
-                state.provisionable && state.stage == PodStage::Pending
-            })
-            .collect();
-        let key = |pod: &u32| {
-            let requests = self.requests(*pod);
-            (std::cmp::Reverse(requests.cpu_millis), std::cmp::Reverse(requests.memory_bytes), *pod)
+        self.refresh_offers();
+        let waits = |pod: &u32| {
+            let state = &self.pods[*pod as usize];
+            state.provisionable && state.stage == PodStage::Pending
         };
-        waiting.sort_by_key(key);
-        let prepared = self.prepared;
-        let mut round = Round::new(self);
-        let plan: Vec<Placed> =
-            waiting.iter().map(|pod| round.place(self.requests(*pod), prepared)).collect();
-        let (tries_existing, tries_new) = (round.tries_existing, round.tries_new);
-        self.make_claims(&round);
-        for (pod, placed) in waiting.iter().zip(&plan) {
-            self.nominate(*pod, *placed);
+        let waiting: Vec<u32> = (0..self.pods.len() as u32).filter(waits).collect();
+        let shapes: Vec<u32> = waiting.iter().map(|pod| self.pods[*pod as usize].deployment).collect();
+        let (indices, nodes) = self.existing_nodes();
+        let limits = self.limits_left();
+        let mut ties = Drawn { chance: self.chance, round: self.rounds as u32, draws: 0 };
+        let solution = self.provisioner.solve(&shapes, &nodes, &limits, &mut ties);
+        let made = self.make_claims(&solution);
+        for (pod, placed) in waiting.iter().zip(&solution.placed) {
+            let placed = match placed {
+                Placed::Existing(place) => Ok(indices[*place as usize]),
+                Placed::Claim(index) => made[*index as usize].ok_or(Why::NoFit),
+                Placed::Nowhere(why) => Err(*why),
+            };
+            self.nominate(*pod, placed);
         }
-        self.batcher.solving = true;
+        self.provisioning.solving = true;
         let cost = |latency, count: u64| {
             SimDuration::from_secs_f64(
                 self.draw(latency, Component::Karpenter, 0, 0).secs_f64() * count as f64,
             )
         };
         let takes = cost(Latency::SolvePerPod, waiting.len() as u64)
-            + cost(Latency::SolvePerExistingTried, tries_existing)
-            + cost(Latency::SolvePerClaimTried, tries_new);
+            + cost(Latency::SolvePerExistingTried, solution.tries_existing)
+            + cost(Latency::SolvePerClaimTried, solution.tries_new);
         self.at(self.now + takes, Event::Solved);
         self.refresh_undecided();
         let (pods, claims) = (waiting.len(), self.solved.len());
         self.trace(|| TraceLine::new("round").count("pods", pods).count("claims", claims));
     }
 
-    /// The round's claims as nodes to be.
-    fn make_claims(&mut self, round: &Round) {
-        for open in &round.claims {
-            let node = self.nodes.len() as u32;
-            let planned = open.requests;
-            self.nodes.push(Node { planned, planned_pods: open.pods, ..Node::claim(open.pool) });
-            self.solved.push(node);
-        }
+    /// Nodes and launched claims as Karpenter tries them, initialized ones first, and which they are.
+    fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
+        let counts = |index: &u32| {
+            let node = &self.nodes[*index as usize];
+            node.lives() && !node.disrupted && !node.critical_addons_only
+        };
+        let initialized = |index: &u32| self.nodes[*index as usize].stage == NodeStage::Ready;
+        let all = || (0..self.nodes.len() as u32).filter(counts);
+        let indices: Vec<u32> = all().filter(initialized).chain(all().filter(|i| !initialized(i))).collect();
+        let existing = |index: &u32| {
+            let node = &self.nodes[*index as usize];
+            // No pod of a Deployment selects nodes or spreads, so labels do not matter.
+            let (labels, taints) = (Requirements::default(), Vec::new());
+            ExistingNode { labels, taints, room: node.allocatable - node.requested }
+        };
+        let nodes = indices.iter().map(existing).collect();
+        (indices, nodes)
     }
 
-    fn nominate(&mut self, pod: u32, placed: Placed) {
+    /// What is left of each pool's limits.
+    pub(super) fn limits_left(&self) -> Vec<Limits> {
+        let mut left: Vec<Limits> = self.prepared.pools.iter().map(|pool| pool.limits).collect();
+        if left.iter().all(|limits| *limits == Limits::default()) {
+            return left;
+        }
+        for node in self.nodes.iter().filter(|node| node.lives() && !node.disrupted && !node.is_static()) {
+            let capacity = self.provisioner.offers.types[node.offered as usize].capacity;
+            left[node.pool as usize] = left[node.pool as usize].less(capacity, 1);
+        }
+        left
+    }
+
+    /// The round's claims as nodes to be, by the order of opening. A claim whose types, cut to the cheapest, lack the
+    /// variety that its pool wants is not made.
+    fn make_claims(&mut self, solution: &Solution) -> Vec<Option<u32>> {
+        let mut made = Vec::with_capacity(solution.claims.len());
+        for claim in &solution.claims {
+            let planned = self.provisioner.requests(claim);
+            // Claims of one round that ask for the same, under no limits, have the same types.
+            let alike = |node: &u32| {
+                let before = &self.nodes[*node as usize];
+                let spec = before.claim.as_ref()?;
+                let same = before.pool == claim.pool && spec.set == claim.set && before.planned == planned;
+                same.then(|| spec.clone())
+            };
+            let known = self.solved.last().filter(|_| !claim.is_limited()).and_then(alike);
+            let spec = known.or_else(|| {
+                let options = self.provisioner.options(claim);
+                launch::claim(&self.provisioner.offers, claim.set, &options).map(Arc::new)
+            });
+            made.push(spec.map(|spec| {
+                let node = self.nodes.len() as u32;
+                self.solved.push(node);
+                self.nodes.push(Node {
+                    planned,
+                    planned_pods: claim.pods,
+                    claim: Some(spec),
+                    ..Node::claim(claim.pool)
+                });
+                node
+            }));
+        }
+        made
+    }
+
+    /// Karpenter means the pod for a node, or has none for it.
+    fn nominate(&mut self, pod: u32, placed: Result<u32, Why>) {
         let before = self.pods[pod as usize].nominated;
         if before != NONE {
             super::scheduler::forget(&mut self.nodes[before as usize].nominated, pod);
         } else {
             super::scheduler::forget(&mut self.undecided, pod);
         }
-        let (node, refused) = match placed {
-            Placed::Existing(node) => (node, None),
-            Placed::Claim(index) => (self.solved[index as usize], None),
-            Placed::Nowhere(cause) => (NONE, Some(cause)),
-        };
+        let refused = placed.err().map(|why| self.cause_of(why));
+        let node = placed.unwrap_or(NONE);
         let state = &mut self.pods[pod as usize];
         (state.nominated, state.refused) = (node, refused);
         match node {
@@ -199,8 +220,17 @@ impl Run<'_> {
         }
     }
 
+    fn cause_of(&self, why: Why) -> Cause {
+        match why {
+            Why::LeftOut | Why::NoFit => Cause::NoInstanceType,
+            Why::Limits => Cause::PoolLimit,
+            Why::Unavailable if self.marks.values().any(|mark| mark.quota) => Cause::Quota,
+            Why::Unavailable => Cause::CapacityUnavailable,
+        }
+    }
+
     pub(super) fn claims_exist(&mut self) {
-        self.batcher.solving = false;
+        self.provisioning.solving = false;
         for node in std::mem::take(&mut self.solved) {
             self.unlaunched += 1;
             let wait = self.draw(Latency::ClaimToLaunch, Component::Karpenter, node, 0);
@@ -208,11 +238,7 @@ impl Run<'_> {
             self.trace_claim(node);
             self.refresh_nominated(node);
         }
-        // Signals that came meanwhile open the next window now.
-        if self.batcher.opened.is_some() {
-            self.batcher.opened = Some(self.now);
-            self.batcher.last = self.now;
-        }
+        self.batcher.reopen(self.now);
         self.refresh_undecided();
         self.appoint();
     }
@@ -222,163 +248,14 @@ impl Run<'_> {
             return;
         }
         let claim = &self.nodes[node as usize];
-        let pool = &self.prepared.pools[claim.pool as usize];
-        let types: Vec<&str> = pool
-            .offered(claim.planned)
-            .map(|offered| self.scenario.catalogue.get(offered.id).name.as_str())
-            .collect();
+        let types = claim.claim.iter().flat_map(|spec| &spec.types);
+        let types: Vec<&str> =
+            types.map(|place| self.provisioner.offers.types[*place].name.as_str()).collect();
         let line = TraceLine::new("claim_created")
             .node(node)
             .count("pods", claim.planned_pods as usize)
             .requests(claim.planned)
             .types(&types);
         self.trace(|| line);
-    }
-}
-
-/// Where a round puts a pod.
-#[derive(Clone, Copy, Debug)]
-enum Placed {
-    Existing(u32),
-    Claim(u32),
-    Nowhere(Cause),
-}
-
-/// A claim of the round under way.
-#[derive(Clone, Debug)]
-struct OpenClaim {
-    pool: u32,
-    requests: Resources,
-    pods: u32,
-}
-
-/// One round: first fit onto what exists, then onto the round's claims, fewest pods first, else a new claim.
-#[derive(Debug)]
-struct Round {
-    /// Room on nodes and launched claims.
-    existing: Vec<(u32, Resources)>,
-    claims: Vec<OpenClaim>,
-    /// Claims that can still take the smallest pod.
-    open: Vec<u32>,
-    smallest: Resources,
-    /// The largest types each pool has on offer now, none of which holds what another does not.
-    largest: Vec<Vec<Resources>>,
-    /// What is left of each pool's limits.
-    left: Vec<Option<Resources>>,
-    blocked: Vec<Option<Cause>>,
-    last: Resources,
-    from: usize,
-    tries_existing: u64,
-    tries_new: u64,
-}
-
-impl Round {
-    fn new(run: &Run<'_>) -> Round {
-        // Initialized nodes first.
-        let room = |(index, node): (usize, &Node)| {
-            let counts = node.lives() && !node.disrupted && !node.critical_addons_only;
-            counts.then(|| (index as u32, node.allocatable - node.requested))
-        };
-        let all = || run.nodes.iter().enumerate().filter_map(room);
-        let initialized =
-            |(index, _): &(u32, Resources)| run.nodes[*index as usize].stage == NodeStage::Ready;
-        let existing: Vec<(u32, Resources)> =
-            all().filter(initialized).chain(all().filter(|node| !initialized(node))).collect();
-        let requests = run.scenario.deployments.iter().map(|deployment| deployment.requests);
-        let smallest = requests
-            .reduce(|a, b: Resources| {
-                Resources::new(a.cpu_millis.min(b.cpu_millis), a.memory_bytes.min(b.memory_bytes), 1)
-            })
-            .unwrap_or(Resources::ZERO);
-        let pools = &run.prepared.pools;
-        Round {
-            existing,
-            claims: Vec::new(),
-            open: Vec::new(),
-            smallest,
-            largest: pools.iter().map(|pool| run.largest_on_offer(pool)).collect(),
-            left: pools.iter().enumerate().map(|(index, pool)| run.limits_left(index as u32, pool)).collect(),
-            blocked: pools.iter().enumerate().map(|(index, _)| run.why_not_offered(index as u32)).collect(),
-            last: Resources::ZERO,
-            from: 0,
-            tries_existing: 0,
-            tries_new: 0,
-        }
-    }
-
-    fn fits(&self, pool: u32, requests: Resources) -> bool {
-        self.largest[pool as usize].iter().any(|room| requests.fits(room))
-    }
-
-    fn place(&mut self, pod: Resources, prepared: &Prepared) -> Placed {
-        // Rooms only shrink: where an equal pod found none, this one finds none.
-        self.from = if pod == self.last { self.from } else { 0 };
-        self.last = pod;
-        while self.from < self.existing.len() && !pod.fits(&self.existing[self.from].1) {
-            self.from += 1;
-        }
-        self.tries_existing += (self.from + 1).min(self.existing.len()) as u64;
-        if let Some((node, room)) = self.existing.get_mut(self.from) {
-            *room = *room - pod;
-            return Placed::Existing(*node);
-        }
-        self.tries_new += self.claims.len() as u64;
-        self.open.sort_by_key(|claim| self.claims[*claim as usize].pods);
-        for place in 0..self.open.len() {
-            let index = self.open[place];
-            let claim = &self.claims[index as usize];
-            let (pool, after) = (claim.pool, claim.requests + pod);
-            if self.fits(pool, after) {
-                let claim = &mut self.claims[index as usize];
-                claim.requests = after;
-                claim.pods += 1;
-                if !self.fits(pool, after + self.smallest) {
-                    self.open.remove(place);
-                }
-                return Placed::Claim(index);
-            }
-        }
-        self.open_claim(pod, prepared)
-    }
-
-    /// A new claim of the first pool by weight that can hold the pod.
-    fn open_claim(&mut self, pod: Resources, prepared: &Prepared) -> Placed {
-        let mut why = Cause::NoInstanceType;
-        for (index, pool) in prepared.pools.iter().enumerate() {
-            let requests = prepared.daemons + pod;
-            if !self.fits(index as u32, requests) {
-                if pool.offered(requests).next().is_some() {
-                    why = self.blocked[index].unwrap_or(Cause::CapacityUnavailable);
-                }
-                continue;
-            }
-            if let Some(left) = &mut self.left[index] {
-                // Types beyond what is left are out; what the largest remaining one holds is booked.
-                let within = pool.offered(requests).filter(|offered| offered.capacity.fits(left));
-                let Some(most) = within.map(|offered| offered.capacity).reduce(largest) else {
-                    why = Cause::PoolLimit;
-                    continue;
-                };
-                *left = *left - most;
-            }
-            let claim = self.claims.len() as u32;
-            self.claims.push(OpenClaim { pool: index as u32, requests, pods: 1 });
-            if self.fits(index as u32, requests + self.smallest) {
-                self.open.push(claim);
-            }
-            return Placed::Claim(claim);
-        }
-        Placed::Nowhere(why)
-    }
-}
-
-fn largest(a: Resources, b: Resources) -> Resources {
-    Resources::new(a.cpu_millis.max(b.cpu_millis), a.memory_bytes.max(b.memory_bytes), a.pods.max(b.pods))
-}
-
-impl Pool {
-    /// Types that hold so much, by rising on-demand price.
-    pub(super) fn offered(&self, requests: Resources) -> impl Iterator<Item = &super::prepared::Offered> {
-        self.offered.iter().filter(move |offered| requests.fits(&offered.allocatable))
     }
 }

@@ -1,16 +1,15 @@
 //! From a claim to an instance: Karpenter's batcher, CreateFleet, EC2's choice, and what an error leaves behind.
 
-use super::prepared::{Offered, Pool, maxima};
 use super::state::{NONE, NodeStage};
 use super::*;
 use crate::actors::ec2::retry_after;
+use crate::actors::karpenter::launch::{self, Request};
+use crate::actors::karpenter::offers::CapacityType;
 
 /// karpenter-provider-aws v1.14.1, `pkg/batcher/createfleet.go`.
 const FLEET_IDLE: SimDuration = SimDuration::from_millis(35);
 const FLEET_MAX: SimDuration = SimDuration::from_secs(1);
 const FLEET_MOST: usize = 1_000;
-/// Types a request names at most.
-const MOST_TYPES: usize = 60;
 /// An offering that met a capacity error is left alone for so long.
 pub(super) const UNAVAILABLE_FOR: SimDuration = SimDuration::from_secs(180);
 /// A claim that met one is gone from the API after so long.
@@ -77,7 +76,7 @@ impl<'a> Run<'a> {
             let claim = &self.nodes[node as usize];
             let alike = |batch: &&mut FleetBatch| {
                 let first = &self.nodes[batch.claims[0] as usize];
-                first.pool == claim.pool && first.planned == claim.planned
+                first.pool == claim.pool && first.claim == claim.claim
             };
             match self.fleets[fresh..].iter_mut().find(alike) {
                 Some(batch) => batch.claims.push(node),
@@ -94,8 +93,8 @@ impl<'a> Run<'a> {
         let (tries, first, count) = (batch.tries, batch.claims[0], batch.claims.len() as u32);
         self.ec2_calls += 1;
         if self.fleet_bucket.try_take(1, self.now) && self.instance_bucket.try_take(count, self.now) {
-            let pool = self.pool(first);
-            let spot = self.capacity_type(first).unwrap_or(pool.allows_spot);
+            let request = self.request(first);
+            let spot = request.is_some_and(|request| request.capacity_type == CapacityType::Spot);
             let latency = if spot { Latency::CreateFleetSpot } else { Latency::CreateFleetOnDemand };
             let takes = self.draw(latency, Component::CreateFleet, first, tries);
             self.at(self.now + takes, Event::FleetAnswered(index));
@@ -135,7 +134,7 @@ impl<'a> Run<'a> {
         self.set_throttled(&claims, false);
         for claim in claims {
             match self.choose_instance(claim) {
-                Ok((offered, offering)) => self.launched(claim, offered, offering),
+                Ok((place, offering)) => self.launched(claim, place, offering),
                 Err(refusal) => {
                     self.capacity_errors += 1;
                     let quota = refusal == Some(Refusal::VcpuLimitExceeded);
@@ -145,65 +144,40 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn pool(&self, claim: u32) -> &'a Pool {
-        &self.prepared.pools[self.nodes[claim as usize].pool as usize]
-    }
-
-    /// Spot if the claim may be spot and any spot offering is available, else on-demand; `None`: neither.
-    fn capacity_type(&self, claim: u32) -> Option<bool> {
-        let (pool, planned) = (self.pool(claim), self.nodes[claim as usize].planned);
-        let any = |spot: bool| {
-            pool.offered(planned).any(|offered| {
-                (!spot || offered.spot_micro_usd.is_some())
-                    && pool.zones.iter().any(|zone| self.is_available(offered.id, *zone, spot))
-            })
-        };
-        if pool.allows_spot && any(true) {
-            Some(true)
-        } else {
-            (pool.allows_on_demand && any(false)).then_some(false)
-        }
+    /// What Karpenter asks for now; `None`: nothing is left.
+    fn request(&mut self, claim: u32) -> Option<Request> {
+        self.refresh_offers();
+        let spec = self.nodes[claim as usize].claim.as_ref()?;
+        launch::request(&self.provisioner.offers, spec)
     }
 
     /// What EC2 takes of the request's overrides: on-demand the cheapest, spot of the pools with capacity the one
     /// least interrupted, then the cheapest; equal ones by chance.
-    fn choose_instance(&mut self, claim: u32) -> Result<(Offered, Offering), Option<Refusal>> {
-        let spot = self.capacity_type(claim).ok_or(None)?;
-        let (pool, planned) = (self.pool(claim), self.nodes[claim as usize].planned);
-        let price = |offered: &Offered| match spot {
-            true => offered.spot_micro_usd.unwrap_or(u64::MAX),
-            false => offered.on_demand_micro_usd,
-        };
-        let available = |offered: &&Offered| {
-            price(offered) < u64::MAX
-                && pool.zones.iter().any(|zone| self.is_available(offered.id, *zone, spot))
-        };
-        let mut types: Vec<&Offered> = pool.offered(planned).filter(available).collect();
-        if types.iter().any(|offered| !offered.exotic) {
-            types.retain(|offered| !offered.exotic);
-        }
-        types.sort_by_key(|offered| (price(offered), offered.id));
-        types.truncate(MOST_TYPES);
-        let mut overrides: Vec<(u64, u64, u64, u32, &Offered)> = Vec::new();
-        for (place, offered) in types.iter().enumerate() {
-            for zone in pool.zones.iter().filter(|zone| self.is_available(offered.id, **zone, spot)) {
+    fn choose_instance(&mut self, claim: u32) -> Result<(u32, Offering), Option<Refusal>> {
+        let request = self.request(claim).ok_or(None)?;
+        let spot = request.capacity_type == CapacityType::Spot;
+        let mut overrides: Vec<(u64, u64, u64, u32, u32)> = Vec::new();
+        for (rank, (place, zones)) in request.types.iter().zip(&request.zones).enumerate() {
+            let sold = self.prepared.sold[*place];
+            let price = sold.micro_usd[request.capacity_type as usize].unwrap_or(u64::MAX);
+            let advice = self.scenario.catalogue.get(sold.id).spot;
+            let band = advice.filter(|_| spot).map_or(0, |advice| u64::from(advice.interruption_band));
+            for zone in (0..self.scenario.zones.len() as u32).filter(|zone| zones >> zone & 1 == 1) {
                 let tie = match self.scenario.zone_tie {
-                    ZoneTie::First => u64::from(*zone),
+                    ZoneTie::First => u64::from(zone),
                     ZoneTie::Uniform => {
-                        self.chance.bits(Component::ZoneTie, claim, (place as u32) << 8 | zone)
+                        self.chance.bits(Component::ZoneTie, claim, (rank as u32) << 8 | zone)
                     }
                 };
-                let advice = self.scenario.catalogue.get(offered.id).spot;
-                let band = advice.filter(|_| spot).map_or(0, |advice| u64::from(advice.interruption_band));
-                overrides.push((band, price(offered), tie, *zone, offered));
+                overrides.push((band, price, tie, zone, *place as u32));
             }
         }
-        overrides.sort_by_key(|(band, price, tie, zone, offered)| (*band, *price, *tie, *zone, offered.id));
+        overrides.sort_unstable();
         let mut last = None;
-        for (.., zone, offered) in overrides {
-            let offering = Offering { instance_type: offered.id, zone, spot };
-            match self.try_offering(claim, offered, offering) {
-                Ok(()) => return Ok((offered.clone(), offering)),
+        for (.., zone, place) in overrides {
+            let offering = Offering { instance_type: self.prepared.sold[place as usize].id, zone, spot };
+            match self.try_offering(claim, self.prepared.sold[place as usize].vcpus, offering) {
+                Ok(()) => return Ok((place, offering)),
                 Err(refusal) => {
                     self.mark(offering, refusal);
                     last = Some(refusal);
@@ -221,8 +195,8 @@ impl<'a> Run<'a> {
         latest.unwrap_or(if spot { quotas.spot_vcpus } else { quotas.on_demand_vcpus })
     }
 
-    fn try_offering(&mut self, claim: u32, offered: &Offered, offering: Offering) -> Result<(), Refusal> {
-        if self.vcpus[usize::from(offering.spot)] + offered.vcpus > self.vcpu_quota(offering.spot) {
+    fn try_offering(&mut self, claim: u32, vcpus: u32, offering: Offering) -> Result<(), Refusal> {
+        if self.vcpus[usize::from(offering.spot)] + vcpus > self.vcpu_quota(offering.spot) {
             return Err(Refusal::VcpuLimitExceeded);
         }
         if !self.has_capacity(offering) {
@@ -237,6 +211,7 @@ impl<'a> Run<'a> {
     fn mark(&mut self, offering: Offering, refusal: Refusal) {
         let mark = Mark { until: self.now + UNAVAILABLE_FOR, quota: refusal == Refusal::VcpuLimitExceeded };
         self.marks.insert(offering, mark);
+        self.provisioning.offers_hold_until = self.now;
         if refusal == Refusal::InsufficientFreeAddressesInSubnet {
             self.dry_zones[offering.zone as usize] = self.now + UNAVAILABLE_FOR;
         }
@@ -256,61 +231,44 @@ impl<'a> Run<'a> {
         let now = self.now;
         self.marks.retain(|_, mark| mark.until > now);
     }
-    fn is_available(&self, instance_type: TypeId, zone: u32, spot: bool) -> bool {
-        let marked = |offering| self.marks.get(&offering).is_some_and(|mark: &Mark| mark.until > self.now);
-        self.dry_zones[zone as usize] <= self.now
-            && (self.marks.is_empty() || !marked(Offering { instance_type, zone, spot }))
-    }
-    fn is_offered(&self, pool: &Pool, offered: &Offered) -> bool {
-        let capacity_types =
-            [(pool.allows_on_demand, false), (pool.allows_spot && offered.spot_micro_usd.is_some(), true)];
-        capacity_types.into_iter().any(|(allowed, spot)| {
-            allowed && pool.zones.iter().any(|zone| self.is_available(offered.id, *zone, spot))
-        })
-    }
-
-    /// The largest types that a pool has on offer.
-    pub(super) fn largest_on_offer(&self, pool: &Pool) -> Vec<Resources> {
-        if self.marks.is_empty() && self.dry_zones.iter().all(|until| *until <= self.now) {
-            return pool.largest.clone();
+    /// Tells the provisioner which offerings can be had now, where that may have changed.
+    pub(super) fn refresh_offers(&mut self) {
+        if self.provisioning.offers_hold_until > self.now {
+            return;
         }
-        let offered = pool.offered.iter().filter(|offered| self.is_offered(pool, offered));
-        maxima(offered.map(|offered| offered.allocatable))
-    }
-    /// What a pool's limits leave.
-    pub(super) fn limits_left(&self, index: u32, pool: &Pool) -> Option<Resources> {
-        let used = |sum: Resources, node: &Node| match node.pool == index && node.lives() && !node.disrupted {
-            true => sum + self.capacity_of(node),
-            false => sum,
-        };
-        pool.limits.map(|limits| limits - self.nodes.iter().fold(Resources::ZERO, used))
-    }
-    fn capacity_of(&self, node: &Node) -> Resources {
-        let pool = &self.prepared.pools[node.pool as usize];
-        let found = pool.offered.iter().find(|offered| offered.id == node.instance_type);
-        found.map_or(Resources::ZERO, |offered| offered.capacity)
-    }
-    /// Why what a pool could hold is not on offer.
-    pub(super) fn why_not_offered(&self, index: u32) -> Option<Cause> {
-        let pool = &self.prepared.pools[index as usize];
-        let quota = |offering: &Offering, mark: &Mark| {
-            mark.quota && pool.offered.iter().any(|offered| offered.id == offering.instance_type)
-        };
-        self.marks.iter().any(|(offering, mark)| quota(offering, mark)).then_some(Cause::Quota)
+        let (now, mut until) = (self.now, SimTime::NEVER);
+        let mut available = self.prepared.provisioner.offers.available().clone();
+        for (zone, dry_until) in self.dry_zones.iter().enumerate().filter(|(_, dry)| **dry > now) {
+            until = until.min(*dry_until);
+            available.iter_mut().flatten().for_each(|zones| *zones &= !(1 << zone));
+        }
+        for (offering, mark) in self.marks.iter().filter(|(_, mark)| mark.until > now) {
+            until = until.min(mark.until);
+            // A type may stand for several AMI families.
+            let sold = self.prepared.sold.iter().enumerate();
+            for (place, _) in sold.filter(|(_, sold)| sold.id == offering.instance_type) {
+                available[place][usize::from(offering.spot)] &= !(1 << offering.zone);
+            }
+        }
+        self.provisioner.offers.set_available(available);
+        self.provisioning.offers_hold_until = until;
     }
 
-    fn launched(&mut self, claim: u32, offered: Offered, offering: Offering) {
+    fn launched(&mut self, claim: u32, place: u32, offering: Offering) {
+        let sold = self.prepared.sold[place as usize];
+        let allocatable = self.provisioner.offers.types[place as usize].allocatable;
         self.unlaunched -= 1;
         self.nodes_launched += 1;
         self.books.nodes += 1;
-        self.vcpus[usize::from(offering.spot)] += offered.vcpus;
-        let price = if offering.spot { offered.spot_micro_usd } else { None };
+        self.vcpus[usize::from(offering.spot)] += sold.vcpus;
+        let price = sold.micro_usd[usize::from(offering.spot)];
         let node = &mut self.nodes[claim as usize];
         node.instance_type = offering.instance_type;
+        node.offered = place;
         node.zone = offering.zone;
         node.spot = offering.spot;
-        node.price_micro_usd = price.unwrap_or(offered.on_demand_micro_usd);
-        node.allocatable = offered.allocatable;
+        node.price_micro_usd = price.expect("what is launched has a price");
+        node.allocatable = allocatable;
         node.requested = self.prepared.daemons;
         node.launched = self.now;
         node.stage = NodeStage::Booting;
@@ -347,8 +305,8 @@ impl<'a> Run<'a> {
         self.release_gate();
     }
     fn release_gate(&mut self) {
-        if self.unlaunched == 0 && self.batcher.gated {
-            self.batcher.gated = false;
+        if self.unlaunched == 0 && self.provisioning.gated {
+            self.provisioning.gated = false;
             self.refresh_undecided();
         }
     }

@@ -31,6 +31,8 @@ use waiting::Ledger;
 use crate::actors::client_limit::ClientBucket;
 use crate::actors::ec2::TokenBucket;
 use crate::actors::ipamd::{Call, Ipamd};
+use crate::actors::karpenter::batcher::Batcher;
+use crate::actors::karpenter::solve::Provisioner;
 use crate::actors::kube_scheduler::queue::{QueueVersion, SchedulingQueue};
 use crate::actors::kube_scheduler::spread::Candidate;
 use crate::catalogue::{Latency, TypeId};
@@ -101,7 +103,9 @@ struct Run<'a> {
     candidates: Vec<Candidate>,
     scores: Vec<i64>,
 
-    batcher: karpenter::Batcher,
+    batcher: Batcher,
+    provisioning: karpenter::Loop,
+    provisioner: Provisioner,
     /// Pods marked unschedulable for which no node is planned.
     undecided: Vec<u32>,
     /// Claims of the round under way.
@@ -231,7 +235,9 @@ impl<'a> Run<'a> {
             found: Vec::new(),
             candidates: Vec::new(),
             scores: Vec::new(),
-            batcher: karpenter::Batcher::new(),
+            batcher: Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max),
+            provisioning: karpenter::Loop::new(),
+            provisioner: prepared.provisioner.clone(),
             undecided: Vec::new(),
             solved: Vec::new(),
             unlaunched: 0,

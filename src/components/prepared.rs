@@ -1,49 +1,49 @@
 //! What is the same in every replication of a scenario, worked out once.
 
+use std::collections::BTreeMap;
+
 use super::capacity::CapacityModel;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
-use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity, label, passes};
+use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE, type_requirements};
+use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types};
+use crate::actors::karpenter::requirement::{Requirement, Requirements};
+use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape};
+use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
 use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{AmiFamily, BucketLimit, NodeOverhead, NodePoolSpec, Profile, Scenario};
 use crate::units::Resources;
 
-/// A type that a pool may launch.
-#[derive(Clone, Debug)]
-pub(super) struct Offered {
+/// What a run wants to know of a type on offer, beside what Karpenter does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sold {
     pub id: TypeId,
-    /// What pods may request, the DaemonSets' included.
-    pub allocatable: Resources,
-    /// What counts against a pool's limits.
-    pub capacity: Resources,
     pub vcpus: u32,
-    pub on_demand_micro_usd: u64,
-    /// `None`: the type has no spot offering.
-    pub spot_micro_usd: Option<u64>,
-    /// Bare metal and accelerators: launched only if nothing else is left.
-    pub exotic: bool,
+    /// By [`CapacityType`]; `None`: not offered so.
+    pub micro_usd: [Option<u64>; 2],
 }
 
-/// A NodePool with its types by rising price.
+/// A NodePool.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     pub allows_spot: bool,
     pub allows_on_demand: bool,
-    pub offered: Vec<Offered>,
-    /// What its types hold, less those of which another holds more.
-    pub largest: Vec<Resources>,
     /// Zones its requirements allow and that have a subnet, as places in [`Scenario::zones`].
     pub zones: Vec<u32>,
     pub family: AmiFamily,
-    pub limits: Option<Resources>,
+    pub limits: PoolLimits,
 }
 
 /// A scenario ready to run.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub scenario: Scenario,
-    /// By weight.
+    /// As the scenario lists them.
     pub(super) pools: Vec<Pool>,
+    /// With everything available.
+    pub(super) provisioner: Provisioner,
+    /// By the place among what is offered.
+    pub(super) sold: Vec<Sold>,
     pub(super) daemons: Resources,
     /// ipamd's settings by type; `None` where the type's limits are unknown.
     pub(super) ipamd: Vec<Option<Settings>>,
@@ -72,11 +72,11 @@ impl Prepared {
         let ipamd: Vec<Option<Settings>> = scenario.catalogue.types().iter().map(settings).collect();
         let default = BucketLimit { size: 50, refill_per_s: 5 };
         let bucket = |api: &Api| scenario.ec2_limits.requests.get(api.name()).copied().unwrap_or(default);
-        let mut specs: Vec<&NodePoolSpec> = scenario.node_pools.iter().collect();
-        // Karpenter's order of equal weights: by name, the last first.
-        specs.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name)));
+        let (provisioner, sold) = provisioner(&scenario, daemons);
         Prepared {
-            pools: specs.into_iter().map(|spec| pool(&scenario, spec)).collect(),
+            pools: scenario.node_pools.iter().map(|spec| pool(&scenario, spec)).collect(),
+            provisioner,
+            sold,
             daemons,
             prefixes: ipamd.iter().flatten().any(|settings| settings.prefix_delegation),
             ipamd,
@@ -117,73 +117,108 @@ impl Prepared {
     }
 }
 
-const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
-const ZONE: &str = "topology.kubernetes.io/zone";
-const REGION: &str = "topology.kubernetes.io/region";
-
-fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
-    let allowed = |key: &str, value: &str| {
-        let mut of_key = spec.requirements.iter().filter(|requirement| requirement.key == key);
-        of_key.all(|requirement| passes(Some(value), requirement.operator, &requirement.values))
-    };
-    let (allows_spot, allows_on_demand) =
-        (allowed(CAPACITY_TYPE, "spot"), allowed(CAPACITY_TYPE, "on-demand"));
-    let fits = |found: &InstanceType| {
-        spec.requirements.iter().filter(|r| ![CAPACITY_TYPE, ZONE, REGION].contains(&r.key.as_str())).all(
-            |requirement| {
-                passes(label(found, &requirement.key).as_deref(), requirement.operator, &requirement.values)
-            },
-        )
-    };
-    let micro_usd = |price: f64| (price * 1e6).round() as u64;
-    let offered = |(index, found): (usize, &InstanceType)| {
-        let on_demand = micro_usd(found.on_demand_usd_per_hour?);
-        let spot = found.spot_usd_per_hour().map(micro_usd).filter(|_| allows_spot);
-        // AL2023 has no image for a1.
-        let has_image = !(spec.ami_family == AmiFamily::Al2023 && found.family == "a1");
-        let has_offering = allows_on_demand || spot.is_some();
-        if !(found.complete && has_image && has_offering && fits(found)) {
-            return None;
-        }
-        let (capacity, allocatable) = Prepared::resources(scenario, found, spec.ami_family)?;
-        Some(Offered {
-            id: TypeId(index as u32),
-            allocatable,
-            capacity,
-            vcpus: found.vcpus?,
-            on_demand_micro_usd: on_demand,
-            spot_micro_usd: spot,
-            exotic: found.is_bare_metal() || found.gpu_count > 0 || found.accelerator_count > 0,
-        })
-    };
-    let mut offered: Vec<Offered> =
-        scenario.catalogue.types().iter().enumerate().filter_map(offered).collect();
-    offered.sort_by_key(|offered| (offered.on_demand_micro_usd, offered.id));
-    let zones = (0..scenario.zones.len() as u32).filter(|zone| {
-        let name = scenario.zones[*zone as usize].as_str();
-        // `us-east-1a` lies in `us-east-1`.
-        allowed(ZONE, name) && allowed(REGION, name.trim_end_matches(|c: char| c.is_ascii_lowercase()))
-    });
-    // A zone without a subnet offers nothing.
-    let has_subnet = |zone: &u32| scenario.subnets.iter().any(|subnet| subnet.zone == *zone);
-    let zones: Vec<u32> = zones.filter(has_subnet).collect();
-    let largest = if zones.is_empty() { Vec::new() } else { maxima(offered.iter().map(|o| o.allocatable)) };
-    let limits = (spec.cpu_limit_millis.is_some() || spec.memory_limit_bytes.is_some()).then(|| {
-        let none = i64::MAX / 4;
-        Resources::new(spec.cpu_limit_millis.unwrap_or(none), spec.memory_limit_bytes.unwrap_or(none), none)
-    });
-    Pool { allows_spot, allows_on_demand, largest, offered, zones, family: spec.ami_family, limits }
+fn requirements(spec: &NodePoolSpec) -> Requirements {
+    let mut requirements = Requirements::default();
+    for entry in &spec.requirements {
+        let requirement = Requirement::new(entry.operator, &entry.values, entry.min_values);
+        requirements.add(&entry.key, &requirement);
+    }
+    requirements
 }
 
-/// Those of which no other holds at least as much of everything.
-pub(super) fn maxima(all: impl Iterator<Item = Resources>) -> Vec<Resources> {
-    let mut kept: Vec<Resources> = Vec::new();
-    for one in all {
-        if kept.iter().any(|other| one.fits(other)) {
-            continue;
-        }
-        kept.retain(|other| !other.fits(&one));
-        kept.push(one);
+/// `us-east-1a` lies in `us-east-1`.
+fn region(zone: &str) -> &str {
+    zone.trim_end_matches(|c: char| c.is_ascii_lowercase())
+}
+
+fn has_subnet(scenario: &Scenario, zone: u32) -> bool {
+    scenario.subnets.iter().any(|subnet| subnet.zone == zone)
+}
+
+fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
+    let requirements = requirements(spec);
+    let zones = (0..scenario.zones.len() as u32).filter(|zone| {
+        let name = scenario.zones[*zone as usize].as_str();
+        let allowed = requirements.allows(ZONE, name) && requirements.allows(REGION, region(name));
+        allowed && has_subnet(scenario, *zone)
+    });
+    Pool {
+        allows_spot: requirements.allows(CAPACITY_TYPE, CapacityType::Spot.name()),
+        allows_on_demand: requirements.allows(CAPACITY_TYPE, CapacityType::OnDemand.name()),
+        zones: zones.collect(),
+        family: spec.ami_family,
+        limits: PoolLimits {
+            cpu_millis: spec.cpu_limit_millis,
+            memory_bytes: spec.memory_limit_bytes,
+            nodes: None,
+        },
     }
-    kept
+}
+
+/// Karpenter's provisioner over the types that some pool may launch, and what they are sold for. A type stands once
+/// for each AMI family among the pools, since what it leaves to pods depends on it.
+fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sold>) {
+    let in_use: Vec<u32> =
+        (0..scenario.zones.len() as u32).filter(|zone| has_subnet(scenario, *zone)).collect();
+    let zone_names: Vec<String> = in_use.iter().map(|zone| scenario.zones[*zone as usize].clone()).collect();
+    let region = region(scenario.zones.first().map_or("", String::as_str));
+    let micro_usd = |price: f64| (price * 1e6).round() as u64;
+    let (mut types, mut sold, mut families) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted: Vec<(AmiFamily, Requirements)> =
+        scenario.node_pools.iter().map(|spec| (spec.ami_family, requirements(spec))).collect();
+    for family in [AmiFamily::Al2, AmiFamily::Al2023, AmiFamily::Bottlerocket] {
+        let of_family: Vec<&Requirements> =
+            wanted.iter().filter(|(other, _)| *other == family).map(|(_, wanted)| wanted).collect();
+        for (index, found) in scenario.catalogue.types().iter().enumerate() {
+            // AL2023 has no image for a1.
+            let has_image = !(family == AmiFamily::Al2023 && found.family == "a1");
+            let named = of_family.iter().any(|wanted| wanted.allows(INSTANCE_TYPE, &found.name));
+            let Some(price) = found.on_demand_usd_per_hour.filter(|_| found.complete && has_image && named)
+            else {
+                continue;
+            };
+            let spot = found.spot_usd_per_hour();
+            let kinds: &[&str] = if spot.is_some() { &["on-demand", "spot"] } else { &["on-demand"] };
+            let labels = type_requirements(found, region, &zone_names, kinds);
+            if !of_family.iter().any(|wanted| labels.intersects(wanted)) {
+                continue;
+            }
+            let (Some((capacity, allocatable)), Some(vcpus)) =
+                (Prepared::resources(scenario, found, family), found.vcpus)
+            else {
+                continue;
+            };
+            let micro_usd = [Some(micro_usd(price)), spot.map(micro_usd)];
+            sold.push(Sold { id: TypeId(index as u32), vcpus, micro_usd });
+            families.push(family);
+            types.push(Offered {
+                name: found.name.clone(),
+                requirements: labels,
+                capacity,
+                allocatable,
+                prices: [Some(price), spot],
+                exotic: found.is_exotic(),
+            });
+        }
+    }
+    let count = types.len();
+    let of_family = |family| Types::of((0..count).filter(|place| families[*place] == family), count);
+    let pools = scenario.node_pools.iter().map(|spec| NodePool {
+        name: spec.name.clone(),
+        weight: spec.weight as i32,
+        requirements: requirements(spec),
+        labels: BTreeMap::new(),
+        taints: Vec::new(),
+        types: Some(of_family(spec.ami_family)),
+    });
+    // Karpenter launches where there is a subnet.
+    let zones = in_use.iter().fold(0, |zones, zone| zones | 1 << zone);
+    let available: Available = types
+        .iter()
+        .map(|offered| offered.prices.map(|price| if price.is_some() { zones } else { 0 }))
+        .collect();
+    let offers = Offers::new(types, scenario.zones.clone(), available, daemons);
+    let shapes: Vec<Shape> =
+        scenario.deployments.iter().map(|deployment| Shape::plain(deployment.requests)).collect();
+    (Provisioner::new(offers, pools.collect(), &shapes), sold)
 }

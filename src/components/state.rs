@@ -1,8 +1,10 @@
 //! What a run knows of each pod, node and Deployment. A dead one keeps its slot.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::actors::ipamd::{Ipamd, PodAddress};
+use crate::actors::karpenter::launch::ClaimSpec;
 use crate::catalogue::TypeId;
 use crate::engine::Scheduled;
 use crate::units::{Resources, SimTime};
@@ -45,10 +47,6 @@ pub(super) struct Pod {
     pub rejected_by_taints: bool,
     /// Marked unschedulable, hence one of Karpenter's.
     pub provisionable: bool,
-    /// The batch window that has it already.
-    pub window: u32,
-    /// Will it come to the batcher again by itself?
-    pub requeues: bool,
     pub address: Option<PodAddress>,
     pub sandbox_tries: u32,
 }
@@ -66,8 +64,6 @@ impl Pod {
             rejected_by_fit: false,
             rejected_by_taints: false,
             provisionable: false,
-            window: 0,
-            requeues: false,
             address: None,
             sandbox_tries: 0,
         }
@@ -105,10 +101,13 @@ pub(super) struct Held {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub stage: NodeStage,
-    /// Its NodePool by weight; [`NONE`] for those that were there at the start.
+    /// Its NodePool; [`NONE`] for those that were there at the start.
     pub pool: u32,
-    /// From the launch on.
+    /// What the claim names.
+    pub claim: Option<Arc<ClaimSpec>>,
+    /// From the launch on; and its place among what is offered, for a pool's node.
     pub instance_type: TypeId,
+    pub offered: u32,
     pub spot: bool,
     pub zone: u32,
     /// Where its interfaces' addresses come from, as a place in the scenario's subnets.
@@ -162,7 +161,9 @@ impl Node {
         Node {
             stage: NodeStage::Claim,
             pool,
+            claim: None,
             instance_type: TypeId(0),
+            offered: 0,
             spot: false,
             zone: 0,
             subnet: 0,

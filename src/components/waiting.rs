@@ -80,9 +80,9 @@ impl Run<'_> {
 
     /// Why Karpenter has not decided on a pod.
     pub(super) fn karpenter_cause(&self) -> Cause {
-        if self.batcher.solving {
+        if self.provisioning.solving {
             Cause::Solve
-        } else if self.batcher.gated && self.unlaunched > 0 {
+        } else if self.provisioning.gated && self.unlaunched > 0 {
             Cause::SyncGate
         } else {
             Cause::BatchWindow

@@ -274,7 +274,7 @@ fn read_node(case: CaseNode) -> Result<Node, String> {
         non_zero_requested: case.non_zero_requested.map_or(requested, |sums| sums.read()),
         matching_pods: case.matching_pods,
         unschedulable: case.unschedulable,
-        taints: case.taints.into_iter().map(CaseTaint::read).collect::<Result<_, _>>()?,
+        taints: case.taints.iter().map(CaseTaint::read).collect::<Result<_, _>>()?,
         images: case.images.into_iter().map(image).collect(),
     })
 }
@@ -305,7 +305,7 @@ fn read_pod(case: CasePod, version: Version) -> Result<Pod, String> {
         containers,
         init_containers: case.init_containers.into_iter().map(container).collect(),
         node_selector: case.node_selector,
-        tolerations: case.tolerations.into_iter().map(CaseToleration::read).collect::<Result<_, _>>()?,
+        tolerations: case.tolerations.iter().map(CaseToleration::read).collect::<Result<_, _>>()?,
         spreading,
     })
 }

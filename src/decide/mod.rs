@@ -4,6 +4,7 @@
 
 mod hpa;
 mod ipamd;
+mod karpenter;
 mod kube_scheduler;
 mod taints;
 
@@ -16,6 +17,8 @@ pub enum Program {
     Hpa,
     /// The VPC CNI's address pool on one node.
     Ipamd,
+    /// Karpenter's scheduling loop, and what it would ask EC2 for.
+    Karpenter,
     /// kube-scheduler's filters and scores for one pod.
     KubeScheduler,
 }
@@ -25,6 +28,7 @@ pub fn answer_line(program: Program, line: &str, catalogue: &Catalogue) -> (Stri
     let answer = match program {
         Program::Hpa => hpa::answer(line),
         Program::Ipamd => ipamd::answer(line, catalogue),
+        Program::Karpenter => karpenter::answer(line, catalogue),
         Program::KubeScheduler => kube_scheduler::answer(line),
     };
     match answer {

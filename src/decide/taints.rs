@@ -14,8 +14,8 @@ pub(super) struct CaseTaint {
 }
 
 impl CaseTaint {
-    pub fn read(self) -> Result<Taint, String> {
-        Ok(Taint { key: self.key, value: self.value, effect: effect(&self.effect)? })
+    pub fn read(&self) -> Result<Taint, String> {
+        Ok(Taint { key: self.key.clone(), value: self.value.clone(), effect: effect(&self.effect)? })
     }
 }
 
@@ -33,14 +33,14 @@ pub(super) struct CaseToleration {
 }
 
 impl CaseToleration {
-    pub fn read(self) -> Result<Toleration, String> {
+    pub fn read(&self) -> Result<Toleration, String> {
         let operator = match self.operator.as_str() {
             "" | "Equal" => Operator::Equal,
             "Exists" => Operator::Exists,
             other => return Err(format!("operator of a toleration: {other:?} is not Equal or Exists")),
         };
         let effect = if self.effect.is_empty() { None } else { Some(effect(&self.effect)?) };
-        Ok(Toleration { key: self.key, operator, value: self.value, effect })
+        Ok(Toleration { key: self.key.clone(), operator, value: self.value.clone(), effect })
     }
 }
 

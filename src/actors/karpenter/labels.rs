@@ -1,85 +1,188 @@
-//! A type's labels, and whether one requirement lets it through.
+//! The labels that Karpenter knows of an instance type, and which labels a pod may name.
 //!
-//! Source: karpenter-provider-aws v1.14.1, `computeRequirements`; kubernetes-sigs/karpenter `pkg/scheduling/requirement.go`.
+//! Source: karpenter-provider-aws v1.14.1, `computeRequirements` and `pkg/apis/v1/labels.go`; kubernetes-sigs/karpenter
+//! v1.14.0, `pkg/apis/v1/labels.go`.
 
+use super::requirement::{Requirement, Requirements};
 use crate::catalogue::{Hypervisor, InstanceType};
 
-/// How a requirement's values are meant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Operator {
-    In,
-    NotIn,
-    Exists,
-    DoesNotExist,
-    Gt,
-    Lt,
-    Gte,
-    Lte,
+pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+pub const REGION: &str = "topology.kubernetes.io/region";
+pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
+pub const NODE_POOL: &str = "karpenter.sh/nodepool";
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// Labels of Kubernetes and Karpenter that have a meaning beside those of the instance.
+const WELL_KNOWN: [&str; 14] = [
+    NODE_POOL,
+    ZONE,
+    REGION,
+    INSTANCE_TYPE,
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    CAPACITY_TYPE,
+    "node.kubernetes.io/windows-build",
+    "topology.k8s.aws/zone-id",
+    "karpenter.k8s.aws/capacity-reservation-id",
+    "karpenter.k8s.aws/capacity-reservation-type",
+    "karpenter.k8s.aws/capacity-reservation-interruptible",
+    "karpenter.k8s.aws/placement-group-id",
+    "karpenter.k8s.aws/placement-group-partition",
+];
+
+/// Well known, and on no Linux type without a capacity reservation.
+const NOT_ON_TYPES: [&str; 4] = [
+    "node.kubernetes.io/windows-build",
+    "karpenter.k8s.aws/capacity-reservation-id",
+    "karpenter.k8s.aws/capacity-reservation-type",
+    "karpenter.k8s.aws/capacity-reservation-interruptible",
+];
+
+const INSTANCE: &str = "karpenter.k8s.aws/instance-";
+/// What follows [`INSTANCE`].
+const INSTANCE_LABELS: [&str; 20] = [
+    "hypervisor",
+    "encryption-in-transit-supported",
+    "category",
+    "capability-flex",
+    "family",
+    "generation",
+    "size",
+    "local-nvme",
+    "cpu",
+    "cpu-manufacturer",
+    "cpu-sustained-clock-speed-mhz",
+    "memory",
+    "ebs-bandwidth",
+    "network-bandwidth",
+    "gpu-name",
+    "gpu-manufacturer",
+    "gpu-count",
+    "gpu-memory",
+    "accelerator-name",
+    "accelerator-manufacturer",
+];
+const ACCELERATOR_COUNT: &str = "karpenter.k8s.aws/instance-accelerator-count";
+const TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
+
+/// May a pod name the label though nothing defines it?
+pub fn is_well_known(key: &str) -> bool {
+    let of_instance = || {
+        key == ACCELERATOR_COUNT
+            || key == TENANCY
+            || key.strip_prefix(INSTANCE).is_some_and(|rest| INSTANCE_LABELS.contains(&rest))
+    };
+    WELL_KNOWN.contains(&key) || of_instance()
 }
 
-/// The value of a label; `None`: the type does not carry it.
-pub fn label(instance: &InstanceType, key: &str) -> Option<String> {
+/// The present name of a label.
+pub fn normalized(key: &str) -> &str {
+    match key {
+        "failure-domain.beta.kubernetes.io/zone" => ZONE,
+        "failure-domain.beta.kubernetes.io/region" => REGION,
+        "beta.kubernetes.io/arch" => "kubernetes.io/arch",
+        "beta.kubernetes.io/os" => "kubernetes.io/os",
+        "beta.kubernetes.io/instance-type" => INSTANCE_TYPE,
+        _ => key,
+    }
+}
+
+/// May a pod select this? Karpenter leaves pods that may not out of its rounds.
+pub fn may_select(key: &str, value: &str) -> bool {
+    let key = normalized(key);
+    let known_value = match key {
+        CAPACITY_TYPE => matches!(value, "spot" | "on-demand" | "reserved"),
+        TENANCY => matches!(value, "default" | "dedicated"),
+        _ => true,
+    };
+    known_value && !is_restricted(key) && is_label_value(value)
+}
+
+fn is_restricted(key: &str) -> bool {
+    if is_well_known(key) {
+        return false;
+    }
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    let inside =
+        |own: &str| domain == own || domain.strip_suffix(own).is_some_and(|rest| rest.ends_with('.'));
+    key == HOSTNAME || inside("karpenter.sh") || inside("karpenter.k8s.aws")
+}
+
+/// At most 63 letters, digits and `-_.`, the first and last of them a letter or digit; or nothing.
+fn is_label_value(value: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    value.len() <= 63
+        && ends(value.chars().next())
+        && ends(value.chars().last())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// The value of a label of the instance; `None`: the type does not carry it.
+fn instance_label(instance: &InstanceType, rest: &str) -> Option<String> {
     fn text<T: ToString>(value: Option<T>) -> Option<String> {
         value.map(|value| value.to_string())
     }
     let positive = |count: u32| (count > 0).then(|| count.to_string());
-    match key {
-        "node.kubernetes.io/instance-type" => Some(instance.name.clone()),
-        "kubernetes.io/os" => Some("linux".into()),
-        "kubernetes.io/arch" => instance.architecture.map(|architecture| architecture.label().into()),
-        _ => match key.strip_prefix("karpenter.k8s.aws/instance-")? {
-            "category" => Some(instance.category.clone()),
-            "family" => Some(instance.family.clone()),
-            "size" => Some(instance.size.clone()),
-            "generation" => text(instance.generation),
-            "cpu" => text(instance.vcpus),
-            "memory" => text(instance.memory_mib),
-            "cpu-manufacturer" => instance.cpu_manufacturer.clone(),
-            "cpu-sustained-clock-speed-mhz" => Some(instance.cpu_mhz.unwrap_or(0).to_string()),
-            "hypervisor" => instance.hypervisor.map(|hypervisor| match hypervisor {
-                Hypervisor::Nitro => "nitro".into(),
-                Hypervisor::Xen => "xen".into(),
-                Hypervisor::Metal => String::new(),
-            }),
-            "capability-flex" => Some(instance.flex.to_string()),
-            "ebs-bandwidth" => text(instance.ebs_mbps),
-            "network-bandwidth" => text(instance.network_mbps),
-            "local-nvme" => positive(instance.local_nvme_gb),
-            "gpu-count" => positive(instance.gpu_count),
-            "gpu-name" => instance.gpu_name.clone(),
-            "gpu-manufacturer" => instance.gpu_manufacturer.clone(),
-            "gpu-memory" => text(instance.gpu_memory_mib_each),
-            "accelerator-count" => positive(instance.accelerator_count),
-            "accelerator-name" => instance.accelerator_name.clone(),
-            "accelerator-manufacturer" => instance.accelerator_manufacturer.clone(),
-            _ => None,
-        },
+    match rest {
+        "category" => Some(instance.category.clone()),
+        "family" => Some(instance.family.clone()),
+        "size" => Some(instance.size.clone()),
+        "generation" => text(instance.generation),
+        "cpu" => text(instance.vcpus),
+        "memory" => text(instance.memory_mib),
+        "cpu-manufacturer" => instance.cpu_manufacturer.clone(),
+        "cpu-sustained-clock-speed-mhz" => Some(instance.cpu_mhz.unwrap_or(0).to_string()),
+        "hypervisor" => instance.hypervisor.map(|hypervisor| match hypervisor {
+            Hypervisor::Nitro => "nitro".into(),
+            Hypervisor::Xen => "xen".into(),
+            Hypervisor::Metal => String::new(),
+        }),
+        "capability-flex" => Some(instance.flex.to_string()),
+        "ebs-bandwidth" => text(instance.ebs_mbps),
+        "network-bandwidth" => text(instance.network_mbps),
+        "local-nvme" => positive(instance.local_nvme_gb),
+        "gpu-count" => positive(instance.gpu_count),
+        "gpu-name" => instance.gpu_name.clone(),
+        "gpu-manufacturer" => instance.gpu_manufacturer.clone(),
+        "gpu-memory" => text(instance.gpu_memory_mib_each),
+        "accelerator-name" => instance.accelerator_name.clone(),
+        "accelerator-manufacturer" => instance.accelerator_manufacturer.clone(),
+        // The catalogue does not know it.
+        _ => None,
     }
 }
 
-/// Does a label's value pass? A missing label passes only NotIn and DoesNotExist.
-pub fn passes(value: Option<&str>, operator: Operator, values: &[String]) -> bool {
-    let Some(value) = value else { return matches!(operator, Operator::NotIn | Operator::DoesNotExist) };
-    let listed = || values.iter().any(|known| known == value);
-    let compared =
-        |test: fn(&i64, &i64) -> bool| match (value.parse(), values.first().map(|bound| bound.parse())) {
-            (Ok(value), Some(Ok(bound))) => test(&value, &bound),
-            _ => false,
-        };
-    match operator {
-        Operator::In => listed(),
-        Operator::NotIn => !listed(),
-        Operator::Exists => true,
-        Operator::DoesNotExist => false,
-        Operator::Gt => compared(i64::gt),
-        Operator::Lt => compared(i64::lt),
-        Operator::Gte => compared(i64::ge),
-        Operator::Lte => compared(i64::le),
+/// A type's labels as requirements: zones and capacity types are those it is offered in, and a label of instances that
+/// it does not carry must not be there.
+pub fn type_requirements(
+    instance: &InstanceType,
+    region: &str,
+    zones: &[String],
+    capacity_types: &[&str],
+) -> Requirements {
+    let mut requirements = Requirements::default();
+    let mut add = |key: &str, values: &[String]| requirements.add(key, &Requirement::any_of(values.to_vec()));
+    add(INSTANCE_TYPE, std::slice::from_ref(&instance.name));
+    add("kubernetes.io/os", &["linux".into()]);
+    add(REGION, &[region.into()]);
+    add(ZONE, zones);
+    add(CAPACITY_TYPE, &capacity_types.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>());
+    let architecture = instance.architecture.map(|architecture| architecture.label().to_owned());
+    add("kubernetes.io/arch", architecture.as_slice());
+    for rest in INSTANCE_LABELS {
+        add(&format!("{INSTANCE}{rest}"), instance_label(instance, rest).as_slice());
     }
+    let count = (instance.accelerator_count > 0).then(|| instance.accelerator_count.to_string());
+    add(ACCELERATOR_COUNT, count.as_slice());
+    add(TENANCY, &["default".into(), "dedicated".into()]);
+    NOT_ON_TYPES.iter().for_each(|absent| add(absent, &[]));
+    requirements
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::requirement::Operator;
     use super::*;
     use crate::catalogue::Catalogue;
 
@@ -87,13 +190,12 @@ mod tests {
     fn requirements_meet_labels_as_in_karpenter() {
         let catalogue = Catalogue::compiled_in();
         let m5 = catalogue.get(catalogue.find("m5.large").unwrap());
+        let labels = type_requirements(m5, "us-east-1", &["us-east-1a".into()], &["on-demand", "spot"]);
         let check = |key: &str, operator, values: &[&str], wanted| {
             let values: Vec<String> = values.iter().map(|value| value.to_string()).collect();
-            assert_eq!(
-                passes(label(m5, key).as_deref(), operator, &values),
-                wanted,
-                "{key} {operator:?} {values:?}"
-            );
+            let mut pool = Requirements::default();
+            pool.add(key, &Requirement::new(operator, &values, None));
+            assert_eq!(labels.intersects(&pool), wanted, "{key} {operator:?} {values:?}");
         };
         check("karpenter.k8s.aws/instance-category", Operator::In, &["c", "m", "r"], true);
         check("karpenter.k8s.aws/instance-generation", Operator::Gt, &["2"], true);
@@ -103,5 +205,19 @@ mod tests {
         check("karpenter.k8s.aws/instance-local-nvme", Operator::DoesNotExist, &[], true);
         check("karpenter.k8s.aws/instance-gpu-name", Operator::NotIn, &["t4"], true);
         check("kubernetes.io/arch", Operator::In, &["arm64"], false);
+        check("karpenter.k8s.aws/capacity-reservation-id", Operator::Exists, &[], false);
+    }
+
+    #[test]
+    fn restricted_labels_cannot_be_selected() {
+        let check =
+            |key: &str, value: &str, wanted| assert_eq!(may_select(key, value), wanted, "{key}={value}");
+        check(HOSTNAME, "n1", false);
+        check("karpenter.sh/initialized", "true", false);
+        check("karpenter.k8s.aws/ec2nodeclass", "default", false);
+        check("karpenter.sh/nodepool", "default", true);
+        check(CAPACITY_TYPE, "cheap", false);
+        check("team", "a", true);
+        check("team", "-a", false);
     }
 }

@@ -1,9 +1,14 @@
-//! Karpenter: what it believes a node of a type will offer.
+//! Karpenter: what it believes a node of a type will offer, how it packs pods, and what it asks EC2 for.
 //!
-//! Source: karpenter-provider-aws v1.14.1 (1d92708).
+//! Source: kubernetes-sigs/karpenter v1.14.0 and karpenter-provider-aws v1.14.1 (1d92708).
 
-mod labels;
+pub mod batcher;
+pub mod labels;
+pub mod launch;
+pub mod offers;
+pub mod requirement;
 mod resources;
+pub mod solve;
 
-pub use labels::{Operator, label, passes};
+pub use requirement::Operator;
 pub use resources::{NodeFamily, NodeSettings, allocatable, capacity, kube_reserved};

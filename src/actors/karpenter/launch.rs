@@ -1,0 +1,127 @@
+//! What Karpenter asks EC2 for: which of a claim's types, in which order, and how they are bought.
+//!
+//! Left out: capacity reservations and capacity blocks. Source: karpenter-provider-aws v1.14.1,
+//! `pkg/providers/instance/instance.go` and `filter/filter.go`; kubernetes-sigs/karpenter v1.14.0,
+//! `pkg/cloudprovider/types.go`.
+
+use super::offers::{CapacityType, Offers, Set, SetId, Types, Zones};
+
+/// Types that a claim names at most, and a request for it.
+const MOST_IN_CLAIM: usize = 600;
+const MOST_IN_REQUEST: usize = 60;
+
+/// What a claim names once its round has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimSpec {
+    pub set: SetId,
+    /// By price; at most 600.
+    pub types: Vec<usize>,
+    /// The ways, by [`CapacityType`], in which they could be had then.
+    pub kinds: [bool; 2],
+}
+
+/// A request for an instance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    pub capacity_type: CapacityType,
+    /// By price; at most 60.
+    pub types: Vec<usize>,
+    /// By type: the zones where it can be had so.
+    pub zones: Vec<Zones>,
+}
+
+/// Offerings as the filters leave them.
+struct Offerings<'a> {
+    offers: &'a Offers,
+    set: &'a Set,
+    kinds: [bool; 2],
+    /// Spot dearer than this is out (USD/h).
+    spot_limit: f64,
+}
+
+impl Offerings<'_> {
+    fn price(&self, place: usize, kind: CapacityType) -> Option<f64> {
+        let price = self.offers.types[place].prices[kind as usize]?;
+        (kind == CapacityType::OnDemand || price <= self.spot_limit).then_some(price)
+    }
+    /// Zones where the type can be had.
+    fn zones(&self, place: usize, kind: CapacityType) -> Zones {
+        if !self.kinds[kind as usize] || self.price(place, kind).is_none() {
+            return 0;
+        }
+        self.offers.available()[place][kind as usize] & self.set.zones
+    }
+    fn any(&self, types: &[usize], kind: CapacityType) -> bool {
+        types.iter().any(|place| self.zones(*place, kind) != 0)
+    }
+    /// The cheapest way to have the type (USD/h); the largest number if there is none.
+    fn cheapest(&self, place: usize) -> f64 {
+        let prices = CapacityType::ALL.into_iter().filter(|kind| self.zones(place, *kind) != 0);
+        prices.filter_map(|kind| self.price(place, kind)).fold(f64::MAX, f64::min)
+    }
+    /// By price, equal ones by name, which is the order of the types.
+    fn cut(&self, types: &mut Vec<usize>, most: usize) {
+        if types.len() > 1 {
+            types.sort_by_cached_key(|place| (Price(self.cheapest(*place)), *place));
+            types.truncate(most);
+        }
+    }
+    fn varied(&self, types: &[usize]) -> bool {
+        !self.set.has_min_values || self.offers.satisfies_min_values(&self.set.requirements, types)
+    }
+}
+
+/// A price that is no NaN.
+#[derive(Clone, Copy, PartialEq)]
+struct Price(f64);
+
+impl Eq for Price {}
+impl PartialOrd for Price {
+    fn partial_cmp(&self, other: &Price) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Price {
+    fn cmp(&self, other: &Price) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// The claim that a round's options make; `None`: cut to 600 types they lack the variety that the pool wants, and the
+/// claim's pods fail.
+pub fn claim(offers: &Offers, set: SetId, options: &Types) -> Option<ClaimSpec> {
+    let requirements = offers.set(set);
+    let all = Offerings { offers, set: requirements, kinds: requirements.kinds, spot_limit: f64::MAX };
+    let mut types: Vec<usize> = options.iter().collect();
+    all.cut(&mut types, MOST_IN_CLAIM);
+    if !all.varied(&types) {
+        return None;
+    }
+    let kinds = CapacityType::ALL.map(|kind| all.any(&types, kind));
+    Some(ClaimSpec { set, types, kinds })
+}
+
+/// The request for a claim as offerings are now; `None`: nothing is left to ask for.
+pub fn request(offers: &Offers, claim: &ClaimSpec) -> Option<Request> {
+    let set = offers.set(claim.set);
+    let mut left = Offerings { offers, set, kinds: claim.kinds, spot_limit: f64::MAX };
+    let mut types = claim.types.clone();
+    types.retain(|place| CapacityType::ALL.iter().any(|kind| left.zones(*place, *kind) != 0));
+    if !set.has_min_values && types.iter().any(|place| !offers.types[*place].exotic) {
+        types.retain(|place| !offers.types[*place].exotic);
+    }
+    let both = CapacityType::ALL.iter().all(|kind| left.any(&types, *kind));
+    if !set.has_min_values && both {
+        let on_demand = types.iter().filter(|place| left.zones(**place, CapacityType::OnDemand) != 0);
+        let prices = on_demand.filter_map(|place| left.price(*place, CapacityType::OnDemand));
+        left.spot_limit = prices.fold(f64::MAX, f64::min);
+    }
+    left.cut(&mut types, MOST_IN_REQUEST);
+    if types.is_empty() || !left.varied(&types) {
+        return None;
+    }
+    let spot = left.any(&types, CapacityType::Spot);
+    let capacity_type = if spot { CapacityType::Spot } else { CapacityType::OnDemand };
+    let zones = types.iter().map(|place| left.zones(*place, capacity_type)).collect();
+    Some(Request { capacity_type, types, zones })
+}

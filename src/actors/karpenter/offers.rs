@@ -1,0 +1,307 @@
+//! Instance types as Karpenter is offered them, and the sets of them that requirements leave, each worked out once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::labels::{CAPACITY_TYPE, ZONE};
+use super::requirement::{Requirement, Requirements};
+use crate::units::Resources;
+
+/// How an instance is bought.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CapacityType {
+    OnDemand,
+    Spot,
+}
+
+impl CapacityType {
+    pub const ALL: [CapacityType; 2] = [CapacityType::OnDemand, CapacityType::Spot];
+
+    /// The value of `karpenter.sh/capacity-type`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CapacityType::OnDemand => "on-demand",
+            CapacityType::Spot => "spot",
+        }
+    }
+    pub fn parse(name: &str) -> Option<CapacityType> {
+        CapacityType::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An instance type; it is offered in every zone.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    pub name: String,
+    pub requirements: Requirements,
+    /// What counts against a pool's limits.
+    pub capacity: Resources,
+    /// What pods may request, DaemonSets' included.
+    pub allocatable: Resources,
+    /// By [`CapacityType`] (USD/h, the same in all zones); `None`: not offered so.
+    pub prices: [Option<f64>; 2],
+    /// Bare metal and accelerators: launched only if nothing else is left.
+    pub exotic: bool,
+}
+
+/// Zones by their places.
+pub type Zones = u64;
+
+/// A set of instance types.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Types(Vec<u64>);
+
+impl Types {
+    pub fn of(members: impl Iterator<Item = usize>, all: usize) -> Types {
+        let mut types = Types(vec![0; all.div_ceil(64)]);
+        members.for_each(|member| types.0[member / 64] |= 1 << (member % 64));
+        types
+    }
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(word, bits)| {
+            let mut bits = *bits;
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+                bits &= bits - 1;
+                Some(word * 64 + bit)
+            })
+        })
+    }
+    pub fn filter(&self, keep: impl Fn(usize) -> bool) -> Types {
+        Types::of(self.iter().filter(|member| keep(*member)), self.0.len() * 64)
+    }
+    pub fn and(&self, other: &Types) -> Types {
+        Types(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+    pub fn has(&self, member: usize) -> bool {
+        self.0[member / 64] >> (member % 64) & 1 == 1
+    }
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+/// Which offerings can be had now: zones by type and [`CapacityType`].
+pub type Available = Vec<[Zones; 2]>;
+
+/// Everything offered, everywhere.
+pub fn all_available(types: &[Offered], zones: usize) -> Available {
+    let all: Zones = if zones == 64 { Zones::MAX } else { (1 << zones) - 1 };
+    types.iter().map(|offered| offered.prices.map(|price| if price.is_some() { all } else { 0 })).collect()
+}
+
+/// Requirements of a claim, and the types that meet them.
+#[derive(Clone, Debug)]
+pub struct Set {
+    pub requirements: Arc<Requirements>,
+    /// Zones and capacity types that the requirements allow.
+    pub zones: Zones,
+    pub kinds: [bool; 2],
+    /// Types whose labels meet them.
+    pub compatible: Types,
+    /// Those of them that have an available offering.
+    pub usable: Types,
+    /// What pods may request of the usable ones beside the DaemonSets', less what another holds more of.
+    rooms: Vec<Resources>,
+    pub has_min_values: bool,
+}
+
+impl Set {
+    /// Does some usable type hold so much beside the DaemonSets' pods?
+    pub fn holds(&self, requests: Resources) -> bool {
+        self.rooms.iter().any(|room| requests.fits(room))
+    }
+}
+
+/// A [`Set`] by its place in [`Offers`].
+pub type SetId = u32;
+
+/// The sets met so far. Requirements never clash with themselves, so a set is found again by them.
+#[derive(Clone, Debug)]
+pub struct Offers {
+    pub types: Arc<Vec<Offered>>,
+    pub zones: Arc<Vec<String>>,
+    available: Available,
+    stale: bool,
+    overhead: Resources,
+    sets: Vec<Set>,
+    ids: BTreeMap<Arc<Requirements>, SetId>,
+    /// The outcome of narrowing a set by the requirements of a given number.
+    narrowed: BTreeMap<(SetId, u32), Option<SetId>>,
+    pinned: BTreeMap<(SetId, String, String), Option<SetId>>,
+}
+
+impl Offers {
+    /// `overhead` are the requests of the DaemonSets' pods on each node.
+    pub fn new(types: Vec<Offered>, zones: Vec<String>, available: Available, overhead: Resources) -> Offers {
+        assert!(zones.len() <= Zones::BITS as usize, "{} zones", zones.len());
+        Offers {
+            types: Arc::new(types),
+            zones: Arc::new(zones),
+            available,
+            stale: false,
+            overhead,
+            sets: Vec::new(),
+            ids: BTreeMap::new(),
+            narrowed: BTreeMap::new(),
+            pinned: BTreeMap::new(),
+        }
+    }
+
+    pub fn available(&self) -> &Available {
+        &self.available
+    }
+    /// Other offerings can be had from now on; sets follow with [`Offers::refresh`].
+    pub fn set_available(&mut self, available: Available) {
+        self.stale |= self.available != available;
+        self.available = available;
+    }
+    /// Lets the sets follow what can be had.
+    pub fn refresh(&mut self) {
+        if !std::mem::replace(&mut self.stale, false) {
+            return;
+        }
+        for index in 0..self.sets.len() {
+            let set = &self.sets[index];
+            let usable = self.usable(&set.compatible, set.zones, set.kinds);
+            let rooms = self.rooms(&usable);
+            (self.sets[index].usable, self.sets[index].rooms) = (usable, rooms);
+        }
+    }
+
+    pub fn set(&self, id: SetId) -> &Set {
+        &self.sets[id as usize]
+    }
+    pub fn overhead(&self) -> Resources {
+        self.overhead
+    }
+
+    /// The set of these requirements, among some of the types.
+    pub fn root(&mut self, requirements: Requirements, within: &Types) -> SetId {
+        self.intern(requirements, within.clone())
+    }
+
+    fn intern(&mut self, requirements: Requirements, within: Types) -> SetId {
+        let requirements = Arc::new(requirements);
+        if let Some(id) = self.ids.get(&requirements) {
+            return *id;
+        }
+        let compatible = within.filter(|place| self.types[place].requirements.intersects(&requirements));
+        let zones = (0..self.zones.len()).filter(|zone| requirements.allows(ZONE, &self.zones[*zone]));
+        let zones = zones.fold(0, |zones, zone| zones | 1 << zone);
+        let kinds = CapacityType::ALL.map(|kind| requirements.allows(CAPACITY_TYPE, kind.name()));
+        let usable = self.usable(&compatible, zones, kinds);
+        let rooms = self.rooms(&usable);
+        let has_min_values = requirements.has_min_values();
+        let set = Set {
+            requirements: requirements.clone(),
+            zones,
+            kinds,
+            compatible,
+            usable,
+            rooms,
+            has_min_values,
+        };
+        let id = self.sets.len() as SetId;
+        self.sets.push(set);
+        self.ids.insert(requirements, id);
+        id
+    }
+
+    fn usable(&self, compatible: &Types, zones: Zones, kinds: [bool; 2]) -> Types {
+        compatible.filter(|place| {
+            let offered =
+                kinds.iter().zip(self.available[place]).any(|(kind, there)| *kind && there & zones != 0);
+            offered && Resources::ZERO.fits(&self.types[place].allocatable)
+        })
+    }
+
+    fn rooms(&self, usable: &Types) -> Vec<Resources> {
+        maxima(usable.iter().map(|place| self.types[place].allocatable - self.overhead))
+    }
+
+    /// What `types` have that some type of the set's labels would hold, were all offerings available.
+    pub fn could_hold(&self, id: SetId, requests: Resources) -> bool {
+        let needs = requests + self.overhead;
+        self.set(id).compatible.iter().any(|place| needs.fits(&self.types[place].allocatable))
+    }
+
+    /// The set narrowed by a pod's requirements, which are always the same under the same number; `None`: they clash.
+    pub fn narrow(&mut self, id: SetId, number: u32, pod: &Requirements) -> Option<SetId> {
+        if pod.is_empty() {
+            return Some(id);
+        }
+        if let Some(known) = self.narrowed.get(&(id, number)) {
+            return *known;
+        }
+        let own = self.set(id).requirements.clone();
+        let narrowed = own.compatible(pod, true).then(|| {
+            let mut both = (*own).clone();
+            both.add_all(pod);
+            {
+                let within = self.set(id).compatible.clone();
+                self.intern(both, within)
+            }
+        });
+        self.narrowed.insert((id, number), narrowed);
+        narrowed
+    }
+
+    /// The set with one label pinned to a value.
+    pub fn pin(&mut self, id: SetId, key: &str, value: &str) -> Option<SetId> {
+        let own = self.set(id).requirements.clone();
+        if own.get(key).is_some_and(|requirement| requirement.single() == Some(value)) {
+            return Some(id);
+        }
+        let call = (id, key.to_owned(), value.to_owned());
+        if let Some(known) = self.pinned.get(&call) {
+            return *known;
+        }
+        let mut one = Requirements::default();
+        one.add(key, &Requirement::any_of([value]));
+        let pinned = own.compatible(&one, true).then(|| {
+            let mut both = (*own).clone();
+            both.add_all(&one);
+            {
+                let within = self.set(id).compatible.clone();
+                self.intern(both, within)
+            }
+        });
+        self.pinned.insert(call, pinned);
+        pinned
+    }
+
+    /// Usable types of the set that hold `requests` beside the DaemonSets' pods.
+    pub fn holders(&self, id: SetId, requests: Resources) -> Types {
+        let needs = requests + self.overhead;
+        self.set(id).usable.filter(|place| needs.fits(&self.types[place].allocatable))
+    }
+
+    /// Do the types offer as many different values as the requirements want?
+    pub fn satisfies_min_values(&self, requirements: &Requirements, types: &[usize]) -> bool {
+        requirements.iter().all(|(key, requirement)| {
+            let Some(wanted) = requirement.min_values else { return true };
+            let labels = types.iter().filter_map(|place| self.types[*place].requirements.get(key));
+            let mut values: Vec<&str> = labels.flat_map(Requirement::named).collect();
+            values.sort_unstable();
+            values.dedup();
+            values.len() >= wanted as usize
+        })
+    }
+}
+
+/// Those of which no other holds at least as much of everything.
+fn maxima(all: impl Iterator<Item = Resources>) -> Vec<Resources> {
+    let mut kept: Vec<Resources> = Vec::new();
+    for one in all {
+        if kept.iter().any(|other| one.fits(other)) {
+            continue;
+        }
+        kept.retain(|other| !other.fits(&one));
+        kept.push(one);
+    }
+    kept
+}

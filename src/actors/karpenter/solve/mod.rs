@@ -1,0 +1,582 @@
+//! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
+//! make.
+//!
+//! Left out: affinity between pods and to nodes, volumes, host ports, DaemonSets that choose nodes, reserved capacity.
+//! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
+
+mod claims;
+pub mod go_sort;
+mod topology;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+
+use self::claims::{Claims, Order};
+use self::topology::{Host, Topology};
+use super::labels::{NODE_POOL, may_select};
+use super::offers::{Offers, SetId, Types};
+use super::requirement::{Requirement, Requirements};
+use crate::actors::taints::{Effect, Operator, Taint, Toleration, tolerated};
+use crate::units::Resources;
+
+pub use self::topology::{ByName, Ties};
+
+/// What is left of a NodePool's limits; `None`: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    pub cpu_millis: Option<i64>,
+    pub memory_bytes: Option<i64>,
+    pub nodes: Option<i64>,
+}
+
+impl Limits {
+    fn any(&self) -> bool {
+        self.cpu_millis.is_some() || self.memory_bytes.is_some() || self.nodes.is_some()
+    }
+    /// What is left once this much capacity is used.
+    pub fn less(self, used: Resources, nodes: i64) -> Limits {
+        Limits {
+            cpu_millis: self.cpu_millis.map(|limit| limit - used.cpu_millis),
+            memory_bytes: self.memory_bytes.map(|limit| limit - used.memory_bytes),
+            nodes: self.nodes.map(|limit| limit - nodes),
+        }
+    }
+    /// Would a node of this capacity stay within?
+    pub fn admit(&self, capacity: Resources) -> bool {
+        self.cpu_millis.is_none_or(|left| capacity.cpu_millis <= left)
+            && self.memory_bytes.is_none_or(|left| capacity.memory_bytes <= left)
+            && self.nodes.is_none_or(|left| left >= 0)
+    }
+}
+
+/// What new nodes are made from.
+#[derive(Clone, Debug)]
+pub struct NodePool {
+    pub name: String,
+    pub weight: i32,
+    /// Its requirements.
+    pub requirements: Requirements,
+    pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+    /// The types of its node class, among those offered; `None`: all.
+    pub types: Option<Types>,
+}
+
+impl NodePool {
+    /// Requirements and labels, as the pool's nodes will have them.
+    pub fn template(&self) -> Requirements {
+        let mut template = self.requirements.clone();
+        template.add_all(&Requirements::of_labels(self.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
+        let own = [
+            (NODE_POOL, self.name.as_str()),
+            ("karpenter.k8s.aws/ec2nodeclass", "default"),
+            ("karpenter.sh/registered", "true"),
+            ("karpenter.sh/initialized", "true"),
+        ];
+        template.add_all(&Requirements::of_labels(own));
+        template
+    }
+}
+
+/// A topology spread constraint; it selects the pods of its own shape.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spread {
+    pub key: String,
+    pub max_skew: i64,
+    /// `ScheduleAnyway`.
+    pub soft: bool,
+    pub min_domains: Option<i64>,
+}
+
+/// Pods that are alike.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Shape {
+    pub requests: Resources,
+    pub node_selector: BTreeMap<String, String>,
+    pub tolerations: Vec<Toleration>,
+    pub spread: Vec<Spread>,
+}
+
+impl Shape {
+    /// Only requests.
+    pub fn plain(requests: Resources) -> Shape {
+        let (node_selector, tolerations, spread) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Shape { requests, node_selector, tolerations, spread }
+    }
+}
+
+/// A managed node, or a claim that was launched before.
+#[derive(Clone, Debug)]
+pub struct ExistingNode {
+    /// Its labels. May be left empty where no pod selects or spreads.
+    pub labels: Requirements,
+    pub taints: Vec<Taint>,
+    /// Allocatable less requested.
+    pub room: Resources,
+}
+
+/// A shape as far as it has been relaxed.
+#[derive(Clone, Debug)]
+struct Variant {
+    tolerations: Vec<Toleration>,
+    /// The shape's constraints that are left, by their places.
+    spread: Vec<usize>,
+    /// It tolerates what is only preferred: its spread groups are others.
+    relaxed_taints: bool,
+    /// Templates whose taints it tolerates.
+    templates: Vec<bool>,
+}
+
+/// A shape with what follows from it and the pools.
+#[derive(Clone, Debug)]
+struct Prepared {
+    requests: Resources,
+    requirements: Requirements,
+    spread: Vec<Spread>,
+    variants: Vec<Variant>,
+    /// It selects what no pod may select.
+    left_out: bool,
+}
+
+/// Where a pod goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placed {
+    Existing(u32),
+    /// A new claim, by the order of opening.
+    Claim(u32),
+    Nowhere(Why),
+}
+
+/// Why a pod found no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// It selects a restricted label, and takes no part.
+    LeftOut,
+    /// No type of a pool that it may use would hold it, or a constraint keeps it off.
+    NoFit,
+    /// The types that would hold it have no available offering.
+    Unavailable,
+    /// They would breach the pool's limits.
+    Limits,
+}
+
+/// A new claim.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// As a place in the list of pools given.
+    pub pool: u32,
+    pub pods: u32,
+    /// Of its pods, DaemonSets' apart.
+    pub requests: Resources,
+    pub set: SetId,
+    /// What the pool's limits left when it was opened.
+    within: Option<Types>,
+}
+
+impl Claim {
+    /// Did its pool's limits keep types out?
+    pub fn is_limited(&self) -> bool {
+        self.within.is_some()
+    }
+}
+
+/// The outcome of a round.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// By the order of the pods given.
+    pub placed: Vec<Placed>,
+    /// By the order of opening.
+    pub claims: Vec<Claim>,
+    /// Nodes and claims looked at.
+    pub tries_existing: u64,
+    pub tries_new: u64,
+}
+
+/// Pools, pod shapes and what is offered; kept from round to round.
+#[derive(Clone, Debug)]
+pub struct Provisioner {
+    pub offers: Offers,
+    /// Sorted as they are tried, each with its place in the list given and its template.
+    pools: Vec<(NodePool, u32, SetId)>,
+    shapes: Vec<Prepared>,
+    /// Values that nodes of the pools may have, by label; for spreading.
+    domains: BTreeMap<String, Vec<String>>,
+}
+
+impl Provisioner {
+    pub fn new(mut offers: Offers, pools: Vec<NodePool>, shapes: &[Shape]) -> Provisioner {
+        let soft = |pool: &NodePool| pool.taints.iter().any(|taint| taint.effect == Effect::PreferNoSchedule);
+        let relax_taints = pools.iter().any(soft);
+        let domains = topology::domains(&offers.types, &pools, shapes);
+        let mut pools: Vec<(NodePool, u32)> = pools.into_iter().zip(0..).collect();
+        // Equal weights: by name, the last first.
+        pools.sort_by(|(a, _), (b, _)| b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name)));
+        let all = Types::of(0..offers.types.len(), offers.types.len());
+        let with_template = |(pool, place): (NodePool, u32)| {
+            let set = offers.root(pool.template(), pool.types.as_ref().unwrap_or(&all));
+            (pool, place, set)
+        };
+        let pools: Vec<(NodePool, u32, SetId)> = pools.into_iter().map(with_template).collect();
+        let shapes = shapes.iter().map(|shape| prepare(shape, &pools, relax_taints)).collect();
+        Provisioner { offers, pools, shapes, domains }
+    }
+
+    /// One round over pods, given by their shapes, on the nodes that exist, in the order in which they are tried.
+    /// `limits` is what is left of the pools' limits, by the order of the pools given.
+    pub fn solve(
+        &mut self,
+        pods: &[u32],
+        nodes: &[ExistingNode],
+        limits: &[Limits],
+        ties: &mut dyn Ties,
+    ) -> Solution {
+        self.offers.refresh();
+        let mut round = Round::new(self, nodes, limits, ties);
+        let mut placed = vec![Placed::Nowhere(Why::LeftOut); pods.len()];
+        let takes_part = |pod: &u32| !round.provisioner.shapes[pods[*pod as usize] as usize].left_out;
+        let mut queue: Vec<u32> = (0..pods.len() as u32).filter(takes_part).collect();
+        queue.sort_by_key(|pod| {
+            let requests = round.provisioner.shapes[pods[*pod as usize] as usize].requests;
+            (Reverse(requests.cpu_millis), Reverse(requests.memory_bytes))
+        });
+        let mut queue: VecDeque<u32> = queue.into();
+        // The queue's length when a pod last came back to it.
+        let mut lengths = vec![0; pods.len()];
+        while let Some(pod) = queue.front().copied() {
+            if lengths[pod as usize] == queue.len() {
+                break;
+            }
+            queue.pop_front();
+            let outcome = round.schedule(pods[pod as usize]);
+            placed[pod as usize] = outcome;
+            if matches!(outcome, Placed::Nowhere(_)) {
+                queue.push_back(pod);
+                lengths[pod as usize] = queue.len();
+            }
+        }
+        let (tries_existing, tries_new) = (round.tries_existing, round.tries_new);
+        Solution { placed, claims: round.claims.finish(), tries_existing, tries_new }
+    }
+
+    /// The types a claim may become, by the requests that it ended with.
+    pub fn options(&self, claim: &Claim) -> Types {
+        let holders = self.offers.holders(claim.set, claim.requests);
+        claim.within.as_ref().map_or_else(|| holders.clone(), |within| holders.and(within))
+    }
+    /// The types that a pool, by the order of the pools given, may launch.
+    pub fn template(&self, pool: u32) -> SetId {
+        let (.., set) = self.pools.iter().find(|(_, place, _)| *place == pool).expect("the pool was given");
+        *set
+    }
+    /// All that the claim's node must hold.
+    pub fn requests(&self, claim: &Claim) -> Resources {
+        claim.requests + self.offers.overhead()
+    }
+}
+
+fn prepare(shape: &Shape, pools: &[(NodePool, u32, SetId)], relax_taints: bool) -> Prepared {
+    let requirements = Requirements::of_labels(
+        shape.node_selector.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+    );
+    let variant = |tolerations: &[Toleration], spread: &[usize], relaxed_taints| Variant {
+        tolerations: tolerations.to_vec(),
+        spread: spread.to_vec(),
+        relaxed_taints,
+        // Karpenter lets a taint that is only preferred keep a pod off until it is relaxed.
+        templates: pools
+            .iter()
+            .map(|(pool, ..)| pool.taints.iter().all(|taint| tolerated(taint, tolerations)))
+            .collect(),
+    };
+    let mut tolerations = shape.tolerations.clone();
+    let mut spread: Vec<usize> = (0..shape.spread.len()).collect();
+    let mut variants = vec![variant(&tolerations, &spread, false)];
+    // Soft constraints go one by one, the last taking the place of the first.
+    while let Some(place) = spread.iter().position(|place| shape.spread[*place].soft) {
+        spread.swap_remove(place);
+        variants.push(variant(&tolerations, &spread, false));
+    }
+    let any_preferred = Toleration {
+        key: String::new(),
+        operator: Operator::Exists,
+        value: String::new(),
+        effect: Some(Effect::PreferNoSchedule),
+    };
+    if relax_taints && !tolerations.contains(&any_preferred) {
+        tolerations.push(any_preferred);
+        variants.push(variant(&tolerations, &spread, true));
+    }
+    Prepared {
+        requests: shape.requests,
+        requirements,
+        spread: shape.spread.clone(),
+        variants,
+        left_out: shape.node_selector.iter().any(|(key, value)| !may_select(key, value)),
+    }
+}
+
+/// A round under way.
+struct Round<'a> {
+    provisioner: &'a mut Provisioner,
+    nodes: &'a [ExistingNode],
+    rooms: Vec<Resources>,
+    limits: Vec<Limits>,
+    claims: Claims,
+    topology: Topology,
+    ties: &'a mut dyn Ties,
+    /// By shape: the first node that may still take one. Rooms only shrink, so for shapes that do not spread it only
+    /// moves on.
+    first_node: Vec<u32>,
+    /// By shape: the number of placements at its last failure. Nothing placed since: it fails again.
+    failed_at: Vec<Option<(u64, Why)>>,
+    placements: u64,
+    tries_existing: u64,
+    tries_new: u64,
+}
+
+impl<'a> Round<'a> {
+    fn new(
+        provisioner: &'a mut Provisioner,
+        nodes: &'a [ExistingNode],
+        limits: &[Limits],
+        ties: &'a mut dyn Ties,
+    ) -> Round<'a> {
+        let shapes = provisioner.shapes.len();
+        let topology = Topology::new(&provisioner.shapes, &provisioner.domains, nodes);
+        Round {
+            nodes,
+            rooms: nodes.iter().map(|node| node.room).collect(),
+            limits: limits.to_vec(),
+            claims: Claims::new(shapes),
+            topology,
+            ties,
+            first_node: vec![0; shapes],
+            failed_at: vec![None; shapes],
+            placements: 0,
+            tries_existing: 0,
+            tries_new: 0,
+            provisioner,
+        }
+    }
+
+    /// Tries the pod as it is, then relaxed step by step.
+    fn schedule(&mut self, shape: u32) -> Placed {
+        if let Some((at, why)) = self.failed_at[shape as usize]
+            && at == self.placements
+            && (self.ties.by_name() || self.provisioner.shapes[shape as usize].spread.is_empty())
+        {
+            return Placed::Nowhere(why);
+        }
+        let mut why = Why::NoFit;
+        for variant in 0..self.provisioner.shapes[shape as usize].variants.len() {
+            self.topology.use_variant(shape, variant, &self.provisioner.shapes[shape as usize]);
+            match self.add(shape, variant) {
+                Ok(placed) => {
+                    self.placements += 1;
+                    return placed;
+                }
+                Err(reason) => why = reason,
+            }
+        }
+        self.failed_at[shape as usize] = Some((self.placements, why));
+        Placed::Nowhere(why)
+    }
+
+    fn add(&mut self, shape: u32, variant: usize) -> Result<Placed, Why> {
+        if let Some(node) = self.add_to_existing(shape, variant) {
+            return Ok(Placed::Existing(node));
+        }
+        self.claims.sort();
+        self.tries_new += self.claims.len() as u64;
+        if let Some(claim) = self.add_to_claim(shape, variant) {
+            return Ok(Placed::Claim(claim));
+        }
+        self.open_claim(shape, variant).map(Placed::Claim)
+    }
+
+    fn add_to_existing(&mut self, shape: u32, variant: usize) -> Option<u32> {
+        let prepared = &self.provisioner.shapes[shape as usize];
+        let relaxed = &prepared.variants[variant];
+        // A constraint may let a node in again; resources and labels never do.
+        let cursor = prepared.spread.is_empty() && prepared.variants.len() == 1;
+        let from = if cursor { self.first_node[shape as usize] as usize } else { 0 };
+        let mut found = None;
+        for place in from..self.nodes.len() {
+            let node = &self.nodes[place];
+            let fits = prepared.requests.fits(&self.rooms[place])
+                && Resources::ZERO.fits(&self.rooms[place])
+                && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))
+                && node.labels.compatible(&prepared.requirements, false)
+                && self.topology.admits_node(shape, variant, prepared, place as u32, &node.labels, self.ties);
+            if fits {
+                found = Some(place);
+                break;
+            }
+        }
+        let at = found.unwrap_or(self.nodes.len());
+        if cursor {
+            self.first_node[shape as usize] = at as u32;
+        }
+        self.tries_existing += (at + 1).min(self.nodes.len()) as u64;
+        let place = found?;
+        self.rooms[place] = self.rooms[place] - prepared.requests;
+        self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].labels);
+        Some(place as u32)
+    }
+
+    fn add_to_claim(&mut self, shape: u32, variant: usize) -> Option<u32> {
+        let mut order = Order::default();
+        while let Some(index) = self.claims.next_candidate(&mut order, shape) {
+            let claim = &self.claims[index];
+            let requests = claim.requests + self.provisioner.shapes[shape as usize].requests;
+            match self.accept(index, claim.template, claim.set, requests, shape, variant) {
+                Ok(set) => {
+                    self.claims.place(index, set, requests);
+                    self.record(shape, index, set);
+                    return Some(index);
+                }
+                Err(Refused::ForGood) if self.provisioner.shapes[shape as usize].variants.len() == 1 => {
+                    self.claims.rule_out(index, shape);
+                }
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// May the claim take the pod, having `requests` then? Its requirements if so.
+    fn accept(
+        &mut self,
+        claim: u32,
+        template: u32,
+        set: SetId,
+        requests: Resources,
+        shape: u32,
+        variant: usize,
+    ) -> Result<SetId, Refused> {
+        let provisioner = &mut *self.provisioner;
+        let prepared = &provisioner.shapes[shape as usize];
+        if !prepared.variants[variant].templates[template as usize] {
+            return Err(Refused::ForGood);
+        }
+        let offers = &mut provisioner.offers;
+        let mut set = offers.narrow(set, shape, &prepared.requirements).ok_or(Refused::ForGood)?;
+        if !prepared.variants[variant].spread.is_empty() {
+            let chosen = self.topology.choose(
+                shape,
+                variant,
+                prepared,
+                Host::Claim(claim),
+                &offers.set(set).requirements,
+                self.ties,
+            );
+            for (key, value) in chosen.ok_or(Refused::Now)? {
+                set = offers.pin(set, &key, &value).ok_or(Refused::Now)?;
+            }
+        }
+        let spreads = !prepared.variants[variant].spread.is_empty();
+        let refused = if spreads { Refused::Now } else { Refused::ForGood };
+        if !offers.set(set).holds(requests) {
+            return Err(refused);
+        }
+        let within = self.claims.within(claim);
+        if within.is_some() || offers.set(set).has_min_values {
+            let holders = offers.holders(set, requests);
+            let holders: Vec<usize> =
+                within.map_or_else(|| holders.clone(), |within| holders.and(within)).iter().collect();
+            let requirements = &offers.set(set).requirements;
+            if holders.is_empty() || !offers.satisfies_min_values(requirements, &holders) {
+                return Err(refused);
+            }
+        }
+        Ok(set)
+    }
+
+    fn record(&mut self, shape: u32, claim: u32, set: SetId) {
+        if self.provisioner.shapes[shape as usize].spread.is_empty() {
+            return;
+        }
+        let requirements = self.provisioner.offers.set(set).requirements.clone();
+        self.topology.record(shape, Host::Claim(claim), &requirements);
+    }
+
+    /// A new claim of the first pool that accepts the pod.
+    fn open_claim(&mut self, shape: u32, variant: usize) -> Result<u32, Why> {
+        let mut why = Why::NoFit;
+        for template in 0..self.provisioner.pools.len() as u32 {
+            let (_, pool, root) = self.provisioner.pools[template as usize];
+            let offers = &self.provisioner.offers;
+            let set = offers.set(root);
+            let varied = || {
+                let types: Vec<usize> = set.usable.iter().collect();
+                offers.satisfies_min_values(&set.requirements, &types)
+            };
+            let usable = !set.usable.is_empty() && (!set.has_min_values || varied());
+            let limits = self.limits[pool as usize];
+            let within =
+                limits.any().then(|| set.usable.filter(|place| limits.admit(offers.types[place].capacity)));
+            let exhausted = limits.nodes == Some(0) || within.as_ref().is_some_and(Types::is_empty);
+            let requests = self.provisioner.shapes[shape as usize].requests;
+            if usable && !exhausted {
+                let claim = self.claims.begin(pool, template, within);
+                if let Ok(set) = self.accept(claim, template, root, requests, shape, variant) {
+                    self.claims.open(set, requests);
+                    self.book(claim);
+                    self.record(shape, claim, set);
+                    return Ok(claim);
+                }
+                self.claims.give_up();
+            }
+            why = self.reason(shape, variant, template).unwrap_or(why);
+        }
+        Err(why)
+    }
+
+    /// What the largest of the new claim's types holds is taken off the pool's limits, and never given back.
+    fn book(&mut self, claim: u32) {
+        let pool = self.claims[claim].pool as usize;
+        if self.limits[pool].any() {
+            let options = self.provisioner.options(&self.claims.outcome(claim));
+            let capacities = options.iter().map(|place| self.provisioner.offers.types[place].capacity);
+            let most = capacities.fold(Resources::ZERO, |most, one| {
+                let (cpu, memory) =
+                    (most.cpu_millis.max(one.cpu_millis), most.memory_bytes.max(one.memory_bytes));
+                Resources::new(cpu, memory, 0)
+            });
+            self.limits[pool] = self.limits[pool].less(most, 0);
+        }
+    }
+
+    /// Why a template that would hold the pod did not take it; `None`: it would not.
+    fn reason(&mut self, shape: u32, variant: usize, template: u32) -> Option<Why> {
+        let provisioner = &mut *self.provisioner;
+        let prepared = &provisioner.shapes[shape as usize];
+        let (_, _, root) = provisioner.pools[template as usize];
+        if !prepared.variants[variant].templates[template as usize] {
+            return None;
+        }
+        let set = provisioner.offers.narrow(root, shape, &prepared.requirements)?;
+        if provisioner.offers.set(set).holds(prepared.requests) {
+            return Some(Why::Limits);
+        }
+        provisioner.offers.could_hold(set, prepared.requests).then_some(Why::Unavailable)
+    }
+}
+
+/// Will a claim that refused a pod refuse another like it, whatever comes?
+enum Refused {
+    ForGood,
+    Now,
+}
+
+/// Requirements of a node by its labels.
+pub fn node_labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Requirements {
+    Requirements::of_labels(labels)
+}
+
+/// A type's labels that have one value, as a node of the type carries them.
+pub fn labels_of_type(requirements: &Requirements) -> impl Iterator<Item = (&str, &str)> {
+    requirements
+        .iter()
+        .filter_map(|(key, requirement): (&str, &Requirement)| requirement.single().map(|value| (key, value)))
+}

@@ -1,0 +1,247 @@
+//! Topology spread as Karpenter keeps it: pods by domain, in groups that constraints of the same identity share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::labels::HOSTNAME;
+use super::super::offers::Offered;
+use super::super::requirement::Requirements;
+use super::{ExistingNode, NodePool, Prepared, Shape, Spread};
+
+/// Which of several domains with equally few pods is taken.
+pub trait Ties {
+    /// A place below `count`.
+    fn pick(&mut self, count: usize) -> usize;
+    /// Always the first by name?
+    fn by_name(&self) -> bool;
+}
+
+/// The first by name.
+#[derive(Clone, Copy, Debug)]
+pub struct ByName;
+
+impl Ties for ByName {
+    fn pick(&mut self, _: usize) -> usize {
+        0
+    }
+    fn by_name(&self) -> bool {
+        true
+    }
+}
+
+/// A domain of `kubernetes.io/hostname`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Host {
+    Node(u32),
+    Claim(u32),
+}
+
+/// Values of the labels that some pod spreads over: all that types of the pools carry within the pools' requirements,
+/// each label by itself, and all that a pool lists.
+pub(super) fn domains(
+    types: &[Offered],
+    pools: &[NodePool],
+    shapes: &[Shape],
+) -> BTreeMap<String, Vec<String>> {
+    let keys: BTreeSet<&str> =
+        shapes.iter().flat_map(|shape| &shape.spread).map(|spread| spread.key.as_str()).collect();
+    let mut domains: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for key in keys {
+        let of_key = domains.entry(key.to_owned()).or_default();
+        for pool in pools {
+            let mut own = pool.requirements.clone();
+            own.add_all(&Requirements::of_labels(pool.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
+            let own = own.get(key);
+            if let Some(listed) = own.filter(|requirement| requirement.is_in()) {
+                of_key.extend(listed.named().map(str::to_owned));
+            }
+            let of_pool =
+                |(place, _): &(usize, &Offered)| pool.types.as_ref().is_none_or(|types| types.has(*place));
+            for (_, offered) in types.iter().enumerate().filter(of_pool) {
+                let mut both = Requirements::default();
+                own.into_iter().for_each(|requirement| both.add(key, requirement));
+                let of_type = offered.requirements.get(key);
+                of_type.into_iter().for_each(|requirement| both.add(key, requirement));
+                of_key.extend(both.get(key).into_iter().flat_map(|both| both.named()).map(str::to_owned));
+            }
+        }
+    }
+    domains.into_iter().map(|(key, values)| (key, values.into_iter().collect())).collect()
+}
+
+/// What makes constraints of one shape share their counts. The least number of domains is not part of it: the first
+/// one counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Identity {
+    key: String,
+    max_skew: i64,
+    relaxed_taints: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Group {
+    identity: Identity,
+    min_domains: Option<i64>,
+    /// Pods by domain, those without any included.
+    domains: BTreeMap<String, i64>,
+    hosts: BTreeMap<Host, i64>,
+}
+
+/// All groups in use, by shape.
+#[derive(Clone, Debug)]
+pub(super) struct Topology {
+    groups: Vec<Vec<Group>>,
+    /// The domains that groups begin with, by label.
+    domains: BTreeMap<String, Vec<String>>,
+    /// The nodes' values of the labels in use, by label and node.
+    nodes: BTreeMap<String, Vec<Option<String>>>,
+    node_labels: Vec<Requirements>,
+}
+
+impl Topology {
+    pub fn new(
+        shapes: &[Prepared],
+        domains: &BTreeMap<String, Vec<String>>,
+        nodes: &[ExistingNode],
+    ) -> Topology {
+        let value = |node: &ExistingNode, key: &str| {
+            node.labels.get(key).and_then(|requirement| requirement.single()).map(str::to_owned)
+        };
+        let of_key = |key: &String| (key.clone(), nodes.iter().map(|node| value(node, key)).collect());
+        let spreads = shapes.iter().any(|shape| !shape.spread.is_empty());
+        let mut topology = Topology {
+            groups: vec![Vec::new(); shapes.len()],
+            domains: domains.clone(),
+            nodes: domains.keys().map(of_key).collect(),
+            node_labels: if spreads {
+                nodes.iter().map(|node| node.labels.clone()).collect()
+            } else {
+                Vec::new()
+            },
+        };
+        for (shape, prepared) in shapes.iter().enumerate() {
+            topology.use_variant(shape as u32, 0, prepared);
+        }
+        topology
+    }
+
+    fn identity(spread: &Spread, relaxed_taints: bool) -> Identity {
+        Identity { key: spread.key.clone(), max_skew: spread.max_skew, relaxed_taints }
+    }
+
+    /// A pod of the shape is tried so far relaxed: groups that are new begin without pods.
+    pub fn use_variant(&mut self, shape: u32, variant: usize, prepared: &Prepared) {
+        let variant = &prepared.variants[variant];
+        for place in &variant.spread {
+            let spread = &prepared.spread[*place];
+            let identity = Topology::identity(spread, variant.relaxed_taints);
+            if self.groups[shape as usize].iter().any(|group| group.identity == identity) {
+                continue;
+            }
+            let mut domains: BTreeMap<String, i64> = self
+                .domains
+                .get(&spread.key)
+                .into_iter()
+                .flatten()
+                .map(|domain| (domain.clone(), 0))
+                .collect();
+            // Nodes that the pod's selector takes add theirs.
+            let of_nodes = self.nodes.get(&spread.key).into_iter().flatten().zip(&self.node_labels);
+            for (domain, labels) in of_nodes {
+                if let Some(domain) = domain
+                    && labels.compatible(&prepared.requirements, false)
+                {
+                    domains.entry(domain.clone()).or_insert(0);
+                }
+            }
+            let group = Group { identity, min_domains: spread.min_domains, domains, hosts: BTreeMap::new() };
+            self.groups[shape as usize].push(group);
+        }
+    }
+
+    /// The domains that a pod must go to on a host with these requirements; `None`: a constraint keeps it off.
+    pub fn choose(
+        &self,
+        shape: u32,
+        variant: usize,
+        prepared: &Prepared,
+        host: Host,
+        requirements: &Requirements,
+        ties: &mut dyn Ties,
+    ) -> Option<Vec<(String, String)>> {
+        let variant = &prepared.variants[variant];
+        let mut chosen = Vec::new();
+        let mut seen: Vec<Identity> = Vec::new();
+        for place in &variant.spread {
+            let identity = Topology::identity(&prepared.spread[*place], variant.relaxed_taints);
+            if seen.contains(&identity) {
+                continue;
+            }
+            let group = self.groups[shape as usize].iter().find(|group| group.identity == identity);
+            let group = group.expect("the variant's groups are in use");
+            seen.push(identity);
+            if group.identity.key == HOSTNAME {
+                let there = group.hosts.get(&host).copied().unwrap_or(0);
+                if there + 1 > group.identity.max_skew {
+                    return None;
+                }
+                continue;
+            }
+            let domain = group.least(&prepared.requirements, requirements, ties)?;
+            chosen.push((group.identity.key.clone(), domain.to_owned()));
+        }
+        Some(chosen)
+    }
+
+    /// May a pod go to the node?
+    pub fn admits_node(
+        &self,
+        shape: u32,
+        variant: usize,
+        prepared: &Prepared,
+        node: u32,
+        labels: &Requirements,
+        ties: &mut dyn Ties,
+    ) -> bool {
+        if prepared.variants[variant].spread.is_empty() {
+            return true;
+        }
+        // What Karpenter knows of the node meets what the pod asks for: both narrow the choice of domains.
+        let Some(chosen) = self.choose(shape, variant, prepared, Host::Node(node), labels, ties) else {
+            return false;
+        };
+        chosen.iter().all(|(key, value)| labels.get(key).is_some_and(|requirement| requirement.has(value)))
+    }
+
+    /// A pod went to the host: it counts wherever its domain is settled.
+    pub fn record(&mut self, shape: u32, host: Host, requirements: &Requirements) {
+        for group in &mut self.groups[shape as usize] {
+            if group.identity.key == HOSTNAME {
+                *group.hosts.entry(host).or_insert(0) += 1;
+            } else if let Some(domain) =
+                requirements.get(&group.identity.key).and_then(|requirement| requirement.single())
+            {
+                *group.domains.entry(domain.to_owned()).or_insert(0) += 1;
+            }
+        }
+    }
+}
+
+impl Group {
+    /// A domain with the fewest pods among those that the host allows and that keep the skew. The least count is taken
+    /// over all domains that the pod itself allows.
+    fn least(&self, pod: &Requirements, host: &Requirements, ties: &mut dyn Ties) -> Option<&str> {
+        let key = &self.identity.key;
+        let own = || self.domains.iter().filter(|(domain, _)| pod.allows(key, domain));
+        let few = self.min_domains.is_some_and(|least| (own().count() as i64) < least);
+        let least = if few { 0 } else { own().map(|(_, count)| *count).min().unwrap_or(i64::from(i32::MAX)) };
+        let allowed = || {
+            self.domains.iter().filter(|(domain, count)| {
+                host.allows(key, domain) && **count + 1 - least <= self.identity.max_skew
+            })
+        };
+        let fewest = allowed().map(|(_, count)| *count).min()?;
+        let tied: Vec<&str> =
+            allowed().filter(|(_, count)| **count == fewest).map(|(domain, _)| domain.as_str()).collect();
+        Some(tied[if tied.len() == 1 { 0 } else { ties.pick(tied.len()) }])
+    }
+}
