@@ -1,10 +1,10 @@
 //! What is the same in every replication of a scenario, worked out once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::capacity::CapacityModel;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
-use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE, type_requirements};
+use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape};
@@ -162,10 +162,12 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         (0..scenario.zones.len() as u32).filter(|zone| has_subnet(scenario, *zone)).collect();
     let zone_names: Vec<String> = in_use.iter().map(|zone| scenario.zones[*zone as usize].clone()).collect();
     let region = region(scenario.zones.first().map_or("", String::as_str));
-    let micro_usd = |price: f64| (price * 1e6).round() as u64;
     let (mut types, mut sold, mut families) = (Vec::new(), Vec::new(), Vec::new());
     let wanted: Vec<(AmiFamily, Requirements)> =
         scenario.node_pools.iter().map(|spec| (spec.ami_family, requirements(spec))).collect();
+    // Of other labels no pool asks.
+    let named_labels: BTreeSet<&str> =
+        wanted.iter().flat_map(|(_, wanted)| wanted.iter().map(|(key, _)| key)).collect();
     for family in [AmiFamily::Al2, AmiFamily::Al2023, AmiFamily::Bottlerocket] {
         let of_family: Vec<&Requirements> =
             wanted.iter().filter(|(other, _)| *other == family).map(|(_, wanted)| wanted).collect();
@@ -173,32 +175,22 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
             // AL2023 has no image for a1.
             let has_image = !(family == AmiFamily::Al2023 && found.family == "a1");
             let named = of_family.iter().any(|wanted| wanted.allows(INSTANCE_TYPE, &found.name));
-            let Some(price) = found.on_demand_usd_per_hour.filter(|_| found.complete && has_image && named)
-            else {
-                continue;
-            };
-            let spot = found.spot_usd_per_hour();
-            let kinds: &[&str] = if spot.is_some() { &["on-demand", "spot"] } else { &["on-demand"] };
-            let labels = type_requirements(found, region, &zone_names, kinds);
-            if !of_family.iter().any(|wanted| labels.intersects(wanted)) {
+            if !(found.complete && has_image && named) {
                 continue;
             }
-            let (Some((capacity, allocatable)), Some(vcpus)) =
-                (Prepared::resources(scenario, found, family), found.vcpus)
+            let (Some(resources), Some(vcpus)) = (Prepared::resources(scenario, found, family), found.vcpus)
             else {
                 continue;
             };
-            let micro_usd = [Some(micro_usd(price)), spot.map(micro_usd)];
+            let wanted = |key: &str| named_labels.contains(key);
+            let offered = Offered::new(found, region, &zone_names, resources, wanted);
+            let meets =
+                |offered: &Offered| of_family.iter().any(|wanted| offered.requirements.intersects(wanted));
+            let Some(offered) = offered.filter(meets) else { continue };
+            let micro_usd = offered.prices.map(|price| price.map(|price| (price * 1e6).round() as u64));
             sold.push(Sold { id: TypeId(index as u32), vcpus, micro_usd });
             families.push(family);
-            types.push(Offered {
-                name: found.name.clone(),
-                requirements: labels,
-                capacity,
-                allocatable,
-                prices: [Some(price), spot],
-                exotic: found.is_exotic(),
-            });
+            types.push(offered);
         }
     }
     let count = types.len();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::taints::{CaseTaint, CaseToleration};
-use crate::actors::karpenter::labels::{self, CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE};
+use crate::actors::karpenter::labels::{CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE};
 use crate::actors::karpenter::launch::{self, Request};
 use crate::actors::karpenter::offers::{CapacityType, Offered, Offers, Zones, all_available};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
@@ -329,17 +329,11 @@ fn types(case: &Case, catalogue: &Catalogue, settings: &NodeSettings) -> Result<
 
 fn offered(instance: &InstanceType, zones: &[String], settings: &NodeSettings) -> Result<Offered, String> {
     let unknown = || format!("{}: the catalogue does not know it well enough", instance.name);
-    let on_demand = instance.on_demand_usd_per_hour.ok_or_else(unknown)?;
-    let spot = instance.spot_usd_per_hour();
-    let kinds: &[&str] = if spot.is_some() { &["on-demand", "spot"] } else { &["on-demand"] };
-    Ok(Offered {
-        name: instance.name.clone(),
-        requirements: labels::type_requirements(instance, REGION, zones, kinds),
-        capacity: capacity(instance, settings).ok_or_else(unknown)?,
-        allocatable: allocatable(instance, settings).ok_or_else(unknown)?,
-        prices: [Some(on_demand), spot],
-        exotic: instance.is_exotic(),
-    })
+    let resources = (
+        capacity(instance, settings).ok_or_else(unknown)?,
+        allocatable(instance, settings).ok_or_else(unknown)?,
+    );
+    Offered::new(instance, REGION, zones, resources, |_| true).ok_or_else(unknown)
 }
 
 fn pool(case: &CasePool) -> Result<NodePool, String> {

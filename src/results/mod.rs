@@ -11,4 +11,4 @@ pub use measures::{Kind, Measure, measures};
 pub use record::{AddressBooks, Outcome, ReplicationRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint};
 
 /// Raised with every change that alters results of the same input.
-pub const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 2;

@@ -40,40 +40,35 @@ const NOT_ON_TYPES: [&str; 4] = [
 ];
 
 const INSTANCE: &str = "karpenter.k8s.aws/instance-";
-/// What follows [`INSTANCE`].
-const INSTANCE_LABELS: [&str; 20] = [
-    "hypervisor",
-    "encryption-in-transit-supported",
-    "category",
-    "capability-flex",
-    "family",
-    "generation",
-    "size",
-    "local-nvme",
-    "cpu",
-    "cpu-manufacturer",
-    "cpu-sustained-clock-speed-mhz",
-    "memory",
-    "ebs-bandwidth",
-    "network-bandwidth",
-    "gpu-name",
-    "gpu-manufacturer",
-    "gpu-count",
-    "gpu-memory",
-    "accelerator-name",
-    "accelerator-manufacturer",
+/// Labels of instances; a type carries those that apply to it.
+const INSTANCE_LABELS: [&str; 21] = [
+    "karpenter.k8s.aws/instance-hypervisor",
+    "karpenter.k8s.aws/instance-encryption-in-transit-supported",
+    "karpenter.k8s.aws/instance-category",
+    "karpenter.k8s.aws/instance-capability-flex",
+    "karpenter.k8s.aws/instance-family",
+    "karpenter.k8s.aws/instance-generation",
+    "karpenter.k8s.aws/instance-size",
+    "karpenter.k8s.aws/instance-local-nvme",
+    "karpenter.k8s.aws/instance-cpu",
+    "karpenter.k8s.aws/instance-cpu-manufacturer",
+    "karpenter.k8s.aws/instance-cpu-sustained-clock-speed-mhz",
+    "karpenter.k8s.aws/instance-memory",
+    "karpenter.k8s.aws/instance-ebs-bandwidth",
+    "karpenter.k8s.aws/instance-network-bandwidth",
+    "karpenter.k8s.aws/instance-gpu-name",
+    "karpenter.k8s.aws/instance-gpu-manufacturer",
+    "karpenter.k8s.aws/instance-gpu-count",
+    "karpenter.k8s.aws/instance-gpu-memory",
+    "karpenter.k8s.aws/instance-accelerator-name",
+    "karpenter.k8s.aws/instance-accelerator-manufacturer",
+    "karpenter.k8s.aws/instance-accelerator-count",
 ];
-const ACCELERATOR_COUNT: &str = "karpenter.k8s.aws/instance-accelerator-count";
 const TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
 
 /// May a pod name the label though nothing defines it?
 pub fn is_well_known(key: &str) -> bool {
-    let of_instance = || {
-        key == ACCELERATOR_COUNT
-            || key == TENANCY
-            || key.strip_prefix(INSTANCE).is_some_and(|rest| INSTANCE_LABELS.contains(&rest))
-    };
-    WELL_KNOWN.contains(&key) || of_instance()
+    key == TENANCY || WELL_KNOWN.contains(&key) || INSTANCE_LABELS.contains(&key)
 }
 
 /// The present name of a label.
@@ -146,6 +141,7 @@ fn instance_label(instance: &InstanceType, rest: &str) -> Option<String> {
         "gpu-name" => instance.gpu_name.clone(),
         "gpu-manufacturer" => instance.gpu_manufacturer.clone(),
         "gpu-memory" => text(instance.gpu_memory_mib_each),
+        "accelerator-count" => positive(instance.accelerator_count),
         "accelerator-name" => instance.accelerator_name.clone(),
         "accelerator-manufacturer" => instance.accelerator_manufacturer.clone(),
         // The catalogue does not know it.
@@ -154,15 +150,20 @@ fn instance_label(instance: &InstanceType, rest: &str) -> Option<String> {
 }
 
 /// A type's labels as requirements: zones and capacity types are those it is offered in, and a label of instances that
-/// it does not carry must not be there.
+/// it does not carry must not be there. Only labels that are `wanted`; of others nobody asks.
 pub fn type_requirements(
     instance: &InstanceType,
     region: &str,
     zones: &[String],
     capacity_types: &[&str],
+    wanted: impl Fn(&str) -> bool,
 ) -> Requirements {
     let mut requirements = Requirements::default();
-    let mut add = |key: &str, values: &[String]| requirements.add(key, &Requirement::any_of(values.to_vec()));
+    let mut add = |key: &str, values: &[String]| {
+        if wanted(key) {
+            requirements.add(key, &Requirement::any_of(values.to_vec()));
+        }
+    };
     add(INSTANCE_TYPE, std::slice::from_ref(&instance.name));
     add("kubernetes.io/os", &["linux".into()]);
     add(REGION, &[region.into()]);
@@ -170,11 +171,10 @@ pub fn type_requirements(
     add(CAPACITY_TYPE, &capacity_types.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>());
     let architecture = instance.architecture.map(|architecture| architecture.label().to_owned());
     add("kubernetes.io/arch", architecture.as_slice());
-    for rest in INSTANCE_LABELS {
-        add(&format!("{INSTANCE}{rest}"), instance_label(instance, rest).as_slice());
+    for key in INSTANCE_LABELS {
+        let rest = key.strip_prefix(INSTANCE).expect("a label of instances");
+        add(key, instance_label(instance, rest).as_slice());
     }
-    let count = (instance.accelerator_count > 0).then(|| instance.accelerator_count.to_string());
-    add(ACCELERATOR_COUNT, count.as_slice());
     add(TENANCY, &["default".into(), "dedicated".into()]);
     NOT_ON_TYPES.iter().for_each(|absent| add(absent, &[]));
     requirements
@@ -190,7 +190,8 @@ mod tests {
     fn requirements_meet_labels_as_in_karpenter() {
         let catalogue = Catalogue::compiled_in();
         let m5 = catalogue.get(catalogue.find("m5.large").unwrap());
-        let labels = type_requirements(m5, "us-east-1", &["us-east-1a".into()], &["on-demand", "spot"]);
+        let labels =
+            type_requirements(m5, "us-east-1", &["us-east-1a".into()], &["on-demand", "spot"], |_| true);
         let check = |key: &str, operator, values: &[&str], wanted| {
             let values: Vec<String> = values.iter().map(|value| value.to_string()).collect();
             let mut pool = Requirements::default();

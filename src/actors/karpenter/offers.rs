@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::labels::{CAPACITY_TYPE, ZONE};
+use super::labels::{CAPACITY_TYPE, ZONE, type_requirements};
 use super::requirement::{Requirement, Requirements};
+use crate::catalogue::InstanceType;
 use crate::units::Resources;
 
 /// How an instance is bought.
@@ -42,6 +43,30 @@ pub struct Offered {
     pub prices: [Option<f64>; 2],
     /// Bare metal and accelerators: launched only if nothing else is left.
     pub exotic: bool,
+}
+
+impl Offered {
+    /// The type as it is offered in these zones, with this capacity and allocatable; its labels are those that are
+    /// `wanted`. `None`: it has no price.
+    pub fn new(
+        instance: &InstanceType,
+        region: &str,
+        zones: &[String],
+        (capacity, allocatable): (Resources, Resources),
+        wanted: impl Fn(&str) -> bool,
+    ) -> Option<Offered> {
+        let on_demand = instance.on_demand_usd_per_hour?;
+        let spot = instance.spot_usd_per_hour();
+        let kinds: &[&str] = if spot.is_some() { &["on-demand", "spot"] } else { &["on-demand"] };
+        Some(Offered {
+            name: instance.name.clone(),
+            requirements: type_requirements(instance, region, zones, kinds, wanted),
+            capacity,
+            allocatable,
+            prices: [Some(on_demand), spot],
+            exotic: instance.is_exotic(),
+        })
+    }
 }
 
 /// Zones by their places.
