@@ -41,7 +41,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 }
 
 /// Settings that reach every kind of pool, of market and of shortage.
-const KINDS: [&[&str]; 7] = [
+const KINDS: [&[&str]; 9] = [
     &["WARM_IP_TARGET=1"],
     &["WARM_ENI_TARGET=0"],
     &["ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"],
@@ -52,6 +52,16 @@ const KINDS: [&[&str]; 7] = [
         "market=\"tight\"",
     ],
     &["quotas={on_demand_vcpus=60,spot_vcpus=10}"],
+    &[
+        "subnets=[{zone=\"us-east-1a\",prefix_length=24,others=[{at=\"10 s\",addresses=30,every=\"40 s\",lasts=\"60 s\"}]},\
+         {zone=\"us-east-1a\",prefix_length=25,nodes=false,tags={\"kubernetes.io/role/cni\"=\"1\"}}]",
+    ],
+    &[
+        "subnets=[{zone=\"us-east-1a\",prefix_length=24},\
+         {zone=\"us-east-1a\",prefix_length=23,nodes=false,eni_config=true,reserved_prefixes=4}]",
+        "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG=true",
+        "WARM_IP_TARGET=2",
+    ],
 ];
 
 #[test]

@@ -46,4 +46,6 @@ pub enum Component {
     SubnetStart = 20,
     /// Which of equal domains Karpenter takes, by round and draw.
     DomainTie = 21,
+    /// Which addresses another user of a subnet takes, by lot.
+    OtherUser = 22,
 }

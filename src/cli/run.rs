@@ -145,7 +145,11 @@ fn report(told: &Told, scenario: &Scenario) -> String {
             .map_or(String::new(), |ms| format!("; first refused a request at {:.1} s", ms as f64 / 1e3));
         line(&spec.name, format!("{} free, {} at the least{dry}", subnet.free_at_end, subnet.least_free));
     }
-    line("EC2 calls", format!("{}, {} throttled", record.ec2_calls, record.ec2_throttles));
+    let (calls, throttled) = record
+        .api_counts
+        .iter()
+        .fold((0, 0), |(calls, throttled), count| (calls + count.calls, throttled + count.throttled));
+    line("EC2 calls", format!("{calls}, {throttled} throttled"));
     line("sandboxes failed", record.sandbox_failures.to_string());
     line("capacity errors", record.capacity_errors.to_string());
     line("interruptions", record.interruptions.to_string());

@@ -57,6 +57,13 @@ pub(super) enum Event {
     /// Karpenter has the notice.
     NoticeReceived(u32),
     InstanceGone(u32),
+    /// Another user of a subnet takes addresses.
+    OtherUserTakes {
+        subnet: u32,
+        user: u32,
+    },
+    /// It gives a lot of them back.
+    OtherUserReturns(u32),
     /// Is anything still moving?
     ProgressChecked,
 }
@@ -99,6 +106,8 @@ impl Event {
             Event::NoticeReceived(_) => ("notice_received", 32),
             Event::InstanceGone(_) => ("instance_gone", 33),
             Event::ProgressChecked => ("progress_checked", 34),
+            Event::OtherUserTakes { .. } => ("other_user_takes", 35),
+            Event::OtherUserReturns(_) => ("other_user_returns", 36),
         }
     }
 
@@ -123,6 +132,8 @@ impl Event {
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) => (Whom::Batch, batch),
             Event::PoolTightens(pool) => (Whom::Pool, pool),
+            Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
+            Event::OtherUserReturns(lot) => (Whom::Lot, lot),
             Event::LaunchRequested(node)
             | Event::ClaimGone(node)
             | Event::Booted(node)
@@ -152,6 +163,8 @@ pub(super) enum Whom {
     Deployment,
     Batch,
     Pool,
+    Subnet,
+    Lot,
 }
 
 impl Whom {
@@ -163,6 +176,8 @@ impl Whom {
             Whom::Deployment => "deployment",
             Whom::Batch => "batch",
             Whom::Pool => "pool",
+            Whom::Subnet => "subnet",
+            Whom::Lot => "lot",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::{NONE, NodeStage, PodStage};
 use super::*;
-use crate::results::{Outcome, SubnetRecord};
+use crate::results::{Outcome, SubnetRecord, WasteSplit};
 use crate::scenario::CniMode;
 
 /// How often a run is asked whether anything still moves.
@@ -61,7 +61,7 @@ impl Run<'_> {
     /// no instance goes, no pool of spot capacity changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
-        let moving = self.market_events > 0 || self.leaving > 0 || raises;
+        let moving = self.market_events > 0 || self.leaving > 0 || raises || self.others_may_return();
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -82,7 +82,7 @@ impl Run<'_> {
         };
         let mut any = false;
         let all = waiting.inspect(|_| any = true).all(hopeless);
-        any && all && (self.scenario.cni.mode == CniMode::None || !self.may_free_addresses())
+        any && all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
     }
 
     /// Is a node there, or on its way, on which a pod more could run?
@@ -111,7 +111,8 @@ impl Run<'_> {
             // An instance that finds no address for pods helps nobody, even where it finds one for itself.
             let addresses = |instance_type: TypeId| {
                 let settings = self.prepared.ipamd[instance_type.index()].as_ref();
-                let prefixes = settings.is_some_and(|settings| settings.prefix_delegation);
+                let vpc = self.scenario.cni.mode == CniMode::Vpc;
+                let prefixes = vpc && settings.is_some_and(|settings| settings.prefix_delegation);
                 let books = self.subnets.iter().zip(&self.scenario.subnets);
                 books
                     .filter(|(_, spec)| pool.zones.contains(&spec.zone))
@@ -172,8 +173,10 @@ impl Run<'_> {
             first_dry_ms: millis(*dry),
             least_free: book.least_free(),
             free_at_end: book.free(),
+            free_blocks_at_end: book.free_blocks(),
         };
         let cause_pod_ms = self.ledger.millis_until(end);
+        let (waste_at_end, address_wait_p95_ms) = (self.waste_split(), self.address_wait_p95(end));
         let (pods_ready_at_end, nodes) = (self.books.ready_pods, self.books.nodes);
         let (books, timeline) = self.books.close(end, horizon, reached);
         ReplicationRecord {
@@ -194,8 +197,11 @@ impl Run<'_> {
             nodes_by_type: by_type.into_iter().map(name).collect(),
             cost_to_target_micro_usd: (spent / 3_600_000_000_000) as u64,
             cost_per_hour_micro_usd: per_hour,
-            ec2_calls: self.ec2_calls,
-            ec2_throttles: self.ec2_throttles,
+            api_counts: self.api_counts,
+            enis_created: self.enis_created,
+            enis_deleted: self.enis_deleted,
+            waste_at_end,
+            address_wait_p95_ms,
             sandbox_failures: self.sandbox_failures,
             capacity_errors: self.capacity_errors,
             interruptions: self.interruptions,
@@ -207,26 +213,58 @@ impl Run<'_> {
         }
     }
 
+    /// What the waste at the end is made of.
+    fn waste_split(&self) -> WasteSplit {
+        let mut split = WasteSplit::default();
+        for node in self.nodes.iter().filter(|node| node.lives()) {
+            split.eni_primaries += node.held.len().saturating_sub(1) as u64;
+            let Some(ipamd) = &node.ipamd else { continue };
+            let counts = ipamd.pool().counts(self.now);
+            let size = counts.total / counts.cidrs.max(1);
+            let in_use = u64::from((counts.cidrs - counts.free_cidrs) * size);
+            let cooling = u64::from(counts.cooling);
+            split.cooling += cooling;
+            split.prefix_remainder += in_use.saturating_sub(u64::from(counts.assigned) + cooling);
+        }
+        split.warm =
+            self.books.waste().saturating_sub(split.eni_primaries + split.cooling + split.prefix_remainder);
+        split
+    }
+
+    /// The 95th percentile of the time pods waited for an address, over all that asked for one; those that still wait
+    /// count until the end. `None`: none asked.
+    fn address_wait_p95(&self, end: SimTime) -> Option<u64> {
+        let mut waits = self.address_waits_ms.clone();
+        let still =
+            self.pods.iter().filter(|pod| pod.stage == PodStage::Bound && pod.lacks_since < SimTime::NEVER);
+        waits.extend(still.map(|pod| end.since(pod.lacks_since).millis()));
+        waits.sort_unstable();
+        let rank = (self.asked_for_address * 95).div_ceil(100).checked_sub(1)?;
+        let at_once = self.asked_for_address.saturating_sub(waits.len() as u64);
+        Some(rank.checked_sub(at_once).map_or(0, |place| waits[place as usize]))
+    }
+
     /// Do the books balance?
     ///
     /// # Panics
     /// If not, with the numbers.
     pub(super) fn check_books(&self) {
-        let size = if self.prepared.prefixes { 16 } else { 1 };
         let mut attached = 0u64;
         let mut by_subnet = vec![0u64; self.subnets.len()];
-        for node in &self.nodes {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.held.is_empty()) {
+            let vpc = self.scenario.cni.mode == CniMode::Vpc;
+            let size = if vpc && self.settings(index as u32).prefix_delegation { 16 } else { 1 };
             for held in &node.held {
                 let count = 1 + u64::from(held.count) * size;
                 attached += count;
-                by_subnet[node.subnet] += count;
+                by_subnet[held.subnet] += count;
             }
         }
         assert_eq!(attached, self.books.attached, "addresses on ENIs at {}", self.now);
         for (at, subnet) in self.subnets.iter().enumerate() {
             let spec = &self.scenario.subnets[at];
             let size = (1u64 << (32 - spec.prefix_length)) - 5;
-            let others = u64::from(spec.used_addresses + spec.control_plane_interfaces);
+            let others = u64::from(self.held_by_others[at]);
             let held = by_subnet[at] + others + u64::from(subnet.free());
             assert_eq!(held, size, "{}: addresses held, used by others and free, at {}", spec.name, self.now);
         }

@@ -3,7 +3,7 @@
 use super::state::Held;
 use super::*;
 use crate::actors::ec2::retry_after;
-use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings};
+use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings, SubnetView, subnets_to_try};
 use crate::scenario::CniMode;
 
 /// kubelet restarts a container whose liveness probe fails after so long.
@@ -16,10 +16,25 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn aws_node_started(&mut self, node: u32) {
-        if self.nodes[node as usize].lives() {
-            self.nodes[node as usize].ipamd = Some(Box::new(Ipamd::new(self.settings(node))));
-            self.resume(node, Answer::Start);
+        if !self.nodes[node as usize].lives() {
+            return;
         }
+        if self.scenario.cni.mode == CniMode::VpcIpv6 {
+            return self.start_ipv6(node);
+        }
+        self.nodes[node as usize].ipamd = Some(Box::new(Ipamd::new(self.settings(node))));
+        self.resume(node, Answer::Start);
+    }
+
+    /// The primary ENI is described and tagged and gets its /80; there is no pool to keep.
+    fn start_ipv6(&mut self, node: u32) {
+        let mut at = self.now;
+        for api in [Api::DescribeNetworkInterfaces, Api::CreateTags, Api::AssignPrivateIpAddresses] {
+            self.api_counts[api as usize].calls += 1;
+            at += self.call_latency(node, latency_of(api));
+        }
+        let writes = self.draw(Latency::CniConfigWrite, Component::Boot, node, 5);
+        self.at(at + writes, Event::CniReady(node));
     }
 
     /// The machine's nap is over, or what it idled for has come.
@@ -189,14 +204,15 @@ impl<'a> Run<'a> {
     }
 
     fn send(&mut self, node: u32, call: Call, tries: u8) {
-        self.ec2_calls += 1;
+        let count = &mut self.api_counts[call.api as usize];
+        count.calls += 1;
         if self.buckets[call.api as usize].try_take(1, self.now) {
             self.nodes[node as usize].ipamd_throttled = false;
             let takes = self.call_latency(node, latency_of(call.api));
             self.at(self.now + takes, Event::Ec2CallEnded(node, call));
             return;
         }
-        self.ec2_throttles += 1;
+        count.throttled += 1;
         let (chance, at) = (self.chance, &mut self.nodes[node as usize]);
         let wait = retry_after(u32::from(tries), || {
             at.draws += 1;
@@ -215,22 +231,18 @@ impl<'a> Run<'a> {
     fn end_call(&mut self, node: u32, call: Call) -> Answer<'static> {
         let prefixes = self.settings(node).prefix_delegation;
         match call.api {
-            Api::AssignPrivateIpAddresses => match self.take(node, call.count, prefixes) {
-                None => Answer::Insufficient,
-                Some(taken) => Answer::Granted { first_cidr: self.hold(node, call.eni, call.count, taken) },
-            },
-            Api::CreateNetworkInterface => {
-                let Some(primary) = self.take(node, 1, false) else { return Answer::Insufficient };
-                let Some(taken) = self.take(node, call.count, prefixes) else {
-                    self.give_back(node, 1, &primary, false);
-                    return Answer::Insufficient;
-                };
-                let at = &mut self.nodes[node as usize];
-                let eni = at.next_eni;
-                at.next_eni += 1;
-                at.held.push(Held { eni, primary: primary.first().copied(), ..Held::default() });
-                Answer::Created { eni, first_cidr: self.hold(node, eni, call.count, taken) }
+            Api::AssignPrivateIpAddresses => {
+                let held = &self.nodes[node as usize].held;
+                let held = held.iter().find(|held| held.eni == call.eni);
+                let subnet = held.expect("an ENI that gets addresses is held").subnet;
+                match self.take(node, subnet, call.count, prefixes) {
+                    None => self.refused(call.api),
+                    Some(taken) => {
+                        Answer::Granted { first_cidr: self.hold(node, call.eni, call.count, taken) }
+                    }
+                }
             }
+            Api::CreateNetworkInterface => self.create_eni(node, call.count, prefixes),
             Api::UnassignPrivateIpAddresses => {
                 self.unassign(node, call.eni, prefixes);
                 Answer::Done
@@ -239,12 +251,61 @@ impl<'a> Run<'a> {
                 let at = &mut self.nodes[node as usize];
                 if let Some(place) = at.held.iter().position(|held| held.eni == call.eni) {
                     let held = at.held.remove(place);
-                    self.release_eni(node, held, prefixes);
+                    self.enis_deleted += 1;
+                    self.release_eni(&held, prefixes);
                 }
                 Answer::Done
             }
             _ => Answer::Done,
         }
+    }
+
+    fn refused(&mut self, api: Api) -> Answer<'static> {
+        self.api_counts[api as usize].refused += 1;
+        Answer::Insufficient
+    }
+
+    /// An ENI in the first subnet that has room for it and its addresses.
+    fn create_eni(&mut self, node: u32, count: u32, prefixes: bool) -> Answer<'static> {
+        let subnets = self.eni_subnets(node);
+        if subnets.is_empty() {
+            // No subnet is valid: an error, but none that pauses growth.
+            return Answer::Failed;
+        }
+        for subnet in subnets {
+            let Some(primary) = self.take(node, subnet, 1, false) else { continue };
+            let Some(taken) = self.take(node, subnet, count, prefixes) else {
+                self.give_back(subnet, 1, &primary, false);
+                continue;
+            };
+            self.enis_created += 1;
+            let at = &mut self.nodes[node as usize];
+            let eni = at.next_eni;
+            at.next_eni += 1;
+            at.held.push(Held { eni, subnet, primary: primary.first().copied(), ..Held::default() });
+            return Answer::Created { eni, first_cidr: self.hold(node, eni, count, taken) };
+        }
+        self.refused(Api::CreateNetworkInterface)
+    }
+
+    /// Subnets in which an ENI of the node may be made, in the order in which they are tried.
+    fn eni_subnets(&self, node: u32) -> Vec<usize> {
+        let (at, settings) = (&self.nodes[node as usize], self.settings(node));
+        let specs = &self.scenario.subnets;
+        let of_zone: Vec<usize> = (0..specs.len()).filter(|place| specs[*place].zone == at.zone).collect();
+        if settings.custom_networking {
+            return of_zone.into_iter().filter(|place| specs[*place].eni_config).collect();
+        }
+        let view = |place: &usize| SubnetView {
+            free: self.subnets[*place].free(),
+            own: *place == at.subnet,
+            role_cni: &specs[*place].role_cni,
+            clusters: &specs[*place].clusters,
+        };
+        let views: Vec<SubnetView<'_>> = of_zone.iter().map(view).collect();
+        let cluster = self.scenario.cluster_name.as_deref();
+        let tried = subnets_to_try(&views, settings.subnet_discovery, cluster);
+        tried.into_iter().map(|place| of_zone[place]).collect()
     }
 
     fn unassign(&mut self, node: u32, eni: u32, prefixes: bool) {
@@ -256,15 +317,15 @@ impl<'a> Run<'a> {
         held.count -= count;
         let (back, kept) = held.placed.drain(..).partition::<Vec<_>, _>(|(cidr, _)| gone.contains(cidr));
         held.placed = kept;
-        let offsets: Vec<u32> = back.iter().map(|(_, offset)| *offset).collect();
-        self.give_back(node, count, &offsets, prefixes);
+        let (subnet, offsets) = (held.subnet, back.iter().map(|(_, offset)| *offset).collect::<Vec<u32>>());
+        self.give_back(subnet, count, &offsets, prefixes);
     }
 
-    fn release_eni(&mut self, node: u32, held: Held, prefixes: bool) {
+    fn release_eni(&mut self, held: &Held, prefixes: bool) {
         let offsets: Vec<u32> = held.placed.iter().map(|(_, offset)| *offset).collect();
-        self.give_back(node, held.count, &offsets, prefixes);
+        self.give_back(held.subnet, held.count, &offsets, prefixes);
         let primary: Vec<u32> = held.primary.into_iter().collect();
-        self.give_back(node, 1, &primary, false);
+        self.give_back(held.subnet, 1, &primary, false);
     }
 
     /// The instance goes, with its interfaces and the addresses its pods still have.
@@ -275,7 +336,7 @@ impl<'a> Run<'a> {
         self.books.settle(now);
         self.books.assigned -= u64::from(assigned);
         for held in std::mem::take(&mut self.nodes[node as usize].held) {
-            self.release_eni(node, held, prefixes);
+            self.release_eni(&held, prefixes);
         }
         self.books.instances -= 1;
         self.nodes[node as usize].ipamd = None;
@@ -283,22 +344,24 @@ impl<'a> Run<'a> {
 
     /// The instance's own interface takes an address of the zone's subnet with most free ones.
     pub(super) fn attach_primary(&mut self, node: u32, zone: u32) -> bool {
-        let of_zone = (0..self.subnets.len()).filter(|at| self.scenario.subnets[*at].zone == zone);
+        let specs = &self.scenario.subnets;
+        let of_zone = (0..specs.len()).filter(|at| specs[*at].zone == zone && specs[*at].nodes);
         let Some(subnet) = of_zone.max_by_key(|at| (self.subnets[*at].free(), std::cmp::Reverse(*at))) else {
             return false;
         };
         self.nodes[node as usize].subnet = subnet;
         self.books.settle(self.now);
-        let Some(primary) = self.take(node, 1, false) else { return false };
+        let Some(primary) = self.take(node, subnet, 1, false) else { return false };
         self.books.instances += 1;
         self.books.note_peaks();
-        let held = Held { primary: primary.first().copied(), ..Held::default() };
+        let held = Held { subnet, primary: primary.first().copied(), ..Held::default() };
         self.nodes[node as usize].held.push(held);
         true
     }
 
-    /// Takes addresses or prefixes for a node: their offsets, where the subnet places them. `None`: too few are left.
-    fn take(&mut self, node: u32, count: u32, prefixes: bool) -> Option<Vec<u32>> {
+    /// Takes addresses or prefixes of a subnet for a node: their offsets, where the subnet places them. `None`: too few
+    /// are left.
+    fn take(&mut self, node: u32, subnet: usize, count: u32, prefixes: bool) -> Option<Vec<u32>> {
         let (chance, now) = (self.chance, self.now);
         let at = &mut self.nodes[node as usize];
         let draws = &mut at.draws;
@@ -306,14 +369,14 @@ impl<'a> Run<'a> {
             *draws += 1;
             chance.below(Component::Address, node, *draws, bound)
         };
-        let book = &mut self.subnets[at.subnet];
+        let book = &mut self.subnets[subnet];
         let mut taken = Vec::new();
         let outcome = match prefixes {
             true => book.take_prefixes(count, &mut taken, &mut below),
             false => book.take_singles(count, &mut taken, &mut below),
         };
         if outcome.is_err() {
-            self.first_dry[at.subnet].get_or_insert(now);
+            self.first_dry[subnet].get_or_insert(now);
             return None;
         }
         let addresses = u64::from(count) * if prefixes { 16 } else { 1 };
@@ -334,8 +397,8 @@ impl<'a> Run<'a> {
         first
     }
 
-    fn give_back(&mut self, node: u32, count: u32, offsets: &[u32], prefixes: bool) {
-        let book = &mut self.subnets[self.nodes[node as usize].subnet];
+    fn give_back(&mut self, subnet: usize, count: u32, offsets: &[u32], prefixes: bool) {
+        let book = &mut self.subnets[subnet];
         match prefixes {
             true => book.return_prefixes(offsets),
             false => book.return_singles(count, offsets),
@@ -350,10 +413,14 @@ impl<'a> Run<'a> {
     pub(super) fn may_gain_addresses(&self, node: u32) -> bool {
         let at = &self.nodes[node as usize];
         let settings = self.settings(node);
-        let book = &self.subnets[at.subnet];
-        let left = if settings.prefix_delegation { book.free_blocks().unwrap_or(0) } else { book.free() };
-        let Some(ipamd) = &at.ipamd else { return left > 0 };
-        ipamd.pool().assignable(self.now) > 0 || (left > 0 && ipamd.may_grow(settings, self.now))
+        let has_room = |place: usize| {
+            let book = &self.subnets[place];
+            if settings.prefix_delegation { book.free_blocks() > Some(0) } else { book.free_singles() > 0 }
+        };
+        let left = at.held.iter().any(|held| has_room(held.subnet))
+            || self.eni_subnets(node).into_iter().any(has_room);
+        let Some(ipamd) = &at.ipamd else { return left };
+        ipamd.pool().assignable(self.now) > 0 || (left && ipamd.may_grow(settings, self.now))
     }
     /// Could any node give addresses back, with no pod coming or going?
     pub(super) fn may_free_addresses(&self) -> bool {

@@ -29,12 +29,14 @@ impl Run<'_> {
         }
         let (tries, node) = (self.pods[pod as usize].sandbox_tries, self.pods[pod as usize].node);
         if self.scenario.cni.mode == CniMode::Vpc {
+            self.asked_for_address += u64::from(tries == 0);
             let Some(address) = self.assign_address(node) else {
                 self.sandbox_failures += 1;
                 self.pods[pod as usize].sandbox_tries += 1;
                 let wait = self.draw(Latency::SandboxRetry, Component::Sandbox, pod, 2 * tries + 1);
                 self.at(self.now + wait, Event::SandboxDue(pod));
                 if tries == 0 {
+                    self.pods[pod as usize].lacks_since = self.now;
                     self.lacks_address(pod, node);
                 } else {
                     self.refresh_addressless(node);
@@ -45,6 +47,8 @@ impl Run<'_> {
                 let waiting = &mut self.nodes[node as usize].without_address;
                 let place = waiting.iter().position(|other| *other == pod).expect("a pod that failed waits");
                 waiting.swap_remove(place);
+                let since = std::mem::replace(&mut self.pods[pod as usize].lacks_since, SimTime::NEVER);
+                self.address_waits_ms.push(self.now.since(since).millis());
             }
             self.pods[pod as usize].address = Some(address);
             self.refresh_addressless(node);

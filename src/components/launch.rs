@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         let batch = &mut self.fleets[index as usize];
         batch.tries += 1;
         let (tries, first, count) = (batch.tries, batch.claims[0], batch.claims.len() as u32);
-        self.ec2_calls += 1;
+        self.api_counts[ApiCount::CREATE_FLEET].calls += 1;
         if self.fleet_bucket.try_take(1, self.now) && self.instance_bucket.try_take(count, self.now) {
             let request = self.request(first);
             let spot = request.is_some_and(|request| request.capacity_type == CapacityType::Spot);
@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
             self.at(self.now + takes, Event::FleetAnswered(index));
             return;
         }
-        self.ec2_throttles += 1;
+        self.api_counts[ApiCount::CREATE_FLEET].throttled += 1;
         let claims = self.fleets[index as usize].claims.clone();
         self.set_throttled(&claims, true);
         let chance = self.chance;
@@ -137,6 +137,7 @@ impl<'a> Run<'a> {
                 Ok((place, offering)) => self.launched(claim, place, offering),
                 Err(refusal) => {
                     self.capacity_errors += 1;
+                    self.api_counts[ApiCount::CREATE_FLEET].refused += 1;
                     let quota = refusal == Some(Refusal::VcpuLimitExceeded);
                     self.give_up(claim, if quota { Cause::Quota } else { Cause::CapacityError });
                 }

@@ -12,6 +12,7 @@ mod karpenter;
 mod kubelet;
 mod launch;
 mod node;
+mod others;
 mod prepared;
 mod scheduler;
 mod spot;
@@ -38,7 +39,7 @@ use crate::actors::kube_scheduler::spread::Candidate;
 use crate::catalogue::{Latency, TypeId};
 use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
-use crate::results::ReplicationRecord;
+use crate::results::{ApiCount, ReplicationRecord};
 use crate::scenario::{Market, Profile, Scenario, ZoneTie};
 use crate::units::{Resources, SimDuration, SimTime};
 use crate::world::cause::Cause;
@@ -144,8 +145,17 @@ struct Run<'a> {
     hash: u64,
     events: u64,
     rounds: u64,
-    ec2_calls: u64,
-    ec2_throttles: u64,
+    /// By [`Api::ALL`], CreateFleet last.
+    api_counts: [ApiCount; ApiCount::APIS],
+    enis_created: u64,
+    enis_deleted: u64,
+    /// Of other users of the subnets: all lots ever taken, those that will come back, and addresses held, by subnet.
+    lots: Vec<others::Lot>,
+    lots_to_come_back: u32,
+    held_by_others: Vec<u32>,
+    /// How long pods that found no address at first waited for one (ms), and pods that have asked for one.
+    address_waits_ms: Vec<u64>,
+    asked_for_address: u64,
     sandbox_failures: u64,
     capacity_errors: u64,
     interruptions: u64,
@@ -220,7 +230,15 @@ impl<'a> Run<'a> {
             subnets: scenario
                 .subnets
                 .iter()
-                .map(|subnet| Subnet::new(subnet.prefix_length, prepared.prefixes))
+                .map(|spec| {
+                    // Blocks matter where prefixes are asked for or reserved.
+                    let places = prepared.prefixes || spec.reserved_prefixes > 0;
+                    let mut subnet = Subnet::new(spec.prefix_length, places);
+                    if spec.reserved_prefixes > 0 {
+                        subnet.reserve_for_prefixes(spec.reserved_prefixes);
+                    }
+                    subnet
+                })
                 .collect(),
             first_dry: vec![None; scenario.subnets.len()],
             replica_sets: Vec::new(),
@@ -248,7 +266,7 @@ impl<'a> Run<'a> {
             marks: BTreeMap::new(),
             dry_zones: vec![SimTime::ZERO; zones],
             buckets: prepared.buckets.iter().map(bucket).collect(),
-            fleet_bucket: bucket(&scenario.ec2_limits.requests["CreateFleet"]),
+            fleet_bucket: bucket(&prepared.fleet_bucket),
             instance_bucket: bucket(&scenario.ec2_limits.instances),
             vcpus: [0, 0],
             capacity_pools: BTreeMap::new(),
@@ -266,8 +284,14 @@ impl<'a> Run<'a> {
             hash: 0,
             events: 0,
             rounds: 0,
-            ec2_calls: 0,
-            ec2_throttles: 0,
+            api_counts: [ApiCount::default(); ApiCount::APIS],
+            enis_created: 0,
+            enis_deleted: 0,
+            lots: Vec::new(),
+            lots_to_come_back: 0,
+            held_by_others: scenario.subnets.iter().map(crate::scenario::SubnetSpec::used_at_start).collect(),
+            address_waits_ms: Vec::new(),
+            asked_for_address: 0,
             sandbox_failures: 0,
             capacity_errors: 0,
             interruptions: 0,
@@ -288,7 +312,7 @@ impl<'a> Run<'a> {
 
     fn start(&mut self) {
         for (index, spec) in self.scenario.subnets.iter().enumerate() {
-            let others = spec.used_addresses + spec.control_plane_interfaces;
+            let others = spec.used_at_start();
             let (chance, mut count) = (self.chance, 0);
             let mut below = |bound| {
                 count += 1;
@@ -300,6 +324,7 @@ impl<'a> Run<'a> {
         }
         self.start_static_nodes();
         self.schedule_deployments();
+        self.schedule_others();
         self.await_progress();
     }
 
@@ -338,6 +363,8 @@ impl<'a> Run<'a> {
             Event::SpotInterrupted(node) => self.spot_interrupted(node),
             Event::NoticeReceived(node) => self.notice_received(node),
             Event::InstanceGone(node) => self.instance_gone(node),
+            Event::OtherUserTakes { subnet, user } => self.other_user_takes(subnet, user),
+            Event::OtherUserReturns(lot) => self.other_user_returns(lot),
             Event::ProgressChecked => self.progress_checked(),
         }
     }

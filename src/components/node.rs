@@ -31,11 +31,13 @@ impl Run<'_> {
             for number in 0..group.count {
                 let node = self.nodes.len() as u32;
                 let found = scenario.catalogue.get(group.instance_type);
+                let mut for_nodes = scenario.subnets.iter().filter(|subnet| subnet.nodes).cycle();
+                let subnet = for_nodes.nth(node as usize).expect("a checked scenario has a subnet for nodes");
                 let own = Prepared::resources(scenario, found, AmiFamily::Al2023).map(|(_, left)| left);
                 self.nodes.push(Node {
                     stage: NodeStage::Ready,
                     instance_type: group.instance_type,
-                    zone: scenario.subnets[node as usize % scenario.subnets.len()].zone,
+                    zone: subnet.zone,
                     allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO),
                     requested: self.prepared.daemons,
                     launched: SimTime::ZERO,

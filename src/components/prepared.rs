@@ -11,7 +11,7 @@ use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisione
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
 use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
-use crate::scenario::{AmiFamily, BucketLimit, NodeOverhead, NodePoolSpec, Profile, Scenario};
+use crate::scenario::{AmiFamily, BucketLimit, CniMode, NodeOverhead, NodePoolSpec, Profile, Scenario};
 use crate::units::Resources;
 
 /// What a run wants to know of a type on offer, beside what Karpenter does.
@@ -50,6 +50,7 @@ pub struct Prepared {
     pub(super) prefixes: bool,
     /// By [`Api::ALL`].
     pub(super) buckets: Vec<BucketLimit>,
+    pub(super) fleet_bucket: BucketLimit,
     pub(super) capacity: CapacityModel,
     /// By [`Latency::ALL`].
     pub(super) samplers: Vec<Sampler>,
@@ -71,16 +72,24 @@ impl Prepared {
         };
         let ipamd: Vec<Option<Settings>> = scenario.catalogue.types().iter().map(settings).collect();
         let default = BucketLimit { size: 50, refill_per_s: 5 };
-        let bucket = |api: &Api| scenario.ec2_limits.requests.get(api.name()).copied().unwrap_or(default);
+        // What the account's other tools call for is not there.
+        let bucket = |name: &str| {
+            let limit = scenario.ec2_limits.requests.get(name).copied().unwrap_or(default);
+            let background = scenario.ec2_limits.background_per_s.get(name).copied().unwrap_or(0);
+            BucketLimit { refill_per_s: limit.refill_per_s - background.min(limit.refill_per_s), ..limit }
+        };
         let (provisioner, sold) = provisioner(&scenario, daemons);
         Prepared {
             pools: scenario.node_pools.iter().map(|spec| pool(&scenario, spec)).collect(),
             provisioner,
             sold,
             daemons,
-            prefixes: ipamd.iter().flatten().any(|settings| settings.prefix_delegation),
+            // In an IPv6 cluster nobody asks for IPv4 prefixes.
+            prefixes: scenario.cni.mode == CniMode::Vpc
+                && ipamd.iter().flatten().any(|settings| settings.prefix_delegation),
             ipamd,
-            buckets: Api::ALL.iter().map(bucket).collect(),
+            buckets: Api::ALL.iter().map(|api| bucket(api.name())).collect(),
+            fleet_bucket: bucket("CreateFleet"),
             capacity: CapacityModel::compiled_in(),
             samplers: Latency::ALL
                 .iter()

@@ -49,6 +49,8 @@ pub(super) struct Pod {
     pub provisionable: bool,
     pub address: Option<PodAddress>,
     pub sandbox_tries: u32,
+    /// When it first failed for want of an address.
+    pub lacks_since: SimTime,
 }
 
 impl Pod {
@@ -66,6 +68,7 @@ impl Pod {
             provisionable: false,
             address: None,
             sandbox_tries: 0,
+            lacks_since: SimTime::NEVER,
         }
     }
 }
@@ -90,6 +93,8 @@ pub(super) enum NodeStage {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     pub eni: u32,
+    /// Where its addresses come from, as a place in the scenario's subnets.
+    pub subnet: usize,
     /// CIDRs other than the primary address.
     pub count: u32,
     /// Which they are, where the subnet places its addresses: (ipamd's number, offset).
@@ -110,7 +115,7 @@ pub(super) struct Node {
     pub offered: u32,
     pub spot: bool,
     pub zone: u32,
-    /// Where its interfaces' addresses come from, as a place in the scenario's subnets.
+    /// Of its primary interface, as a place in the scenario's subnets.
     pub subnet: usize,
     pub price_micro_usd: u64,
     pub allocatable: Resources,

@@ -173,11 +173,64 @@ pub fn measures() -> Vec<Measure> {
         Some(r.cost_per_hour_micro_usd)
     });
     add("ec2_calls", "", Count, "Calls of EC2 by Karpenter and ipamd, retries included.", |r| {
-        Some(r.ec2_calls)
+        Some(r.api_counts.iter().map(|count| count.calls).sum())
     });
     add("ec2_throttles", "", Count, "Of these, refused for the account's request limits.", |r| {
-        Some(r.ec2_throttles)
+        Some(r.api_counts.iter().map(|count| count.throttled).sum())
     });
+    add("enis_created", "", Count, "ENIs that ipamd created.", |r| Some(r.enis_created));
+    add("enis_deleted", "", Count, "ENIs that it deleted again.", |r| Some(r.enis_deleted));
+    add(
+        "first_subnet_dry",
+        "ms",
+        Instant,
+        "Until a subnet first refused a request; empty if none did.",
+        |r| r.subnets.iter().filter_map(|subnet| subnet.first_dry_ms).min(),
+    );
+    add(
+        "free_prefix_blocks",
+        "",
+        Count,
+        "Wholly free /28 blocks in all subnets at the end; empty where prefixes are not used.",
+        |r| r.subnets.iter().map(|subnet| subnet.free_blocks_at_end.map(u64::from)).sum(),
+    );
+    add("waste_warm_at_end", "addresses", Count, "Of the waste at the end, free for pods.", |r| {
+        Some(r.waste_at_end.warm)
+    });
+    add("waste_cooling_at_end", "addresses", Count, "Of it, released less than 30 s before.", |r| {
+        Some(r.waste_at_end.cooling)
+    });
+    add(
+        "waste_eni_primaries_at_end",
+        "addresses",
+        Count,
+        "Of it, primaries of ENIs beyond a node's first.",
+        |r| Some(r.waste_at_end.eni_primaries),
+    );
+    add(
+        "waste_prefix_remainder_at_end",
+        "addresses",
+        Count,
+        "Of it, free addresses of prefixes in use.",
+        |r| Some(r.waste_at_end.prefix_remainder),
+    );
+    add(
+        "address_wait",
+        "pod_ms",
+        Count,
+        "Time that pods waited for an address, summed over pods: the six causes that begin with address.",
+        |r| {
+            let of = |cause: &&Cause| cause.name().starts_with("address");
+            Some(Cause::ALL.iter().filter(of).map(|cause| r.cause_pod_ms[*cause as usize]).sum())
+        },
+    );
+    add(
+        "address_wait_p95",
+        "ms",
+        Count,
+        "95th percentile over pods of the time from the first failed try to an address; 0 where the first try succeeds.",
+        |r| r.address_wait_p95_ms,
+    );
     add("sandbox_failures", "", Count, "Sandboxes that failed for want of an address.", |r| {
         Some(r.sandbox_failures)
     });

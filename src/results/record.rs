@@ -1,5 +1,6 @@
 //! One replication's result: integers, so that sums do not depend on their order.
 
+use crate::actors::ipamd::Api;
 use crate::world::cause::Cause;
 
 /// Points of the timeline's grid: the horizon in 180 equal steps, both ends included.
@@ -56,8 +57,13 @@ pub struct ReplicationRecord {
     pub cost_to_target_micro_usd: u64,
     /// Karpenter's nodes alive then, for an hour (micro-USD).
     pub cost_per_hour_micro_usd: u64,
-    pub ec2_calls: u64,
-    pub ec2_throttles: u64,
+    /// By [`ApiCount::names`].
+    pub api_counts: [ApiCount; ApiCount::APIS],
+    pub enis_created: u64,
+    pub enis_deleted: u64,
+    pub waste_at_end: WasteSplit,
+    /// 95th percentile of the time pods waited for an address (ms); `None`: no pod asked for one.
+    pub address_wait_p95_ms: Option<u64>,
     /// Sandboxes that failed for want of an address.
     pub sandbox_failures: u64,
     pub capacity_errors: u64,
@@ -99,6 +105,44 @@ pub struct SubnetRecord {
     /// Least free addresses over the run.
     pub least_free: u32,
     pub free_at_end: u32,
+    /// Wholly free /28 blocks; `None` where addresses are only counted.
+    pub free_blocks_at_end: Option<u32>,
+}
+
+/// Calls of one API of EC2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ApiCount {
+    /// Retries included.
+    pub calls: u64,
+    /// Of these, refused for the account's request limits.
+    pub throttled: u64,
+    /// Of these, refused for want of addresses, capacity or quota.
+    pub refused: u64,
+}
+
+impl ApiCount {
+    pub const APIS: usize = Api::ALL.len() + 1;
+    /// CreateFleet's place.
+    pub const CREATE_FLEET: usize = Api::ALL.len();
+
+    /// (API, who calls it), by place.
+    pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let ipamd = Api::ALL.iter().map(|api| (api.name(), "ipamd"));
+        ipamd.chain([("CreateFleet", "karpenter")])
+    }
+}
+
+/// What waste is made of (addresses).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WasteSplit {
+    /// Free for pods: single addresses, or those of prefixes that no pod uses; and what ENIs bring that are on their way.
+    pub warm: u64,
+    /// Released, and not to be had for half a minute.
+    pub cooling: u64,
+    /// Primary addresses of ENIs beyond a node's first.
+    pub eni_primaries: u64,
+    /// Free addresses of prefixes that are in use.
+    pub prefix_remainder: u64,
 }
 
 /// The cluster at one instant of the grid.

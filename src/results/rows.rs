@@ -1,8 +1,8 @@
 //! The rows of one cell in every table: estimates with their intervals from its replications.
 
 use super::measures::{Kind, Measure, measures};
-use super::record::{Outcome, ReplicationRecord, TIMELINE_POINTS};
-use super::tables::{QUANTILES, SERIES, Series, is_cause};
+use super::record::{ApiCount, Outcome, ReplicationRecord, TIMELINE_POINTS};
+use super::tables::{QUANTILES, SERIES, Series, TABLES, is_cause};
 use crate::statistics::{
     Bound, MeanInterval, QuantileInterval, TFactors, clopper_pearson, quantile_of_sorted,
 };
@@ -14,8 +14,8 @@ pub const CONFIDENCE: f64 = 0.95;
 /// The rows of one cell, without headers, by [`super::tables::TABLES`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct CellRows {
-    pub text: [String; 5],
-    pub rows: [u64; 5],
+    pub text: [String; TABLES.len()],
+    pub rows: [u64; TABLES.len()],
 }
 
 /// A cell's figures for the terminal.
@@ -47,6 +47,7 @@ pub fn cell_rows(
     let summary = cell_row(&mut writer, records, factors);
     subnet_rows(&mut writer, subnets, records);
     node_rows(&mut writer, records);
+    call_rows(&mut writer, records);
     timeline_rows(&mut writer, horizon_ms, records);
     (writer.finish(), summary)
 }
@@ -54,14 +55,14 @@ pub fn cell_rows(
 /// Rows of all tables in the making.
 struct Rows<'a> {
     keys: &'a [String],
-    writers: [csv::Writer<Vec<u8>>; 5],
-    rows: [u64; 5],
+    writers: [csv::Writer<Vec<u8>>; TABLES.len()],
+    rows: [u64; TABLES.len()],
 }
 
 impl<'a> Rows<'a> {
     fn new(keys: &'a [String]) -> Self {
         let writer = |_| csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-        Rows { keys, writers: std::array::from_fn(writer), rows: [0; 5] }
+        Rows { keys, writers: std::array::from_fn(writer), rows: [0; TABLES.len()] }
     }
     fn add(&mut self, table: usize, fields: &[String]) {
         let all = self.keys.iter().chain(fields);
@@ -207,6 +208,19 @@ fn node_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
     }
 }
 
+fn call_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
+    for (place, (api, caller)) in ApiCount::names().enumerate() {
+        let of = || records.iter().map(|record| record.api_counts[place]);
+        let mean = |get: fn(ApiCount) -> u64| {
+            format!("{:.2}", of().map(get).sum::<u64>() as f64 / records.len() as f64)
+        };
+        let most = of().map(|count| count.calls).max().unwrap_or(0);
+        let counts = [mean(|c| c.calls), most.to_string(), mean(|c| c.throttled), mean(|c| c.refused)];
+        let fields: Vec<String> = [api.to_string(), caller.to_string()].into_iter().chain(counts).collect();
+        rows.add(4, &fields);
+    }
+}
+
 fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRecord]) {
     // Where all runs have ended, later rows would repeat the last.
     let last = records.iter().map(|record| record.observed_ms).max().unwrap_or(0);
@@ -220,7 +234,7 @@ fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRec
             values.sort_unstable();
             fields.extend(QUANTILES.map(|(_, p)| quantile_of_sorted(&values, p).to_string()));
         }
-        rows.add(4, &fields);
+        rows.add(5, &fields);
         if at >= last {
             break;
         }

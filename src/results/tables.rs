@@ -23,11 +23,12 @@ pub struct Column {
 }
 
 /// The tables, by file.
-pub const TABLES: [(&str, &str); 5] = [
+pub const TABLES: [(&str, &str); 6] = [
     ("replications", "One row a replication of a cell: what happened."),
     ("cells", "One row a cell: estimates with their 95 % intervals."),
     ("subnets", "One row a subnet of a cell: when it ran dry, how little it had left."),
     ("nodes", "One row an instance type of a cell: how many were launched."),
+    ("ec2_calls", "One row an API of EC2 of a cell: who called it how often, and how that went."),
     ("timeline", "One row an instant of a cell, at most 181: pods, nodes and addresses over time."),
 ];
 
@@ -109,6 +110,17 @@ pub fn columns(table: &str) -> Vec<Column> {
             ),
             column("launched_max", Integer, "", "The most in any replication."),
         ],
+        "ec2_calls" => {
+            let mean = |name: &str, meaning: &str| column(name, ColumnType::Number, "", meaning);
+            vec![
+                column("api", Text, "", "The call."),
+                column("caller", Text, "", "Who makes it."),
+                mean("calls_mean", "Calls in a replication, retries included, on average."),
+                column("calls_max", Integer, "", "The most in any replication."),
+                mean("throttled_mean", "Of these, refused for the account's request limits."),
+                mean("refused_mean", "Of these, refused for want of addresses, capacity or quota."),
+            ]
+        }
         "timeline" => {
             let mut all = vec![column("time_ms", Integer, "ms", "Since the scale command.")];
             for Series { name, unit, meaning, .. } in SERIES {

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub target_pods: u32,
     /// Availability zones by name (`us-east-1a`), in order.
     pub zones: Vec<String>,
+    /// `CLUSTER_NAME` of aws-node.
+    pub cluster_name: Option<String>,
     pub subnets: Vec<SubnetSpec>,
     pub deployments: Vec<DeploymentSpec>,
     pub daemonsets: Vec<DaemonSetSpec>,
@@ -65,10 +67,41 @@ pub struct SubnetSpec {
     pub zone: u32,
     /// 16 to 28.
     pub prefix_length: u8,
-    /// Addresses others hold at the start, the control plane's interfaces not counted.
+    /// Addresses others hold at the start, the control plane's interfaces not counted, and those of explicit
+    /// reservations.
     pub used_addresses: u32,
     /// Control-plane interfaces in it at the start.
     pub control_plane_interfaces: u32,
+    /// /28 blocks in a CIDR reservation of type prefix.
+    pub reserved_prefixes: u32,
+    /// May Karpenter launch into it?
+    pub nodes: bool,
+    /// The tag `kubernetes.io/role/cni`; empty: not there.
+    pub role_cni: String,
+    /// Clusters named in tags `cni.networking.k8s.aws/cluster/...`.
+    pub clusters: Vec<String>,
+    /// Its zone's ENIConfig names it (custom networking).
+    pub eni_config: bool,
+    /// Who else takes addresses over time.
+    pub others: Vec<OtherUser>,
+}
+
+impl SubnetSpec {
+    /// Addresses in use before the first node comes.
+    pub fn used_at_start(&self) -> u32 {
+        self.used_addresses + self.control_plane_interfaces
+    }
+}
+
+/// Another user of a subnet: takes addresses at an instant, perhaps again and again, and may give them back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OtherUser {
+    pub at: SimTime,
+    /// Taken each time, or as many as there are.
+    pub addresses: u32,
+    pub every: Option<SimDuration>,
+    /// Each lot comes back after so long; `None`: it stays.
+    pub lasts: Option<SimDuration>,
 }
 
 /// A Deployment and how it is scaled.
@@ -181,8 +214,10 @@ pub struct CniSpec {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CniMode {
-    /// The VPC CNI: pods have addresses of their node's subnet.
+    /// The VPC CNI: pods have addresses of the subnets.
     Vpc,
+    /// The VPC CNI in an IPv6 cluster: each node has a /80 of its own, so that pods never lack an address.
+    VpcIpv6,
     /// Pods need no address (an overlay, or fake nodes).
     None,
 }
@@ -237,4 +272,6 @@ pub struct Ec2Limits {
     pub requests: std::collections::BTreeMap<String, BucketLimit>,
     /// Instances of RunInstances and instant fleets.
     pub instances: BucketLimit,
+    /// Calls a second of the account's other tools, by API; they always succeed.
+    pub background_per_s: std::collections::BTreeMap<String, u32>,
 }

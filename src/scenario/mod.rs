@@ -3,6 +3,7 @@
 mod checked;
 mod limits;
 mod read;
+mod subnets;
 mod workload;
 
 pub use checked::*;

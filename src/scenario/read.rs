@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checked::*;
-use super::{limits, workload};
+use super::{limits, subnets, workload};
 use crate::actors::ipamd;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
 use crate::input::{Document, Origin, Problem, Problems, Section, Value};
@@ -40,13 +40,14 @@ pub fn read(
     let zones = root
         .texts("zones", &mut problems)
         .unwrap_or_else(|| ["a", "b", "c"].map(|zone| format!("us-east-1{zone}")).into());
-    let subnets = subnets(&mut root, &zones, &mut problems);
-    let scenario = Scenario {
+    let subnets = subnets::read(&mut root, &zones, &mut problems);
+    let mut scenario = Scenario {
         name: root.text("name", &mut problems).unwrap_or_else(|| name.to_string()),
         profile,
         horizon: root.span("horizon", &mut problems).unwrap_or(SimDuration::from_secs(1_800)),
         target_pods: root.whole("target_pods", 1, 1_000_000, &mut problems).unwrap_or(pods.max(1)),
         zones,
+        cluster_name: None,
         subnets,
         daemonsets: workload::daemonsets(&mut root, profile, &mut problems),
         static_nodes: workload::static_nodes(&mut root, &catalogue, &mut problems),
@@ -75,6 +76,7 @@ pub fn read(
         );
         problems.add(root.origin(), "target_pods", what, None);
     }
+    finish_cni(&mut scenario, root.origin(), &mut warnings, &mut problems);
     room_at_start(&scenario, root.origin(), &mut problems);
     root.finish(&mut problems);
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(problems.into_vec()) }
@@ -111,45 +113,6 @@ fn own_catalogue(
     }
 }
 
-/// `[[subnets]]`, or one a zone of `subnet_prefix_length` (21). The control plane's four interfaces are
-/// spread over them in turn.
-fn subnets(root: &mut Section<'_>, zones: &[String], problems: &mut Problems) -> Vec<SubnetSpec> {
-    let length = root.whole("subnet_prefix_length", 16, 28, problems).unwrap_or(21);
-    let interfaces = root.whole("control_plane_interfaces", 0, 10, problems).unwrap_or(4);
-    let spec = |index: u32, name: String, zone: u32, length: u32, used_addresses: u32, of: u32| SubnetSpec {
-        name,
-        zone,
-        prefix_length: length as u8,
-        used_addresses,
-        control_plane_interfaces: interfaces / of + u32::from(index < interfaces % of),
-    };
-    if zones.is_empty() {
-        problems.add(root.origin(), "zones", "a cluster needs a zone", None);
-    }
-    let Some(sections) = root.sections("subnets", problems) else {
-        let of = zones.len() as u32;
-        let name = |zone: &String| format!("subnet-{}", zone.chars().last().unwrap_or('x'));
-        return zones.iter().zip(0..).map(|(zone, at)| spec(at, name(zone), at, length, 0, of)).collect();
-    };
-    let of = sections.len() as u32;
-    let mut read = Vec::new();
-    for (mut section, index) in sections.into_iter().zip(0..) {
-        let zone = section.text("zone", problems);
-        let at = zone.as_ref().and_then(|zone| zones.iter().position(|known| known == zone));
-        if at.is_none() {
-            let what = format!("{:?} is not one of the zones {}", zone.unwrap_or_default(), zones.join(", "));
-            problems.add(section.origin(), &section.key("zone"), what, None);
-        }
-        let own = section.whole("prefix_length", 16, 28, problems).unwrap_or(length);
-        let used = section.whole("used_addresses", 0, 65_536, problems).unwrap_or(0);
-        let name = section.text("name", problems).unwrap_or_else(|| format!("subnet-{}", index + 1));
-        let subnet = spec(index, name, at.unwrap_or(0) as u32, own, used, of);
-        read.push(subnet);
-        section.finish(problems);
-    }
-    read
-}
-
 /// Static nodes stand in the subnets in turn, each with an address of its own.
 fn room_at_start(scenario: &Scenario, origin: &Origin, problems: &mut Problems) {
     if scenario.subnets.is_empty() {
@@ -158,11 +121,11 @@ fn room_at_start(scenario: &Scenario, origin: &Origin, problems: &mut Problems) 
     let nodes: u32 = scenario.static_nodes.iter().map(|group| group.count).sum();
     let of_each = nodes.div_ceil(scenario.subnets.len() as u32);
     for (index, subnet) in scenario.subnets.iter().enumerate() {
-        let room = (1u32 << (32 - subnet.prefix_length)) - 5;
-        let others = subnet.used_addresses + subnet.control_plane_interfaces;
+        let room = ((1u32 << (32 - subnet.prefix_length)) - 5).saturating_sub(subnet.reserved_prefixes * 16);
+        let others = subnet.used_at_start();
         if others + of_each > room {
             let what = format!(
-                "{} has {room} addresses: {others} are used at the start and {of_each} static nodes need one each",
+                "{} has {room} addresses: {others} are used at the start and up to {of_each} static nodes need one each",
                 subnet.name
             );
             problems.add(origin, &format!("subnets[{index}]"), what, None);
@@ -218,10 +181,10 @@ fn cni(
         for (name, node) in env.all() {
             let key = env.key(name);
             match &node.value {
-                _ if !ipamd::NAMES.contains(&name.as_str()) => {
+                _ if !is_variable(name) => {
                     let hint = crate::input::nearest(name, &ipamd::NAMES)
                         .map(|name| format!("did you mean {name}?"));
-                    let what = format!("{name} is not a variable of aws-node that is modelled");
+                    let what = format!("{name} is not a variable of aws-node");
                     problems.add(&node.origin, &key, what, hint);
                 }
                 Value::Text(text) => {
@@ -243,6 +206,58 @@ fn cni(
     let version = if profile == Profile::Nov2022 { ipamd::Version::V1_12 } else { ipamd::Version::V1_23 };
     ipamd::Settings::read(version, &spec.env, limits, 29, warnings);
     spec
+}
+
+/// Those of aws-node that are read in a scenario beside ipamd's own.
+const IPV6: &str = "ENABLE_IPv6";
+const IPV4: &str = "ENABLE_IPv4";
+const CLUSTER_NAME: &str = "CLUSTER_NAME";
+
+fn is_variable(name: &str) -> bool {
+    [IPV6, IPV4, CLUSTER_NAME].contains(&name)
+        || ipamd::NAMES.contains(&name)
+        || ipamd::NAMES_WITHOUT_EFFECT.contains(&name)
+        || ipamd::NAMES_NOT_MODELLED.contains(&name)
+}
+
+/// What the environment says beside the pool's settings; warns of what changes nothing here.
+fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<String>, problems: &mut Problems) {
+    let env = &scenario.cni.env;
+    for name in env.keys().map(String::as_str) {
+        if ipamd::NAMES_WITHOUT_EFFECT.contains(&name) {
+            warnings.push(format!("{name} changes neither addresses nor when they come"));
+        }
+        if ipamd::NAMES_NOT_MODELLED.contains(&name) {
+            warnings.push(format!("{name} is accepted; what it does is not modelled"));
+        }
+    }
+    let on = |name: &str| env.get(name).and_then(|text| ipamd::go_parse_bool(text)).unwrap_or(false);
+    if on(IPV6) && scenario.cni.mode == CniMode::Vpc {
+        if !on("ENABLE_PREFIX_DELEGATION") {
+            let what = "IPv6 needs ENABLE_PREFIX_DELEGATION; ipamd exits without it";
+            problems.add(origin, "cni.env.ENABLE_IPv6", what, None);
+        }
+        scenario.cni.mode = CniMode::VpcIpv6;
+    }
+    scenario.cluster_name = env.get(CLUSTER_NAME).cloned();
+    if on("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG") {
+        for (zone, name) in scenario.zones.iter().enumerate() {
+            let of_zone = || scenario.subnets.iter().filter(|subnet| subnet.zone == zone as u32);
+            let named = of_zone().filter(|subnet| subnet.eni_config).count();
+            if of_zone().any(|subnet| subnet.nodes) && named != 1 {
+                let what = format!(
+                    "custom networking needs one subnet in {name} with eni_config = true; {named} have it"
+                );
+                problems.add(origin, "subnets", what, None);
+            }
+        }
+    }
+    for (zone, name) in scenario.zones.iter().enumerate() {
+        let mut of_zone = scenario.subnets.iter().filter(|subnet| subnet.zone == zone as u32).peekable();
+        if of_zone.peek().is_some() && !of_zone.any(|subnet| subnet.nodes) {
+            problems.add(origin, "subnets", format!("no subnet in {name} is for nodes"), None);
+        }
+    }
 }
 
 fn quotas(section: Option<Section<'_>>, problems: &mut Problems) -> Quotas {

@@ -2,7 +2,8 @@
 //!
 //! EC2 reserves the first four addresses and the last one. Which single address it hands out is not
 //! published and taken as uniform over the free ones, which is what scatters them over the blocks; a
-//! prefix is a uniformly chosen wholly free block. Left out: CIDR reservations.
+//! prefix is a uniformly chosen wholly free block, of a reservation for prefixes as long as that has any. Addresses of an
+//! explicit reservation are never handed out: to the books they are taken.
 
 /// An address, as its offset in the subnet.
 pub type Offset = u32;
@@ -33,6 +34,10 @@ struct Map {
     taken: Vec<u16>,
     /// Fenwick tree of free addresses by block.
     tree: Vec<u32>,
+    /// Free blocks of the reservation for prefixes, which begins at `reserved_from`; none of their addresses is handed
+    /// out by itself.
+    reserved: Vec<u32>,
+    reserved_from: u32,
     /// Wholly free blocks, in no order, and where each block stands in there.
     whole: Vec<u32>,
     place: Vec<u32>,
@@ -60,9 +65,27 @@ impl Subnet {
         subnet
     }
 
-    /// Addresses that can still be handed out.
+    /// Reserves `blocks` /28 blocks at the upper end for prefixes.
+    ///
+    /// # Panics
+    /// If the subnet only counts, has not so many, or if addresses there are taken already.
+    pub fn reserve_for_prefixes(&mut self, blocks: u32) {
+        let map = self.map.as_mut().expect("prefixes are reserved in a subnet that places its addresses");
+        let end = map.taken.len() as u32 - 1;
+        map.reserved_from = end.checked_sub(blocks).expect("the subnet has so many blocks");
+        for block in map.reserved_from..end {
+            (block * BLOCK..(block + 1) * BLOCK).for_each(|offset| map.take(offset));
+            map.reserved.push(block);
+        }
+    }
+
+    /// Addresses that are nobody's, those reserved for prefixes included.
     pub fn free(&self) -> u32 {
         self.free
+    }
+    /// Addresses that can be handed out one by one.
+    pub fn free_singles(&self) -> u32 {
+        self.free - self.map.as_ref().map_or(0, |map| map.reserved.len() as u32 * BLOCK)
     }
     /// The least that [`Subnet::free`] ever was.
     pub fn least_free(&self) -> u32 {
@@ -70,7 +93,7 @@ impl Subnet {
     }
     /// /28 blocks that can still be handed out; `None` where addresses are only counted.
     pub fn free_blocks(&self) -> Option<u32> {
-        self.map.as_ref().map(|map| map.whole.len() as u32)
+        self.map.as_ref().map(|map| (map.whole.len() + map.reserved.len()) as u32)
     }
     /// Are addresses placed?
     pub fn places(&self) -> bool {
@@ -88,11 +111,12 @@ impl Subnet {
         taken: &mut Vec<Offset>,
         below: &mut dyn FnMut(u64) -> u64,
     ) -> Result<(), Dry> {
-        if count > self.free {
+        let singles = self.free_singles();
+        if count > singles {
             return Err(Dry::Addresses);
         }
         if let Some(map) = &mut self.map {
-            for left in (self.free - count + 1..=self.free).rev() {
+            for left in (singles - count + 1..=singles).rev() {
                 let offset = map.nth_free(below(u64::from(left)) as u32);
                 map.take(offset);
                 taken.push(offset);
@@ -116,10 +140,15 @@ impl Subnet {
         below: &mut dyn FnMut(u64) -> u64,
     ) -> Result<(), Dry> {
         let map = self.map.as_mut().expect("prefixes are asked of a subnet that places its addresses");
-        if count as usize > map.whole.len() {
+        if count as usize > map.whole.len() + map.reserved.len() {
             return Err(Dry::Blocks);
         }
         for _ in 0..count {
+            if !map.reserved.is_empty() {
+                let block = map.reserved.swap_remove(below(map.reserved.len() as u64) as usize);
+                taken.push(block * BLOCK);
+                continue;
+            }
             let block = map.whole[below(map.whole.len() as u64) as usize];
             (block * BLOCK..(block + 1) * BLOCK).for_each(|offset| map.take(offset));
             taken.push(block * BLOCK);
@@ -140,6 +169,11 @@ impl Subnet {
     pub fn return_prefixes(&mut self, firsts: &[Offset]) {
         let map = self.map.as_mut().expect("prefixes come back to a subnet that places its addresses");
         for first in firsts {
+            let block = first / BLOCK;
+            if block >= map.reserved_from && block + 1 < map.taken.len() as u32 {
+                map.reserved.push(block);
+                continue;
+            }
             (*first..first + BLOCK).for_each(|offset| map.give_back(offset));
         }
         self.came_back(firsts.len() as u32 * BLOCK);
@@ -165,7 +199,8 @@ impl Map {
         // A Fenwick tree of equal counts: each node holds as many blocks as its lowest bit says.
         let tree = (0..=blocks).map(|node| (node & node.wrapping_neg()) * BLOCK).collect();
         let whole: Vec<u32> = (0..blocks).collect();
-        Map { taken: vec![0; blocks as usize], tree, place: whole.clone(), whole }
+        let (reserved, reserved_from) = (Vec::new(), blocks);
+        Map { taken: vec![0; blocks as usize], tree, reserved, reserved_from, place: whole.clone(), whole }
     }
 
     fn take(&mut self, offset: Offset) {
@@ -271,6 +306,22 @@ mod tests {
         assert_eq!(subnet.take_prefixes(15, &mut none, &mut |_| 0), Err(Dry::Blocks));
         assert!(none.is_empty());
         assert_eq!((subnet.free(), subnet.least_free(), subnet.free_blocks()), (251, 251, Some(14)));
+    }
+
+    #[test]
+    fn prefixes_come_from_their_reservation_first_and_single_addresses_never() {
+        let mut subnet = Subnet::new(24, true);
+        subnet.reserve_for_prefixes(3);
+        assert_eq!((subnet.free(), subnet.free_singles(), subnet.free_blocks()), (251, 203, Some(14)));
+        let mut blocks = Vec::new();
+        subnet.take_prefixes(4, &mut blocks, &mut |_| 0).unwrap();
+        assert_eq!(blocks.iter().filter(|first| **first >= 192).count(), 3);
+        let mut singles = Vec::new();
+        assert_eq!(subnet.take_singles(188, &mut singles, &mut |_| 0), Err(Dry::Addresses));
+        subnet.take_singles(187, &mut singles, &mut |_| 0).unwrap();
+        assert_eq!((subnet.free(), subnet.free_blocks()), (0, Some(0)));
+        subnet.return_prefixes(&blocks);
+        assert_eq!((subnet.free(), subnet.free_singles(), subnet.free_blocks()), (64, 16, Some(4)));
     }
 
     proptest! {

@@ -13,9 +13,14 @@ mod machine;
 mod pool;
 mod resting;
 mod settings;
+mod subnets;
 mod targets;
 
 pub use machine::{Answer, Api, Ask, Call, Exit, Ipamd, Nap};
 pub use pool::{EniSerial, PodAddress, Pool, PoolCounts};
 pub use resting::{PoolState, Rest, resting_states};
-pub use settings::{Limits, NAMES, Settings, Version, entrypoint_refusals};
+pub use settings::{
+    Limits, NAMES, NAMES_NOT_MODELLED, NAMES_WITHOUT_EFFECT, Settings, Version, entrypoint_refusals,
+    go_parse_bool,
+};
+pub use subnets::{SubnetView, subnets_to_try};

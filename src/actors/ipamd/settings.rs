@@ -65,6 +65,49 @@ pub const NAMES: [&str; 10] = [
     "ENABLE_POD_ENI",
 ];
 
+/// Other variables of aws-node, which change neither addresses nor when they come.
+pub const NAMES_WITHOUT_EFFECT: [&str; 30] = [
+    "ADDITIONAL_ENI_TAGS",
+    "ANNOTATE_POD_IP",
+    "AWS_EC2_ENDPOINT",
+    "AWS_VPC_CNI_NODE_PORT_SUPPORT",
+    "AWS_VPC_ENI_MTU",
+    "AWS_VPC_K8S_CNI_CONFIGURE_RPFILTER",
+    "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS",
+    "AWS_VPC_K8S_CNI_EXTERNALSNAT",
+    "AWS_VPC_K8S_CNI_LOGLEVEL",
+    "AWS_VPC_K8S_CNI_LOG_FILE",
+    "AWS_VPC_K8S_CNI_RANDOMIZESNAT",
+    "AWS_VPC_K8S_CNI_VETHPREFIX",
+    "AWS_VPC_K8S_PLUGIN_LOG_FILE",
+    "AWS_VPC_K8S_PLUGIN_LOG_LEVEL",
+    "CLUSTER_ENDPOINT",
+    "DISABLE_INTROSPECTION",
+    "DISABLE_METRICS",
+    "DISABLE_NETWORK_RESOURCE_PROVISIONING",
+    "DISABLE_POD_V6",
+    "DISABLE_TCP_EARLY_DEMUX",
+    "ENABLE_BANDWIDTH_PLUGIN",
+    "ENABLE_NFTABLES",
+    "ENABLE_V4_EGRESS",
+    "ENABLE_V6_EGRESS",
+    "ENI_CONFIG_ANNOTATION_DEF",
+    "ENI_CONFIG_LABEL_DEF",
+    "INTROSPECTION_BIND_ADDRESS",
+    "NETWORK_POLICY_ENFORCING_MODE",
+    "POD_MTU",
+    "VPC_CNI_VERSION",
+];
+
+/// Variables that do change addresses or timing, and that are read nowhere here.
+pub const NAMES_NOT_MODELLED: [&str; 5] = [
+    "AWS_MANAGE_ENIS_NON_SCHEDULABLE",
+    "DISABLE_LEAKED_ENI_CLEANUP",
+    "ENABLE_MULTI_NIC",
+    "MANAGE_UNTAGGED_ENI",
+    "POD_SECURITY_GROUP_ENFORCING_MODE",
+];
+
 impl Settings {
     /// The settings that `env` gives on a node with these limits and this capacity of pods.
     ///
@@ -201,7 +244,7 @@ fn go_atoi(text: &str) -> Option<i64> {
 }
 
 /// Go's `strconv.ParseBool`.
-fn go_parse_bool(text: &str) -> Option<bool> {
+pub fn go_parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),

@@ -1,0 +1,183 @@
+//! `[[subnets]]`: where nodes and pods have their addresses, and who else uses them.
+
+use super::checked::*;
+use crate::input::{Problems, Section, Value};
+use crate::units::{SimDuration, SimTime};
+
+const ROLE_CNI: &str = "kubernetes.io/role/cni";
+const CLUSTER: &str = "cni.networking.k8s.aws/cluster/";
+
+/// `[[subnets]]`, or one a zone of `subnet_prefix_length` (21). The control plane's four interfaces are spread over those
+/// for nodes in turn.
+pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Problems) -> Vec<SubnetSpec> {
+    let length = root.whole("subnet_prefix_length", 16, 28, problems).unwrap_or(21) as u8;
+    let interfaces = root.whole("control_plane_interfaces", 0, 10, problems).unwrap_or(4);
+    let used = root.whole("used_addresses", 0, 65_536, problems).unwrap_or(0);
+    if zones.is_empty() {
+        problems.add(root.origin(), "zones", "a cluster needs a zone", None);
+    }
+    let plain = |name: String, zone: u32, prefix_length: u8| SubnetSpec {
+        name,
+        zone,
+        prefix_length,
+        used_addresses: used,
+        control_plane_interfaces: 0,
+        reserved_prefixes: 0,
+        nodes: true,
+        role_cni: String::new(),
+        clusters: Vec::new(),
+        eni_config: false,
+        others: Vec::new(),
+    };
+    let mut read: Vec<SubnetSpec> = match root.sections("subnets", problems) {
+        None => {
+            let name = |zone: &String| format!("subnet-{}", zone.chars().last().unwrap_or('x'));
+            zones.iter().zip(0..).map(|(zone, at)| plain(name(zone), at, length)).collect()
+        }
+        Some(sections) => {
+            let mut read = Vec::new();
+            let mut cidrs: Vec<(u32, u8, String)> = Vec::new();
+            for (mut section, index) in sections.into_iter().zip(0..) {
+                let name = section.text("name", problems).unwrap_or_else(|| format!("subnet-{}", index + 1));
+                let zone = zone(&mut section, zones, problems);
+                let mut subnet = plain(name, zone, length);
+                fill(&mut section, &mut subnet, &mut cidrs, problems);
+                section.finish(problems);
+                read.push(subnet);
+            }
+            read
+        }
+    };
+    let of = read.iter().filter(|subnet| subnet.nodes).count() as u32;
+    for (subnet, index) in read.iter_mut().filter(|subnet| subnet.nodes).zip(0..) {
+        subnet.control_plane_interfaces = interfaces / of + u32::from(index < interfaces % of);
+    }
+    read
+}
+
+fn zone(section: &mut Section<'_>, zones: &[String], problems: &mut Problems) -> u32 {
+    let zone = section.text("zone", problems);
+    let at = zone.as_ref().and_then(|zone| zones.iter().position(|known| known == zone));
+    if at.is_none() {
+        let what = format!("{:?} is not one of the zones {}", zone.unwrap_or_default(), zones.join(", "));
+        problems.add(section.origin(), &section.key("zone"), what, None);
+    }
+    at.unwrap_or(0) as u32
+}
+
+fn fill(
+    section: &mut Section<'_>,
+    subnet: &mut SubnetSpec,
+    cidrs: &mut Vec<(u32, u8, String)>,
+    problems: &mut Problems,
+) {
+    if let Some(length) = section.whole("prefix_length", 16, 28, problems) {
+        subnet.prefix_length = length as u8;
+    }
+    if let Some(cidr) = section.text("cidr", problems) {
+        match parse_cidr(&cidr) {
+            Err(what) => problems.add(section.origin(), &section.key("cidr"), what, None),
+            Ok((base, length)) => {
+                subnet.prefix_length = length;
+                let overlaps = |(other, other_length, _): &&(u32, u8, String)| {
+                    let shift = 32 - length.min(*other_length);
+                    base >> shift == other >> shift
+                };
+                if let Some((.., other)) = cidrs.iter().find(overlaps) {
+                    let what = format!("{cidr} overlaps {other}");
+                    problems.add(section.origin(), &section.key("cidr"), what, None);
+                }
+                cidrs.push((base, length, cidr));
+            }
+        }
+    }
+    let explicit = section.whole("reserved_addresses", 0, 65_536, problems).unwrap_or(0);
+    let used = section.whole("used_addresses", 0, 65_536, problems).unwrap_or(subnet.used_addresses);
+    subnet.used_addresses = used + explicit;
+    subnet.reserved_prefixes = section.whole("reserved_prefixes", 0, 4_094, problems).unwrap_or(0);
+    let blocks = (1u32 << (28u8.saturating_sub(subnet.prefix_length))).saturating_sub(2);
+    if subnet.reserved_prefixes > blocks {
+        let what = format!("a /{} has {blocks} blocks of /28 to reserve", subnet.prefix_length);
+        problems.add(section.origin(), &section.key("reserved_prefixes"), what, None);
+        subnet.reserved_prefixes = 0;
+    }
+    subnet.nodes = section.flag("nodes", problems).unwrap_or(true);
+    subnet.eni_config = section.flag("eni_config", problems).unwrap_or(false);
+    tags(section, subnet, problems);
+    for mut entry in section.sections("others", problems).unwrap_or_default() {
+        let at = entry.span("at", problems).unwrap_or(SimDuration::ZERO);
+        let other = OtherUser {
+            at: SimTime::ZERO + at,
+            addresses: entry.whole("addresses", 1, 65_536, problems).unwrap_or(1),
+            every: entry.span("every", problems),
+            lasts: entry.span("lasts", problems),
+        };
+        if other.every.is_some_and(|every| every < SimDuration::from_secs(1)) {
+            problems.add(entry.origin(), &entry.key("every"), "at least 1 s lies between two lots", None);
+        }
+        entry.finish(problems);
+        subnet.others.push(other);
+    }
+}
+
+/// `tags = { "kubernetes.io/role/cni" = "1" }`
+fn tags(section: &mut Section<'_>, subnet: &mut SubnetSpec, problems: &mut Problems) {
+    let Some(mut tags) = section.section("tags", problems) else { return };
+    for (name, node) in tags.all() {
+        let Value::Text(value) = &node.value else {
+            problems.add(
+                &node.origin,
+                &tags.key(name),
+                "the value of a tag is text",
+                Some("put it in quotes".into()),
+            );
+            continue;
+        };
+        if name == ROLE_CNI {
+            subnet.role_cni = value.clone();
+        } else if let Some(cluster) = name.strip_prefix(CLUSTER) {
+            subnet.clusters.push(cluster.to_owned());
+        } else {
+            let what = format!("{name} is not a tag that aws-node reads");
+            problems.add(
+                &node.origin,
+                &tags.key(name),
+                what,
+                Some(format!("it reads {ROLE_CNI} and {CLUSTER}...")),
+            );
+        }
+    }
+    if subnet.nodes && subnet.role_cni == "0" {
+        let what = "a subnet whose addresses are not for pods cannot have nodes here: excluded primary ENIs are not modelled";
+        problems.add(tags.origin(), &tags.key(ROLE_CNI), what, Some("set nodes = false".into()));
+    }
+}
+
+/// `10.0.0.0/21`: the base as a number, and the length.
+fn parse_cidr(text: &str) -> Result<(u32, u8), String> {
+    let wrong = || format!("{text:?} is not a CIDR block such as 10.0.0.0/21");
+    let (base, length) = text.split_once('/').ok_or_else(wrong)?;
+    let base: std::net::Ipv4Addr = base.parse().map_err(|_| wrong())?;
+    let length: u8 = length.parse().map_err(|_| wrong())?;
+    if !(16..=28).contains(&length) {
+        return Err(format!("{text}: subnets have lengths of 16 to 28"));
+    }
+    let base = u32::from(base);
+    if base & ((1u32 << (32 - length)) - 1) != 0 {
+        return Err(format!("{text}: a block of /{length} does not begin there"));
+    }
+    Ok((base, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_aligned_and_of_a_length_that_ec2_has() {
+        assert_eq!(parse_cidr("100.64.0.0/16").unwrap(), (0x6440_0000, 16));
+        for wrong in ["10.0.0.0", "10.0.0.0/15", "10.0.1.0/21", "10.0.0/24", "a/24"] {
+            assert!(parse_cidr(wrong).is_err(), "{wrong}");
+        }
+    }
+}

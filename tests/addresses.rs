@@ -1,0 +1,211 @@
+//! Where pods' addresses come from in whole runs: modes of the CNI, several subnets, other users, and what people saw on
+//! real clusters (the case's number and the report stand with each test).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kilopod::catalogue::Catalogue;
+use kilopod::components::{Prepared, Told, Wishes, tell};
+use kilopod::input::{Document, Problems};
+use kilopod::results::{ApiCount, Outcome, ReplicationRecord};
+use kilopod::scenario;
+use kilopod::world::cause::Cause;
+
+fn read(text: &str) -> Result<scenario::Read, Vec<String>> {
+    let mut problems = Problems::default();
+    let document = Document::parse("case.toml", text, &mut problems);
+    assert!(problems.is_empty(), "{text}");
+    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+    read.map_err(|problems| problems.iter().map(|problem| format!("{problem:?}")).collect())
+}
+
+/// One replication, its books checked after every event.
+fn run(text: &str) -> ReplicationRecord {
+    let scenario = read(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).scenario;
+    let Told { record, .. } =
+        tell(&Prepared::new(scenario), 7, 0, Wishes { check: true, ..Wishes::default() });
+    record
+}
+
+/// So many tiny pods that all fit one node of the type, in one zone, with nothing else in its subnets.
+fn one_node(kind: &str, pods: u32, more: &str) -> String {
+    format!(
+        "target_pods = {pods}\nzones = [\"us-east-1a\"]\ncontrol_plane_interfaces = 0\nstatic_nodes = []\n{more}\n\
+         [[deployments]]\nname = \"app\"\nreplicas = {pods}\ncpu = \"1m\"\nmemory = \"1 MiB\"\nimage = \"1 MB\"\n\
+         [[node_pools]]\nname = \"default\"\ninstance_types = [\"{kind}\"]\ncapacity_types = [\"on-demand\"]\n"
+    )
+}
+
+fn calls(record: &ReplicationRecord, api: &str) -> ApiCount {
+    let place = ApiCount::names().position(|(name, _)| name == api).unwrap();
+    record.api_counts[place]
+}
+
+/// F11, aws/amazon-vpc-cni-k8s#3238: the primary ENI serves no pods, kubelet does not know.
+#[test]
+fn custom_networking_with_kubelets_own_max_pods_leaves_pods_without_address() {
+    let subnets = "[[subnets]]\nname = \"nodes\"\nzone = \"us-east-1a\"\nprefix_length = 24\n\
+                   [[subnets]]\nname = \"pods\"\nzone = \"us-east-1a\"\ncidr = \"100.64.0.0/19\"\nnodes = false\n\
+                   eni_config = true\n[cni]\nmax_pods = 58\n[cni.env]\nAWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG = \"true\"\n";
+    let record = run(&one_node("c6i.2xlarge", 56, subnets));
+    assert_eq!((record.pods_ready_at_end, record.nodes), (42, 1));
+    assert_eq!(record.enis_created, 3);
+    // 3 x 15 of the pods' subnet, one primary of the nodes'.
+    assert_eq!(record.subnets[0].least_free, 251 - 1);
+    assert_eq!(record.subnets[1].least_free, 8_187 - 45);
+    assert_eq!(record.outcome, Outcome::Stuck);
+}
+
+#[test]
+fn custom_networking_without_a_subnet_for_it_is_refused() {
+    let env = "[cni.env]\nAWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG = \"true\"\n";
+    let problems = read(&one_node("m5.large", 5, env)).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.contains("eni_config = true")), "{problems:?}");
+}
+
+/// F12, aws/karpenter-provider-aws#7318: 240 pods for the 232 addresses of an x2iedn.4xlarge.
+#[test]
+fn a_full_node_asks_for_no_more_and_its_pods_retry() {
+    let record = run(&one_node("x2iedn.4xlarge", 240, "horizon = \"1 h\"\n[cni]\nmax_pods = 300\n"));
+    assert_eq!((record.pods_ready_at_end, record.nodes), (232, 1));
+    assert_eq!(record.enis_created, 7);
+    assert_eq!(calls(&record, "AssignPrivateIpAddresses").refused, 0);
+    assert_eq!(record.outcome, Outcome::Stuck);
+}
+
+/// F16, aws/amazon-vpc-cni-k8s#2749: addresses are free, but no aligned /28 is.
+#[test]
+fn scattered_addresses_leave_no_prefix() {
+    // 800 of 1,019 addresses taken at random leave no whole block but by a chance of a few in a million.
+    let more = "subnet_prefix_length = 22\nused_addresses = 800\nhorizon = \"10 min\"\n[cni]\nmax_pods = 110\n[cni.env]\n\
+                ENABLE_PREFIX_DELEGATION = \"true\"\nWARM_PREFIX_TARGET = \"1\"\n";
+    let record = run(&one_node("m5.large", 10, more));
+    assert_eq!((record.pods_ready_at_end, record.nodes), (0, 1));
+    assert_eq!(record.subnets[0].free_at_end, 1_019 - 800 - 1);
+    assert_eq!((record.outcome, record.reason), (Outcome::Stuck, Some(Cause::AddressSubnetDry)));
+}
+
+/// F16 too: two blocks are left, for 32 pods exactly; the next prefix is refused again and again.
+#[test]
+fn two_prefixes_serve_thirty_two_pods() {
+    let more = "horizon = \"10 min\"\n[[subnets]]\nname = \"a\"\nzone = \"us-east-1a\"\nprefix_length = 22\n\
+                used_addresses = 800\nreserved_prefixes = 2\n[cni]\nmax_pods = 110\n[cni.env]\n\
+                ENABLE_PREFIX_DELEGATION = \"true\"\nWARM_PREFIX_TARGET = \"1\"\n";
+    let record = run(&one_node("m5.large", 40, more));
+    assert_eq!(record.pods_ready_at_end, 32);
+    assert!(calls(&record, "AssignPrivateIpAddresses").refused > 0);
+}
+
+/// The same subnet with a CIDR reservation for prefixes: they are found.
+#[test]
+fn a_reservation_keeps_blocks_for_prefixes() {
+    let more = "[[subnets]]\nname = \"a\"\nzone = \"us-east-1a\"\nprefix_length = 22\nused_addresses = 800\n\
+                reserved_prefixes = 4\n[cni]\nmax_pods = 110\n[cni.env]\nENABLE_PREFIX_DELEGATION = \"true\"\n\
+                WARM_PREFIX_TARGET = \"1\"\n";
+    let record = run(&one_node("m5.large", 10, more));
+    assert_eq!((record.outcome, record.pods_ready_at_end), (Outcome::Reached, 10));
+}
+
+/// F19, aws/amazon-vpc-cni-k8s#547: a /27 has 27 addresses; a whole second ENI needs 15 of the 12 left.
+#[test]
+fn a_tiny_subnet_serves_more_with_a_warm_target() {
+    let horizon = "subnet_prefix_length = 27\nhorizon = \"15 min\"\n";
+    let defaults = run(&one_node("t3.2xlarge", 30, horizon));
+    assert_eq!((defaults.pods_ready_at_end, defaults.subnets[0].free_at_end), (14, 12));
+    let warm = run(&one_node("t3.2xlarge", 30, &format!("{horizon}[cni.env]\nWARM_IP_TARGET = \"2\"\n")));
+    assert_eq!((warm.pods_ready_at_end, warm.subnets[0].free_at_end), (25, 0));
+}
+
+/// New ENIs go to the emptiest subnet that the tag allows, top-ups to the ENI's own.
+#[test]
+fn discovery_takes_the_tagged_subnet_with_most_addresses() {
+    let subnets = "[[subnets]]\nname = \"nodes\"\nzone = \"us-east-1a\"\nprefix_length = 26\n\
+                   [[subnets]]\nname = \"pods\"\nzone = \"us-east-1a\"\nprefix_length = 22\nnodes = false\n\
+                   tags = { \"kubernetes.io/role/cni\" = \"1\" }\n\
+                   [[subnets]]\nname = \"foreign\"\nzone = \"us-east-1a\"\nprefix_length = 20\nnodes = false\n\
+                   tags = { \"kubernetes.io/role/cni\" = \"1\", \"cni.networking.k8s.aws/cluster/other\" = \"shared\" }\n\
+                   [cni.env]\nCLUSTER_NAME = \"ours\"\n";
+    let record = run(&one_node("m5.xlarge", 40, subnets));
+    assert_eq!(record.outcome, Outcome::Reached);
+    // The primary ENI with its 15 addresses stays at home; by the target two more ENIs stand in the tagged subnet.
+    assert_eq!(record.subnets[0].least_free, 59 - 15);
+    assert_eq!(record.subnets[1].least_free, 1_019 - 30);
+    assert_eq!(record.subnets[2].least_free, 4_091);
+}
+
+/// Others take what there is: pods that would have come up do not, and do once it comes back.
+#[test]
+fn another_users_burst_delays_pods_until_it_is_over() {
+    let others = |lasts: &str| {
+        format!(
+            "horizon = \"20 min\"\n[[subnets]]\nname = \"a\"\nzone = \"us-east-1a\"\nprefix_length = 26\n\
+             [[subnets.others]]\nat = \"1 s\"\naddresses = 40\n{lasts}"
+        )
+    };
+    let without = run(&one_node("m5.xlarge", 30, "subnet_prefix_length = 26\n"));
+    let burst = run(&one_node("m5.xlarge", 30, &others("lasts = \"5 min\"\n")));
+    let for_good = run(&one_node("m5.xlarge", 30, &others("")));
+    assert_eq!((without.outcome, burst.outcome), (Outcome::Reached, Outcome::Reached));
+    assert!(burst.time_to_target_ms.unwrap() > 300_000 && without.time_to_target_ms.unwrap() < 200_000);
+    assert!(for_good.outcome != Outcome::Reached && for_good.pods_ready_at_end == 14);
+    assert!(burst.address_wait_p95_ms.unwrap() > 60_000);
+}
+
+/// C21: an IPv6 cluster never lacks addresses; only primaries are taken.
+#[test]
+fn ipv6_takes_one_address_a_node() {
+    let env = "subnet_prefix_length = 28\n[cni]\nmax_pods = 110\n[cni.env]\nENABLE_IPv6 = \"true\"\n\
+               ENABLE_PREFIX_DELEGATION = \"true\"\nWARM_PREFIX_TARGET = \"1\"\n";
+    let record = run(&one_node("m5.2xlarge", 100, env));
+    assert_eq!((record.outcome, record.nodes, record.sandbox_failures), (Outcome::Reached, 1, 0));
+    assert_eq!(record.subnets[0].least_free, 11 - 1);
+}
+
+/// The waste at the end is the sum of its parts, in every mode.
+#[test]
+fn waste_is_the_sum_of_its_parts() {
+    let modes = [
+        "",
+        "[cni.env]\nWARM_IP_TARGET = \"3\"\n",
+        "[cni]\nmax_pods = 110\n[cni.env]\nENABLE_PREFIX_DELEGATION = \"true\"\nWARM_PREFIX_TARGET = \"1\"\n",
+    ];
+    for mode in modes {
+        let record = run(&one_node("m5.xlarge", 20, mode));
+        let split = record.waste_at_end;
+        let sum = split.warm + split.cooling + split.eni_primaries + split.prefix_remainder;
+        assert_eq!(Some(sum), record.books.waste_at_target, "{mode}");
+        assert_eq!(split.prefix_remainder > 0, mode.contains("PREFIX"), "{mode}: {split:?}");
+    }
+}
+
+/// Calls of the account's other tools leave fewer tokens: nodes wait longer for theirs.
+#[test]
+fn background_calls_slow_the_start_of_many_nodes() {
+    let text = |background: &str| {
+        format!(
+            "target_pods = 120\nsubnet_prefix_length = 20\n{background}\n[[deployments]]\nname = \"app\"\nreplicas = 120\n\
+             cpu = \"1\"\nmemory = \"2 GiB\"\n[[node_pools]]\nname = \"default\"\ninstance_types = [\"m5.large\"]\n\
+             capacity_types = [\"on-demand\"]\n"
+        )
+    };
+    let alone = run(&text(""));
+    let shared = run(&text(
+        "[ec2_limits.background]\nAssignPrivateIpAddresses = 4\nCreateNetworkInterface = 4\nModifyNetworkInterfaceAttribute = 4\n",
+    ));
+    let throttled = |record: &ReplicationRecord| record.api_counts.iter().map(|c| c.throttled).sum::<u64>();
+    assert!(throttled(&shared) > throttled(&alone));
+    assert!(shared.time_to_target_ms > alone.time_to_target_ms);
+}
+
+#[test]
+fn bad_subnets_are_refused_with_all_their_problems() {
+    let subnets = "[[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.0.0/20\"\n\
+                   [[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.8.0/21\"\nnodes = true\n\
+                   tags = { \"kubernetes.io/role/cni\" = \"0\" }\n\
+                   [[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.1.0/20\"\nreserved_prefixes = 4000\n\
+                   [cni.env]\nWARM_IP_TARGE = \"1\"\n";
+    let problems = read(&one_node("m5.large", 5, subnets)).unwrap_err().join("\n");
+    for part in ["overlaps", "set nodes = false", "does not begin there", "blocks of /28", "WARM_IP_TARGET"] {
+        assert!(problems.contains(part), "{part}: {problems}");
+    }
+}
