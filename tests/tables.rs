@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use kilopod::actors::ipamd::{Limits, PoolState, Rest, Settings, Version, resting_states};
 use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
 use kilopod::catalogue::Catalogue;
+use kilopod::decide::{Program, answer_line};
 use kilopod::units::{MIB, SimDuration};
+use serde_json::{Value, json};
 
 fn rest(instance_type: &str, settings: &str, max_pods: u32, pods: u32) -> Rest {
     let catalogue = Catalogue::compiled_in();
@@ -40,7 +42,70 @@ fn warm_pools_come_to_rest_as_documented() {
         assert_eq!(got, (number(6), number(7), number(8), row[9].to_string()), "{}", &row[0]);
         rows += 1;
     }
-    assert_eq!(rows, 53);
+    assert_eq!(rows, 67);
+}
+
+/// `10:18 20:27` as (ms, count).
+fn points(text: &str) -> Vec<(u64, u64)> {
+    let point = |point: &str| {
+        let (at, count) = point.split_once(':').unwrap();
+        ((at.parse::<f64>().unwrap() * 1_000.0).round() as u64, count.parse().unwrap())
+    };
+    text.split_whitespace().map(point).collect()
+}
+
+/// All pods at once, failed ones again every 10 s: when they get addresses and how the pool grows, with calls that take
+/// no time and with typical ones. The loop is that of `decide ipamd` with time, whose answers are the real program's.
+#[test]
+fn bursts_are_served_at_the_stated_times() {
+    let typical = json!({"AssignPrivateIpAddresses": 500, "CreateNetworkInterface": 500, "DescribeInstances": 150,
+        "AttachNetworkInterface": 700, "ModifyNetworkInterfaceAttribute": 250, "DescribeNetworkInterfaces": 150,
+        "DescribeSubnets": 150, "CreateTags": 250});
+    let catalogue = Catalogue::compiled_in();
+    let mut rows = 0;
+    for row in csv::Reader::from_path("tests/tables/burst.csv").unwrap().records() {
+        let row = row.unwrap();
+        let pairs = row[2].split_whitespace().map(|pair| pair.split_once('=').unwrap());
+        let env: BTreeMap<&str, &str> = pairs.collect();
+        let time =
+            if &row[4] == "none" { json!({}) } else { json!({"latency_ms": typical, "imds_lag_ms": 1_600}) };
+        let mut case = json!({"id": &row[0], "instance_type": &row[1], "env": env, "time": time,
+            "events": [{"at_ms": 0, "add": row[5].parse::<u32>().unwrap()}], "until_ms": 60_000});
+        if !row[3].is_empty() {
+            case["max_pods"] = json!(row[3].parse::<u32>().unwrap());
+        }
+        let (answer, good) = answer_line(Program::Ipamd, &case.to_string(), &catalogue);
+        assert!(good, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let mut served = BTreeMap::<u64, u64>::new();
+        for at in answer["assigned_ms"].as_array().unwrap().iter().filter_map(Value::as_u64) {
+            *served.entry(at).or_default() += 1;
+        }
+        let mut sum = 0;
+        let got: Vec<(u64, u64)> = served
+            .iter()
+            .map(|(at, count)| {
+                sum += count;
+                (*at, sum)
+            })
+            .collect();
+        assert_eq!(got, points(&row[6]), "{}", &row[0]);
+        assert_eq!(answer["start"]["total"], row[7].parse::<u64>().unwrap(), "{}", &row[0]);
+        let mut total = row[7].parse::<u64>().unwrap();
+        let mut grown = Vec::new();
+        for step in answer["steps"].as_array().unwrap() {
+            let now = step["total"].as_u64().unwrap();
+            if now != total {
+                grown.push((step["end_ms"].as_u64().unwrap(), now));
+            }
+            total = now;
+        }
+        // Later growth, beyond what the table tells, may follow.
+        let told = points(&row[8]);
+        assert_eq!(grown[..told.len()], told, "{}", &row[0]);
+        rows += 1;
+    }
+    assert_eq!(rows, 16);
 }
 
 #[test]
