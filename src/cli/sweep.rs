@@ -129,7 +129,7 @@ fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> Str
     table.load_style(presets::NOTHING);
     let mut header: Vec<String> = vec!["cell".into()];
     header.extend(plan.factors.iter().map(|factor| factor.name.clone()));
-    let fixed = ["reached", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
+    let fixed = ["reached", "ready", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
     header.extend(fixed.map(String::from));
     table.set_header(header);
     for (cell, finished) in plan.cells.iter().zip(cells) {
@@ -138,6 +138,7 @@ fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> Str
         let mut row = vec![cell.id()];
         row.extend(cell.labels.iter().cloned());
         row.push(format!("{} %", s.reached * 100 / s.replications.max(1)));
+        row.push(format!("{:.0}", s.pods_ready));
         row.push(instant(&s.p50, &horizon));
         row.push(instant(&s.p95, &horizon));
         row.push(format!("{:.0}", s.nodes));
@@ -152,8 +153,8 @@ fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> Str
     }
     let work = plan.cells.len() as u64 * u64::from(plan.replications);
     format!(
-        "{table}\nTimes with 95 % intervals; waste: addresses attached, less those of pods, less one a node, at the target (on\n\
-         average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n{}: {}, manifest.json, datapackage.json\n",
+        "{table}\nReady: pods at the end, on average. Times with 95 % intervals. Waste: addresses attached, less those of pods, less\n\
+         one a node, at the target (on average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n{}: {}, manifest.json, datapackage.json\n",
         took.as_secs_f64(),
         work as f64 / took.as_secs_f64(),
         output.display(),

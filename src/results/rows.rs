@@ -26,6 +26,7 @@ pub struct CellSummary {
     /// (estimate, low, high) in ms; `None`: beyond the horizon, or too few replications.
     pub p50: [Option<u64>; 3],
     pub p95: [Option<u64>; 3],
+    pub pods_ready: f64,
     pub nodes: f64,
     /// Waste at the target, or at the end where none reached it.
     pub waste: f64,
@@ -113,6 +114,7 @@ fn cell_row(rows: &mut Rows<'_>, records: &[ReplicationRecord], factors: &mut TF
         replications: n as u64,
         p50: [None; 3],
         p95: [None; 3],
+        pods_ready: 0.0,
         nodes: 0.0,
         waste: 0.0,
         least_free: 0,
@@ -144,6 +146,7 @@ fn cell_row(rows: &mut Rows<'_>, records: &[ReplicationRecord], factors: &mut TF
         fields.push(print_option(measure, p95));
         let average = mean.map_or(0.0, |mean| mean.mean / measure.scale());
         match measure.name.as_str() {
+            "pods_ready" => summary.pods_ready = average,
             "nodes" => summary.nodes = average,
             "waste_at_target" if mean.is_some() => summary.waste = average,
             "waste_average" if summary.reached == 0 => summary.waste = average,

@@ -7,7 +7,8 @@ use crate::units::{SimDuration, SimTime};
 const ROLE_CNI: &str = "kubernetes.io/role/cni";
 const CLUSTER: &str = "cni.networking.k8s.aws/cluster/";
 
-/// `[[subnets]]`, or one a zone of `subnet_prefix_length` (21). The control plane's four interfaces are spread over those
+/// `[[subnets]]`, or one a zone of `subnet_prefix_length` (21). `used_addresses` and `[[neighbours]]` hold for each subnet
+/// that does not say otherwise, or more. The control plane's four interfaces are spread over those
 /// for nodes in turn.
 pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Problems) -> Vec<SubnetSpec> {
     let length = root.whole("subnet_prefix_length", 16, 28, problems).unwrap_or(21) as u8;
@@ -16,6 +17,12 @@ pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Prob
     if zones.is_empty() {
         problems.add(root.origin(), "zones", "a cluster needs a zone", None);
     }
+    let neighbours: Vec<OtherUser> = root
+        .sections("neighbours", problems)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|entry| other_user(entry, problems))
+        .collect();
     let plain = |name: String, zone: u32, prefix_length: u8| SubnetSpec {
         name,
         zone,
@@ -27,7 +34,7 @@ pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Prob
         role_cni: String::new(),
         clusters: Vec::new(),
         eni_config: false,
-        others: Vec::new(),
+        others: neighbours.clone(),
     };
     let mut read: Vec<SubnetSpec> = match root.sections("subnets", problems) {
         None => {
@@ -104,20 +111,24 @@ fn fill(
     subnet.nodes = section.flag("nodes", problems).unwrap_or(true);
     subnet.eni_config = section.flag("eni_config", problems).unwrap_or(false);
     tags(section, subnet, problems);
-    for mut entry in section.sections("others", problems).unwrap_or_default() {
-        let at = entry.span("at", problems).unwrap_or(SimDuration::ZERO);
-        let other = OtherUser {
-            at: SimTime::ZERO + at,
-            addresses: entry.whole("addresses", 1, 65_536, problems).unwrap_or(1),
-            every: entry.span("every", problems),
-            lasts: entry.span("lasts", problems),
-        };
-        if other.every.is_some_and(|every| every < SimDuration::from_secs(1)) {
-            problems.add(entry.origin(), &entry.key("every"), "at least 1 s lies between two lots", None);
-        }
-        entry.finish(problems);
-        subnet.others.push(other);
+    for entry in section.sections("others", problems).unwrap_or_default() {
+        subnet.others.push(other_user(entry, problems));
     }
+}
+
+/// `{ at = "60 s", addresses = 20, every = "30 s", lasts = "5 min" }`
+fn other_user(mut entry: Section<'_>, problems: &mut Problems) -> OtherUser {
+    let other = OtherUser {
+        at: SimTime::ZERO + entry.span("at", problems).unwrap_or(SimDuration::ZERO),
+        addresses: entry.whole("addresses", 1, 65_536, problems).unwrap_or(1),
+        every: entry.span("every", problems),
+        lasts: entry.span("lasts", problems),
+    };
+    if other.every.is_some_and(|every| every < SimDuration::from_secs(1)) {
+        problems.add(entry.origin(), &entry.key("every"), "at least 1 s lies between two lots", None);
+    }
+    entry.finish(problems);
+    other
 }
 
 /// `tags = { "kubernetes.io/role/cni" = "1" }`

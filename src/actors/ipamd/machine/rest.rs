@@ -148,6 +148,12 @@ mod tests {
             }
         }
         fn call(&mut self, call: Call) -> Answer<'static> {
+            if call.api == Api::CreateNetworkInterface {
+                assert!(
+                    self.machine.pool().eni_count() < self.settings.eni_budget,
+                    "an ENI more than the type has"
+                );
+            }
             self.serial += call.count.max(1);
             let first_cidr = self.serial - call.count.max(1);
             match call.api {
@@ -174,6 +180,13 @@ mod tests {
                 self.go_on(now, Answer::Woken);
             }
         }
+        /// Books that must balance at any instant.
+        fn check(&self) {
+            let pool = self.machine.pool();
+            let most = self.settings.addresses_per_eni();
+            assert!(pool.addresses_per_eni().all(|held| i64::from(held) <= most), "an ENI holds too much");
+            assert!(pool.assigned() as usize == self.pods.len() && pool.assigned() <= pool.total());
+        }
         fn change(&mut self, now: SimTime, add: bool) {
             if add {
                 self.pods.extend(self.machine.add_pod(now));
@@ -189,20 +202,28 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
         /// Whatever pods do, leaving idle turns out makes the same calls at the same instants.
         #[test]
         fn idle_turns_left_out_change_nothing(
             changes in prop::collection::vec((1u64..200_000, prop::bool::weighted(0.7)), 0..25),
-            environment in 0usize..6,
+            environment in 0usize..13,
             free in prop::sample::select(vec![12u32, 25, 40, 10_000]),
         ) {
-            let pairs: [&[(&str, &str)]; 6] = [
+            let pairs: [&[(&str, &str)]; 13] = [
                 &[],
                 &[("WARM_ENI_TARGET", "0")],
                 &[("WARM_IP_TARGET", "2"), ("MINIMUM_IP_TARGET", "5")],
                 &[("WARM_IP_TARGET", "1"), ("MINIMUM_IP_TARGET", "1")],
                 &[("ENABLE_PREFIX_DELEGATION", "true"), ("WARM_PREFIX_TARGET", "1")],
                 &[("WARM_IP_TARGET", "12")],
+                &[("WARM_ENI_TARGET", "3"), ("IP_COOLDOWN_PERIOD", "0")],
+                &[("ENABLE_PREFIX_DELEGATION", "true"), ("WARM_IP_TARGET", "5"), ("MINIMUM_IP_TARGET", "20")],
+                &[("ENABLE_PREFIX_DELEGATION", "true"), ("WARM_PREFIX_TARGET", "0")],
+                &[("ENABLE_POD_ENI", "true"), ("WARM_IP_TARGET", "3")],
+                &[("MAX_ENI", "2"), ("MINIMUM_IP_TARGET", "14")],
+                &[("ENABLE_SUBNET_DISCOVERY", "false"), ("WARM_ENI_TARGET", "2")],
+                &[("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "true"), ("WARM_IP_TARGET", "1")],
             ];
             let env: BTreeMap<String, String> =
                 pairs[environment].iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
@@ -224,6 +245,7 @@ mod tests {
                 for node in &mut nodes {
                     node.run_to(now);
                     node.change(now, add);
+                    node.check();
                 }
             }
             for node in &mut nodes {
