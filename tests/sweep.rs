@@ -67,7 +67,7 @@ fn one_thread_and_eight_give_the_same_bytes() {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder.join("1")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 8, "{files:?}");
+    assert_eq!(files.len(), 9, "{files:?}");
     for file in files {
         let other = folder.join("8").join(file.file_name().unwrap());
         assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());
@@ -84,7 +84,7 @@ fn rows_have_as_many_fields_as_headers_and_no_number_has_three_decimals() {
     fs::write(folder.join("small.toml"), SMALL).unwrap();
     let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "3", "-o", "out"]);
     assert!(output.status.success(), "{}", error(&output));
-    for table in ["replications", "cells", "subnets", "nodes", "timeline"] {
+    for table in ["replications", "cells", "subnets", "nodes", "ec2_calls", "timeline"] {
         let path = folder.join(format!("out/{table}.csv"));
         let mut reader = csv::Reader::from_path(&path).unwrap();
         let mut rows = 0;
@@ -183,4 +183,64 @@ fn the_page_of_columns_is_up_to_date() {
     }
     let known = fs::read_to_string(&path).unwrap_or_default();
     assert!(known == page, "docs/columns.md is out of date; UPDATE_DOCS=1 cargo test makes it anew");
+}
+
+/// Parts run apart and merged are the files of one run; parts that are missing or foreign are told, with exit code 5.
+#[test]
+fn shards_merge_to_the_bytes_of_one_run() {
+    let folder = scratch("shards");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = kilopod(&folder, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", error(&output));
+    };
+    run(&["sweep", "small.toml", "-o", "whole"]);
+    for shard in ["0/3", "1/3", "2/3"] {
+        run(&["sweep", "small.toml", "--shard", shard, "-o", &shard.replace('/', "-")]);
+    }
+    run(&["merge", "2-3", "0-3", "1-3", "-o", "merged"]);
+    for file in fs::read_dir(folder.join("whole")).unwrap().map(|entry| entry.unwrap().path()) {
+        let other = folder.join("merged").join(file.file_name().unwrap());
+        assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());
+    }
+    let incomplete = kilopod(&folder, &["merge", "0-3", "1-3", "-o", "incomplete"]);
+    assert_eq!(incomplete.status.code(), Some(5));
+    assert!(error(&incomplete).contains("are missing") && !folder.join("incomplete").exists());
+    run(&["sweep", "small.toml", "--seed", "9", "--shard", "2/3", "-o", "foreign"]);
+    let foreign = kilopod(&folder, &["merge", "0-3", "1-3", "foreign", "-o", "mixed"]);
+    assert_eq!(foreign.status.code(), Some(5));
+    assert!(error(&foreign).contains("of another plan"));
+    let wrong = kilopod(&folder, &["sweep", "small.toml", "--shard", "3/3"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let no_part = kilopod(&folder, &["merge", "whole", "-o", "again"]);
+    assert_eq!(no_part.status.code(), Some(2));
+}
+
+/// The page needs nothing but itself, and holds every cell.
+#[test]
+fn the_report_is_whole() {
+    let folder = scratch("report");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "3", "-o", "out"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let page = fs::read_to_string(folder.join("out/report.html")).unwrap();
+    let without_name_of_svg = page.replace("http://www.w3.org/2000/svg", "");
+    for outside in ["http://", "https://", "src=", "@import", "fetch("] {
+        assert!(!without_name_of_svg.contains(outside), "{outside}");
+    }
+    assert_eq!(page.matches("<tr").count(), 1 + 8);
+    let start = page.find("const data = ").unwrap() + "const data = ".len();
+    let data = &page[start..page[start..].find(";\n").unwrap() + start];
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let cells = data["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 8);
+    assert!(cells.iter().any(|cell| cell["best"] == true) && cells.iter().any(|cell| cell["best"] == false));
+    for cell in cells {
+        let points = cell["t"].as_array().unwrap().len();
+        assert_eq!(cell["ready50"].as_array().unwrap().len(), points);
+        assert_eq!(cell["times"].as_array().unwrap().len() as u64, cell["reached"].as_u64().unwrap());
+        // Pods that are Ready at the last point of a cell that always gets there: all, or it was over just before.
+        let ready = cell["ready95"].as_array().unwrap().last().unwrap().as_u64().unwrap();
+        assert!(ready <= 60);
+    }
 }

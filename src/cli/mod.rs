@@ -4,6 +4,7 @@ mod check;
 mod decide;
 mod instances;
 mod max_pods;
+mod merge;
 mod run;
 mod sweep;
 mod types;
@@ -28,6 +29,8 @@ pub const BAD_INPUT: u8 = 2;
 pub const CLAIM_BROKEN: u8 = 3;
 /// No claim is broken, but some are undecided.
 pub const CLAIM_UNDECIDED: u8 = 4;
+/// Parts of a sweep do not belong together, or some are missing.
+pub const PARTS_DO_NOT_FIT: u8 = 5;
 
 /// How long until 1000 pods run on EKS, and how many addresses does it waste?
 #[derive(Parser)]
@@ -43,6 +46,7 @@ enum Command {
     Decide(decide::Arguments),
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
+    Merge(merge::Arguments),
     Run(run::Arguments),
     Sweep(sweep::Arguments),
     WarmPool(warm_pool::Arguments),
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::WarmPool(arguments) => warm_pool::run(&arguments),

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{BAD_INPUT, FAILED, OK};
 use crate::components::{Prepared, simulate};
-use crate::experiment::{Finished, Folder, Found, Overrides, Plan, sweep};
+use crate::experiment::{Finished, Folder, Found, Meta, Overrides, Plan, Shard, sweep};
 use crate::results::tables::{TABLES, columns};
 
 /// Run every cell of an experiment many times and write the tables
@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Where to write; results/NAME if left out
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Run one part of the cells, such as 0/4, 1/4, 2/4 or 3/4; `kilopod merge` puts them together
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
+    shard: Option<Shard>,
     /// Say what would be run, and how long it might take
     #[arg(long)]
     dry_run: bool,
@@ -60,7 +63,11 @@ pub fn run(arguments: &Arguments) -> u8 {
     if arguments.dry_run {
         return super::print(&dry_run(&plan));
     }
-    let output = arguments.output.clone().unwrap_or_else(|| Path::new("results").join(&plan.name));
+    let name = match arguments.shard {
+        None => plan.name.clone(),
+        Some(shard) => format!("{}.shard-{}-of-{}", plan.name, shard.index, shard.of),
+    };
+    let output = arguments.output.clone().unwrap_or_else(|| Path::new("results").join(name));
     let folder = Folder::new(&output);
     match folder.look(&plan) {
         Ok(Found::Complete) if !arguments.overwrite => {
@@ -86,8 +93,17 @@ pub fn run(arguments: &Arguments) -> u8 {
             return FAILED;
         }
     }
-    match execute(&plan, &folder, arguments.threads) {
-        Ok((cells, took)) => super::print(&report(&plan, &cells, took, &output)),
+    match execute(&plan, arguments.shard, &folder, arguments.threads) {
+        Ok((cells, took)) => {
+            let text = report(&plan, &cells, took);
+            let files = if arguments.shard.is_some() {
+                format!("{}: a part; kilopod merge puts all parts together\n", output.display())
+            } else {
+                let tables = TABLES.map(|(name, _)| format!("{name}.csv")).join(", ");
+                format!("{}: report.html, {tables}, manifest.json, datapackage.json\n", output.display())
+            };
+            super::print(&(text + &files))
+        }
         Err(error) => {
             eprintln!("error: {error}");
             FAILED
@@ -95,20 +111,32 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
+/// A plan's finished cells with their ids, and how long they took.
+type Executed = (Vec<(String, Finished)>, Duration);
+
 fn execute(
     plan: &Plan,
+    shard: Option<Shard>,
     folder: &Folder,
     threads: Option<usize>,
-) -> Result<(Vec<Finished>, Duration), Box<dyn std::error::Error>> {
+) -> Result<Executed, Box<dyn std::error::Error>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build()?;
     folder.open(plan)?;
-    let work = plan.cells.len() as u64 * u64::from(plan.replications);
+    let cells = (0..plan.cells.len()).filter(|cell| shard.is_none_or(|shard| shard.has(*cell))).count();
+    let work = cells as u64 * u64::from(plan.replications);
     let style = "{bar:40} {pos}/{len} replications, {per_sec}, {eta} left";
     let bar = ProgressBar::new(work).with_style(ProgressStyle::with_template(style)?);
     let began = super::clock();
-    let cells = pool.install(|| sweep(plan, folder, &|count| bar.inc(count)))?;
+    let cells = pool.install(|| sweep(plan, shard, folder, &|count| bar.inc(count)))?;
     bar.finish_and_clear();
-    folder.finish(plan, &cells)?;
+    let meta = Meta::of(plan);
+    match shard {
+        Some(_) => folder.finish_shard(&meta, &cells)?,
+        None => {
+            let cells: Vec<Finished> = cells.iter().map(|(_, cell)| cell.clone()).collect();
+            folder.finish(&meta, &cells)?;
+        }
+    }
     Ok((cells, began.elapsed()))
 }
 
@@ -124,7 +152,7 @@ fn instant(three: &[Option<u64>; 3], horizon: &str) -> String {
     }
 }
 
-fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> String {
+fn report(plan: &Plan, cells: &[(String, Finished)], took: Duration) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut header: Vec<String> = vec!["cell".into()];
@@ -132,7 +160,9 @@ fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> Str
     let fixed = ["reached", "ready", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
     header.extend(fixed.map(String::from));
     table.set_header(header);
-    for (cell, finished) in plan.cells.iter().zip(cells) {
+    let of_plan = |id: &str| plan.cells.iter().find(|cell| cell.id() == id).expect("a cell of the plan");
+    for (id, finished) in cells {
+        let cell = of_plan(id);
         let s = &finished.summary;
         let horizon = cell.scenario.horizon.to_string();
         let mut row = vec![cell.id()];
@@ -151,14 +181,12 @@ fn report(plan: &Plan, cells: &[Finished], took: Duration, output: &Path) -> Str
     for column in table.column_iter_mut().skip(1 + plan.factors.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let work = plan.cells.len() as u64 * u64::from(plan.replications);
+    let work = cells.len() as u64 * u64::from(plan.replications);
     format!(
         "{table}\nReady: pods at the end, on average. Times with 95 % intervals. Waste: addresses attached, less those of pods, less\n\
-         one a node, at the target (on average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n{}: {}, manifest.json, datapackage.json\n",
+         one a node, at the target (on average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n",
         took.as_secs_f64(),
         work as f64 / took.as_secs_f64(),
-        output.display(),
-        TABLES.map(|(name, _)| format!("{name}.csv")).join(", ")
     )
 }
 

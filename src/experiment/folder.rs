@@ -1,5 +1,6 @@
 //! The folder of a sweep: cells are kept as they finish, and the whole appears at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,9 +8,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::design::Plan;
-use super::sweep::{Finished, cell_keys};
+use super::meta::Meta;
+use super::report::report;
+use super::sweep::Finished;
+use crate::results::data_package;
+use crate::results::rows::{CellSummary, pareto};
 use crate::results::tables::{TABLES, header};
-use crate::results::{RESULTS_VERSION, data_package};
+
+/// What a shard's folder has beside its cells.
+const SHARD: &str = "shard.json";
 
 /// A file or folder that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +64,12 @@ impl Folder {
     /// # Errors
     /// If something is there that cannot be read.
     pub fn look(&self, plan: &Plan) -> Result<Found, FolderError> {
-        let manifest = self.path.join("manifest.json");
         if self.path.exists() {
-            let text = if manifest.exists() { read(&manifest)? } else { String::new() };
+            let known = ["manifest.json", SHARD].map(|name| self.path.join(name));
+            let text = match known.iter().find(|file| file.exists()) {
+                Some(file) => read(file)?,
+                None => String::new(),
+            };
             let known: Value = serde_json::from_str(&text).unwrap_or_default();
             return Ok(if known["plan_id"] == plan.id.as_str() { Found::Complete } else { Found::Other });
         }
@@ -101,41 +111,85 @@ impl Folder {
         fs::rename(&aside, &path).map_err(|error| trouble(&path, error))
     }
 
-    /// Writes all tables aside and puts the folder in place.
+    /// Writes all tables and the report aside and puts the folder in place; `cells` in the plan's order.
     ///
     /// # Errors
     /// If files cannot be written; what was there before is then still there.
-    pub fn finish(&self, plan: &Plan, cells: &[Finished]) -> Result<(), FolderError> {
+    pub fn finish(&self, meta: &Meta, cells: &[Finished]) -> Result<(), FolderError> {
+        let aside = self.empty_aside()?;
+        let mut files = serde_json::Map::new();
+        let summaries: Vec<&CellSummary> = cells.iter().map(|cell| &cell.summary).collect();
+        let best = pareto(&summaries);
+        for (index, (table, _)) in TABLES.iter().enumerate() {
+            let mut text = header(table, &meta.keys);
+            for (cell, best) in cells.iter().zip(&best) {
+                let rows = &cell.rows.text[index];
+                if *table == "cells" {
+                    // The last column compares the cell with all others.
+                    text.push_str(&format!("{},{}\n", rows.trim_end(), u8::from(*best)));
+                } else {
+                    text.push_str(rows);
+                }
+            }
+            let rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
+            files.insert(format!("{table}.csv"), json!({"rows": rows, "sha256": sha256(&text)}));
+            write(&aside.join(format!("{table}.csv")), &text)?;
+        }
+        write(&aside.join("report.html"), &report(meta, cells, &best))?;
+        let manifest = json!({
+            "kilopod": env!("CARGO_PKG_VERSION"),
+            "results_version": meta.results_version,
+            "plan_id": meta.plan_id,
+            "name": meta.name,
+            "seed": meta.seed,
+            "replications": meta.replications,
+            "cells": meta.cell_ids.len(),
+            "catalogue": meta.catalogue,
+            "files": files,
+            "input": meta.input,
+        });
+        write_json(&aside.join("manifest.json"), &manifest)?;
+        write_json(&aside.join("datapackage.json"), &data_package(&meta.name, &meta.keys))?;
+        self.put_in_place(&aside)
+    }
+
+    /// Puts a shard's cells in place, with what is needed to merge them.
+    ///
+    /// # Errors
+    /// If files cannot be written; what was there before is then still there.
+    pub fn finish_shard(&self, meta: &Meta, cells: &[(String, Finished)]) -> Result<(), FolderError> {
+        let aside = self.empty_aside()?;
+        for (id, cell) in cells {
+            write_json(&aside.join(format!("{id}.json")), &json!(cell))?;
+        }
+        write_json(&aside.join(SHARD), &json!(meta))?;
+        self.put_in_place(&aside)
+    }
+
+    /// A shard's plan and the cells it has.
+    ///
+    /// # Errors
+    /// If the folder is not a shard's, or one of its files cannot be read.
+    pub fn read_shard(&self) -> Result<(Meta, BTreeMap<String, Finished>), FolderError> {
+        let file = self.path.join(SHARD);
+        let meta: Meta = parse(&file, &read(&file)?)?;
+        let mut cells = BTreeMap::new();
+        for id in &meta.cell_ids {
+            let file = self.path.join(format!("{id}.json"));
+            if file.exists() {
+                cells.insert(id.clone(), parse(&file, &read(&file)?)?);
+            }
+        }
+        Ok((meta, cells))
+    }
+
+    fn empty_aside(&self) -> Result<PathBuf, FolderError> {
         let aside = self.beside("new");
         if aside.exists() {
             fs::remove_dir_all(&aside).map_err(|error| trouble(&aside, error))?;
         }
         fs::create_dir_all(&aside).map_err(|error| trouble(&aside, error))?;
-        let keys = cell_keys(plan);
-        let mut files = serde_json::Map::new();
-        for (index, (table, _)) in TABLES.iter().enumerate() {
-            let mut text = header(table, &keys);
-            cells.iter().for_each(|cell| text.push_str(&cell.rows.text[index]));
-            let rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
-            let sha256: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
-            write(&aside.join(format!("{table}.csv")), &text)?;
-            files.insert(format!("{table}.csv"), json!({"rows": rows, "sha256": sha256}));
-        }
-        let manifest = json!({
-            "kilopod": env!("CARGO_PKG_VERSION"),
-            "results_version": RESULTS_VERSION,
-            "plan_id": plan.id,
-            "name": plan.name,
-            "seed": plan.seed.to_string(),
-            "replications": plan.replications,
-            "cells": plan.cells.len(),
-            "catalogue": plan.cells.first().map(|cell| cell.scenario.catalogue.source.clone()),
-            "files": files,
-            "input": plan.resolved,
-        });
-        write_json(&aside.join("manifest.json"), &manifest)?;
-        write_json(&aside.join("datapackage.json"), &data_package(&plan.name, &keys))?;
-        self.put_in_place(&aside)
+        Ok(aside)
     }
 
     fn put_in_place(&self, aside: &Path) -> Result<(), FolderError> {
@@ -153,6 +207,12 @@ impl Folder {
     }
 }
 
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, FolderError> {
+    serde_json::from_str(text).map_err(|error| trouble(path, error.into()))
+}
 fn trouble(path: &Path, error: std::io::Error) -> FolderError {
     FolderError { path: path.display().to_string(), error }
 }

@@ -3,9 +3,12 @@
 mod design;
 mod folder;
 mod label;
+mod meta;
+mod report;
 mod sweep;
 
 pub(crate) use design::base;
 pub use design::{Cell, Factor, Level, Overrides, Plan, read, read_file};
 pub use folder::{Folder, FolderError, Found};
+pub use meta::{Meta, Shard};
 pub use sweep::{Finished, cell_keys, sweep};

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::design::{Cell, Plan};
 use super::folder::{Folder, FolderError};
+use super::meta::Shard;
 use crate::components::{Prepared, simulate};
 use crate::results::ReplicationRecord;
 use crate::results::rows::{CONFIDENCE, CellRows, CellSummary, cell_rows};
@@ -41,27 +42,31 @@ fn keys_of(cell: &Cell) -> Vec<String> {
     keys
 }
 
-/// Runs what `folder` does not have already and keeps each cell there as it finishes. `done` hears of each
+/// Runs what `folder` does not have already of the plan, or of a part of it, and keeps each cell there as it finishes. `done` hears of each
 /// replication.
 ///
 /// # Errors
 /// If a finished cell cannot be kept.
 pub fn sweep(
     plan: &Plan,
+    shard: Option<Shard>,
     folder: &Folder,
     done: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Finished>, FolderError> {
+) -> Result<Vec<(String, Finished)>, FolderError> {
+    let wanted = |(index, _): &(usize, &Cell)| shard.is_none_or(|shard| shard.has(*index));
     plan.cells
         .par_iter()
-        .map(|cell| {
+        .enumerate()
+        .filter(wanted)
+        .map(|(_, cell)| {
             let id = cell.id();
             if let Some(finished) = folder.load(&id) {
                 done(u64::from(plan.replications));
-                return Ok(finished);
+                return Ok((id, finished));
             }
             let finished = run_cell(plan, cell, done);
             folder.store(&id, &finished)?;
-            Ok(finished)
+            Ok((id, finished))
         })
         .collect()
 }

@@ -35,6 +35,23 @@ pub struct CellSummary {
     pub cost_per_hour_usd: f64,
 }
 
+impl CellSummary {
+    /// What is to be small: share not reached, 95th percentile of the time (beyond the horizon: the largest number),
+    /// waste, cost to the target.
+    fn costs(&self) -> [f64; 4] {
+        let failed = 1.0 - self.reached as f64 / self.replications.max(1) as f64;
+        let time = self.p95[0].map_or(f64::MAX, |ms| ms as f64);
+        [failed, time, self.waste, self.cost_to_target_usd]
+    }
+}
+
+/// By cell: is no other at least as good in everything and better in something?
+pub fn pareto(cells: &[&CellSummary]) -> Vec<bool> {
+    let costs: Vec<[f64; 4]> = cells.iter().map(|cell| cell.costs()).collect();
+    let beats = |a: &[f64; 4], b: &[f64; 4]| a.iter().zip(b).all(|(a, b)| a <= b) && a != b;
+    costs.iter().map(|cell| !costs.iter().any(|other| beats(other, cell))).collect()
+}
+
 /// Every row of a cell, each after the cell's keys, and its figures for the terminal.
 pub fn cell_rows(
     keys: &[String],

@@ -5,7 +5,7 @@ use super::record::TimelinePoint;
 use crate::world::cause::Cause;
 
 /// What stands in a column.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum ColumnType {
     Text,
     Integer,
@@ -13,7 +13,7 @@ pub enum ColumnType {
 }
 
 /// A column of a table.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Column {
     pub name: String,
     pub kind: ColumnType,
@@ -33,7 +33,7 @@ pub const TABLES: [(&str, &str); 6] = [
 ];
 
 /// What identifies a cell in every table: its id, each factor's label, each key a factor sets.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct CellKeys {
     pub columns: Vec<Column>,
 }
@@ -149,7 +149,7 @@ fn measure_type(measure: &Measure) -> ColumnType {
 }
 
 pub(super) fn is_cause(measure: &Measure) -> bool {
-    measure.unit == "pod_ms"
+    measure.name.starts_with("waited_")
 }
 
 fn cell_columns() -> Vec<Column> {
@@ -197,6 +197,12 @@ fn cell_columns() -> Vec<Column> {
             format!("Share of all waiting of all pods that was for {}.", cause.name().replace('_', " "));
         column(format!("waited_{}_share_ppm", cause.name()), Integer, "ppm", about)
     }));
+    all.push(column(
+        "pareto",
+        Integer,
+        "",
+        "1 if no other cell is at least as good in all of: share reached, 95th percentile of the time, waste and cost at the target; and better in one.",
+    ));
     all
 }
 

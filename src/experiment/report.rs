@@ -1,0 +1,177 @@
+//! `report.html`: the sweep as one page that needs nothing else. The table stands in the page itself; charts are drawn by
+//! a script in it from the same figures. Inline SVG rather than an embedded charting library: the five charts need less
+//! script than the smallest library brings, print well, and take the page's own colours.
+
+use serde_json::{Value, json};
+
+use super::meta::Meta;
+use super::sweep::Finished;
+use crate::results::rows::CellSummary;
+use crate::results::tables::TABLES;
+
+const TEMPLATE: &str = include_str!("report.html");
+
+/// The page; `cells` and `best` (is the cell not dominated?) in the plan's order.
+pub(super) fn report(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
+    let about = format!(
+        "{} cells of {} replications, seed {}; horizon {} s. Plan {}, kilopod {}.",
+        cells.len(),
+        meta.replications,
+        meta.seed,
+        meta.horizon_ms / 1_000,
+        meta.plan_id,
+        env!("CARGO_PKG_VERSION")
+    );
+    let command = format!(
+        "kilopod sweep experiments/{} --replications {} --seed {}",
+        meta.name, meta.replications, meta.seed
+    );
+    let mut page = String::with_capacity(TEMPLATE.len() + 200_000);
+    let mut rest = TEMPLATE;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").expect("the template closes what it opens");
+        page.push_str(before);
+        page.push_str(&match name {
+            "title" => escape(&meta.name),
+            "answer" => escape(&answer(meta, cells)),
+            "about" => escape(&about),
+            "head" => head(meta),
+            "rows" => table_rows(meta, cells, best),
+            "command" => escape(&command),
+            "input" => escape(&meta.input),
+            // Nothing in the figures may end the script.
+            "data" => data(meta, cells, best).to_string().replace("</", "<\\/"),
+            other => unreachable!("the template has no {other}"),
+        });
+        rest = after;
+    }
+    page + rest
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// How many cells get there, and which is the fastest of those that always do.
+fn answer(meta: &Meta, cells: &[Finished]) -> String {
+    let always = |cell: &&(usize, &CellSummary)| cell.1.reached == cell.1.replications;
+    let summaries: Vec<(usize, &CellSummary)> = cells.iter().map(|cell| &cell.summary).enumerate().collect();
+    let sure: Vec<&(usize, &CellSummary)> = summaries.iter().filter(always).collect();
+    let never = summaries.iter().filter(|(_, cell)| cell.reached == 0).count();
+    let Some((place, fastest)) = sure.iter().min_by_key(|(_, cell)| cell.p50[0].unwrap_or(u64::MAX)) else {
+        return format!(
+            "None of {} cells brings all {} pods up in every run; {never} never do.",
+            cells.len(),
+            meta.target_pods
+        );
+    };
+    format!(
+        "{} of {} cells bring all {} pods up in every run, {never} in none. The fastest of the sure ones is {} ({}): half of its runs are there \
+         after {} s, with {:.0} addresses wasted and {:.2} USD spent.",
+        sure.len(),
+        cells.len(),
+        meta.target_pods,
+        meta.cell_ids[*place],
+        meta.labels[*place].join(", "),
+        fastest.p50[0].map_or_else(|| "?".into(), |ms| (ms / 1_000).to_string()),
+        fastest.waste,
+        fastest.cost_to_target_usd
+    )
+}
+
+const NUMBERS: [&str; 9] = [
+    "reached",
+    "ready",
+    "time, median",
+    "time, p95",
+    "nodes",
+    "waste",
+    "least free",
+    "USD to target",
+    "USD/h",
+];
+
+fn head(meta: &Meta) -> String {
+    let button = |class: &str, name: &str| {
+        format!("<th scope=\"col\"{class}><button type=\"button\">{}</button></th>", escape(name))
+    };
+    let texts = ["cell"].into_iter().chain(meta.factors.iter().map(String::as_str));
+    texts
+        .map(|name| button(" class=\"text\"", name))
+        .chain(NUMBERS.iter().map(|name| button("", name)))
+        .collect()
+}
+
+fn table_rows(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
+    let mut text = String::new();
+    for (place, (cell, best)) in cells.iter().zip(best).enumerate() {
+        let (id, s) = (&meta.cell_ids[place], &cell.summary);
+        let class = if *best { " class=\"best\"" } else { "" };
+        text.push_str(&format!(
+            "<tr{class}><td class=\"text\"><label><input type=\"checkbox\" value=\"{id}\"> {id}</label></td>"
+        ));
+        for label in &meta.labels[place] {
+            text.push_str(&format!("<td class=\"text\">{}</td>", escape(label)));
+        }
+        let share = 100.0 * s.reached as f64 / s.replications.max(1) as f64;
+        let mut number = |value: f64, shown: String| {
+            text.push_str(&format!("<td data-v=\"{value}\">{}</td>", escape(&shown)));
+        };
+        number(share, format!("{share:.0} %"));
+        number(s.pods_ready, format!("{:.0}", s.pods_ready));
+        for three in [&s.p50, &s.p95] {
+            number(three[0].map_or(f64::MAX, |ms| ms as f64), instant(three, meta.horizon_ms));
+        }
+        number(s.nodes, format!("{:.0}", s.nodes));
+        number(s.waste, format!("{:.0}", s.waste));
+        number(s.least_free as f64, s.least_free.to_string());
+        number(s.cost_to_target_usd, format!("{:.2}", s.cost_to_target_usd));
+        number(s.cost_per_hour_usd, format!("{:.2}", s.cost_per_hour_usd));
+        text.push_str("</tr>\n");
+    }
+    text
+}
+
+fn instant(three: &[Option<u64>; 3], horizon_ms: u64) -> String {
+    let seconds = |ms: u64| format!("{:.0}", ms as f64 / 1e3);
+    let end = |ms: Option<u64>| ms.map_or("?".into(), seconds);
+    match three[0] {
+        None => format!("> {} s", horizon_ms / 1_000),
+        Some(at) => format!("{} s ({} to {})", seconds(at), end(three[1]), end(three[2])),
+    }
+}
+
+/// The rows of one of a cell's tables, as numbers from the column `from` on; what is no number is `None`.
+fn numbers(cell: &Finished, table: &str, from: usize) -> Vec<Vec<Option<u64>>> {
+    let index = TABLES.iter().position(|(name, _)| *name == table).expect("a table");
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).from_reader(cell.rows.text[index].as_bytes());
+    let row = |row: csv::StringRecord| row.iter().skip(from).map(|field| field.parse().ok()).collect();
+    reader.records().map(|record| row(record.expect("our own rows are CSV"))).collect()
+}
+
+fn data(meta: &Meta, cells: &[Finished], best: &[bool]) -> Value {
+    let keys = meta.keys.columns.len();
+    let of_cell = |(place, cell): (usize, &Finished)| {
+        let timeline = numbers(cell, "timeline", keys);
+        // After the time, three quantiles of each series, as `results::tables` lists them.
+        let series = |column: usize| -> Vec<u64> {
+            timeline.iter().map(|row| row.get(column).copied().flatten().unwrap_or(0)).collect()
+        };
+        // After replication, outcome and reason the time to the target.
+        let mut times: Vec<u64> =
+            numbers(cell, "replications", keys).iter().filter_map(|row| row[3]).collect();
+        times.sort_unstable();
+        let s = &cell.summary;
+        json!({
+            "id": meta.cell_ids[place], "labels": meta.labels[place], "best": best[place], "n": s.replications,
+            "reached": s.reached, "p50": s.p50, "p95": s.p95, "waste": s.waste, "usd": s.cost_to_target_usd,
+            "times": times, "t": series(0), "ready5": series(7), "ready50": series(8), "ready95": series(9),
+            "attached": series(14), "assigned": series(17), "free": series(20),
+        })
+    };
+    json!({
+        "horizon_ms": meta.horizon_ms, "factors": meta.factors,
+        "cells": cells.iter().enumerate().map(of_cell).collect::<Vec<Value>>(),
+    })
+}
