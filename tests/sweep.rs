@@ -244,3 +244,37 @@ fn the_report_is_whole() {
         assert!(ready <= 60);
     }
 }
+
+/// A browser without a window draws the charts. Skipped where there is none.
+#[test]
+fn the_report_is_drawn_by_a_browser() {
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    let runs = |name: &&&str| Command::new(**name).arg("--version").output().is_ok();
+    let Some(browser) = browsers.iter().find(runs) else {
+        eprintln!("skipped: none of {browsers:?} is installed");
+        return;
+    };
+    let folder = scratch("browser");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "3", "-o", "out"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let page = format!("file://{}", folder.join("out/report.html").display());
+    let mut command = Command::new(browser);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", &page]);
+    command.env("HOME", &folder).env("XDG_CONFIG_HOME", &folder).env("XDG_CACHE_HOME", &folder);
+    let drawn = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let chart = |id: &str| {
+        let start = drawn.find(&format!("id=\"{id}\"")).unwrap();
+        &drawn[start..start + drawn[start..].find("</svg>").unwrap()]
+    };
+    for (id, part) in [
+        ("pods", "<path"),
+        ("ecdf", "<path"),
+        ("addresses", "<path"),
+        ("plane", "<circle"),
+        ("heat", "<rect"),
+    ] {
+        assert!(chart(id).contains(part), "{id}: {}", chart(id));
+        assert!(!chart(id).contains("NaN"), "{id}");
+    }
+}
