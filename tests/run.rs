@@ -153,3 +153,17 @@ fn karpenter_launches_5125m_and_seven_pods_for_five() {
     assert!(claims[0].contains(r#""requests":{"cpu":"5125m","pods":"7"}"#), "{}", claims[0]);
     assert!(claims[0].contains(r#""pods":5"#) && claims[0].contains("other(s)"), "{}", claims[0]);
 }
+
+/// The block in `docs/scenario.md` is a scenario, and warns of nothing.
+#[test]
+fn the_documented_scenario_is_one() {
+    let text = include_str!("../docs/scenario.md");
+    let block = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut problems = Problems::default();
+    let document = Document::parse("docs/scenario.md", block, &mut problems);
+    assert!(problems.is_empty(), "{:?}", problems.into_vec());
+    let read = scenario::read(&document, "documented", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+    let read = read.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert!(read.warnings.is_empty(), "{:?}", read.warnings);
+    assert_eq!(read.scenario.subnets.len(), 4);
+}
