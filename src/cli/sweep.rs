@@ -100,7 +100,10 @@ pub fn run(arguments: &Arguments) -> u8 {
                 format!("{}: a part; kilopod merge puts all parts together\n", output.display())
             } else {
                 let tables = TABLES.map(|(name, _)| format!("{name}.csv")).join(", ");
-                format!("{}: report.html, {tables}, manifest.json, datapackage.json\n", output.display())
+                format!(
+                    "{}: report.html, results.xlsx, {tables}, manifest.json, datapackage.json\n",
+                    output.display()
+                )
             };
             super::print(&(text + &files))
         }

@@ -11,6 +11,7 @@ use super::design::Plan;
 use super::meta::Meta;
 use super::report::report;
 use super::sweep::Finished;
+use super::workbook::workbook;
 use crate::results::data_package;
 use crate::results::rows::{CellSummary, pareto};
 use crate::results::tables::{TABLES, header};
@@ -120,6 +121,7 @@ impl Folder {
         let mut files = serde_json::Map::new();
         let summaries: Vec<&CellSummary> = cells.iter().map(|cell| &cell.summary).collect();
         let best = pareto(&summaries);
+        let mut tables = Vec::new();
         for (index, (table, _)) in TABLES.iter().enumerate() {
             let mut text = header(table, &meta.keys);
             for (cell, best) in cells.iter().zip(&best) {
@@ -134,7 +136,14 @@ impl Folder {
             let rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
             files.insert(format!("{table}.csv"), json!({"rows": rows, "sha256": sha256(&text)}));
             write(&aside.join(format!("{table}.csv")), &text)?;
+            tables.push(text);
         }
+        let timeline = TABLES.iter().position(|(table, _)| *table == "timeline").expect("a table");
+        let timeline_rows: Vec<u64> = cells.iter().map(|cell| cell.rows.rows[timeline]).collect();
+        let path = aside.join("results.xlsx");
+        let book = workbook(meta, &tables, &timeline_rows)
+            .map_err(|error| trouble(&path, std::io::Error::other(error)))?;
+        fs::write(&path, book).map_err(|error| trouble(&path, error))?;
         write(&aside.join("report.html"), &report(meta, cells, &best))?;
         let manifest = json!({
             "kilopod": env!("CARGO_PKG_VERSION"),

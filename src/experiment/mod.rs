@@ -6,6 +6,7 @@ mod label;
 mod meta;
 mod report;
 mod sweep;
+mod workbook;
 
 pub(crate) use design::base;
 pub use design::{Cell, Factor, Level, Overrides, Plan, read, read_file};
