@@ -67,7 +67,7 @@ fn one_thread_and_eight_give_the_same_bytes() {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder.join("1")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 10, "{files:?}");
+    assert_eq!(files.len(), 11, "{files:?}");
     for file in files {
         let other = folder.join("8").join(file.file_name().unwrap());
         assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());

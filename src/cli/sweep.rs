@@ -105,7 +105,15 @@ pub fn run(arguments: &Arguments) -> u8 {
                     output.display()
                 )
             };
-            super::print(&(text + &files))
+            let code = super::print(&(text + &files));
+            let failed: u64 = cells.iter().map(|(_, cell)| cell.failures).sum();
+            if failed == 0 {
+                return code;
+            }
+            eprintln!(
+                "error: {failed} replications failed; failures.csv has the command that shows each again"
+            );
+            FAILED
         }
         Err(error) => {
             eprintln!("error: {error}");

@@ -126,7 +126,7 @@ impl Folder {
             let mut text = header(table, &meta.keys);
             for (cell, best) in cells.iter().zip(&best) {
                 let rows = &cell.rows.text[index];
-                if *table == "cells" {
+                if *table == "cells" && !rows.is_empty() {
                     // The last column compares the cell with all others.
                     text.push_str(&format!("{},{}\n", rows.trim_end(), u8::from(*best)));
                 } else {

@@ -33,7 +33,7 @@ pub(super) fn workbook(meta: &Meta, tables: &[String], timeline_rows: &[u64]) ->
     // The cell's id and its labels stay text, whatever they look like; what a level sets may be a number.
     let labels = 1 + meta.factors.len();
     // What is looked at first stands first.
-    let order = ["cells", "replications", "subnets", "nodes", "ec2_calls", "timeline"];
+    let order = ["cells", "replications", "subnets", "nodes", "ec2_calls", "timeline", "failures"];
     for name in order {
         let index = TABLES.iter().position(|(table, _)| *table == name).expect("a table");
         if tables[index].lines().count() > MOST_ROWS {
@@ -124,7 +124,8 @@ fn charts(book: &mut Workbook, meta: &Meta, timeline_rows: &[u64]) -> Result<(),
     let mut pods = Chart::new(ChartType::ScatterStraight);
     let (time, ready) = (place(meta, "timeline", "time_ms"), place(meta, "timeline", "ready_p50_pods"));
     let mut first = 1;
-    for (cell, rows) in timeline_rows.iter().enumerate().take(MOST_LINES) {
+    let drawn = timeline_rows.iter().enumerate().filter(|(_, rows)| **rows > 0);
+    for (cell, rows) in drawn.take(MOST_LINES) {
         let end = first + *rows as u32 - 1;
         let name = format!("{} {}", meta.cell_ids[cell], meta.labels[cell].join(", "));
         let series = pods.add_series();

@@ -19,7 +19,7 @@ pub struct CellRows {
 }
 
 /// A cell's figures for the terminal.
-#[derive(Clone, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct CellSummary {
     pub reached: u64,
     pub replications: u64,
@@ -33,6 +33,16 @@ pub struct CellSummary {
     pub least_free: u64,
     pub cost_to_target_usd: f64,
     pub cost_per_hour_usd: f64,
+}
+
+impl CellRows {
+    /// The same rows with others after them.
+    pub fn append(&mut self, others: CellRows) {
+        for (text, other) in self.text.iter_mut().zip(&others.text) {
+            text.push_str(other);
+        }
+        self.rows.iter_mut().zip(others.rows).for_each(|(rows, other)| *rows += other);
+    }
 }
 
 impl CellSummary {
@@ -50,6 +60,15 @@ pub fn pareto(cells: &[&CellSummary]) -> Vec<bool> {
     let costs: Vec<[f64; 4]> = cells.iter().map(|cell| cell.costs()).collect();
     let beats = |a: &[f64; 4], b: &[f64; 4]| a.iter().zip(b).all(|(a, b)| a <= b) && a != b;
     costs.iter().map(|cell| !costs.iter().any(|other| beats(other, cell))).collect()
+}
+
+/// Rows of replications that failed, given as (replication, message, replay).
+pub fn failure_rows(keys: &[String], failures: &[(u32, String, String)]) -> CellRows {
+    let mut rows = Rows::new(keys);
+    for (replication, message, replay) in failures {
+        rows.add(6, &[replication.to_string(), message.clone(), replay.clone()]);
+    }
+    rows.finish()
 }
 
 /// Every row of a cell, each after the cell's keys, and its figures for the terminal.

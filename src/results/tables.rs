@@ -23,13 +23,17 @@ pub struct Column {
 }
 
 /// The tables, by file.
-pub const TABLES: [(&str, &str); 6] = [
+pub const TABLES: [(&str, &str); 7] = [
     ("replications", "One row a replication of a cell: what happened."),
     ("cells", "One row a cell: estimates with their 95 % intervals."),
     ("subnets", "One row a subnet of a cell: when it ran dry, how little it had left."),
     ("nodes", "One row an instance type of a cell: how many were launched."),
     ("ec2_calls", "One row an API of EC2 of a cell: who called it how often, and how that went."),
     ("timeline", "One row an instant of a cell, at most 181: pods, nodes and addresses over time."),
+    (
+        "failures",
+        "One row a replication that failed, which no other table counts: why, and how to see it again.",
+    ),
 ];
 
 /// What identifies a cell in every table: its id, each factor's label, each key a factor sets.
@@ -137,6 +141,11 @@ pub fn columns(table: &str) -> Vec<Column> {
             }
             all
         }
+        "failures" => vec![
+            column("replication", Integer, "", "Number of the replication."),
+            column("message", Text, "", "What the program said."),
+            column("replay", Text, "", "The command that runs it alone."),
+        ],
         other => panic!("there is no table {other:?}"),
     }
 }
