@@ -167,3 +167,32 @@ fn the_documented_scenario_is_one() {
     assert!(read.warnings.is_empty(), "{:?}", read.warnings);
     assert_eq!(read.scenario.subnets.len(), 4);
 }
+
+/// C20: a hundred times the load. Without a behavior the count at most doubles at each sync; unready and young pods damp it.
+#[test]
+fn an_autoscaler_follows_its_load_by_doubling() {
+    let app = "deployments=[{name=\"web\",replicas=3,cpu=\"500m\",memory=\"512 MiB\",image=\"100 MB\",\
+               autoscaler={max=600,pod_capacity=100,load=[{at=\"0 s\",value=150},{at=\"60 s\",value=15000}]}}]";
+    // 268 pods are at 55 %, cut to a whole number, inside the tolerance: more may never be asked for.
+    let settings = ["target_pods=268", app, "WARM_IP_TARGET=5", "MINIMUM_IP_TARGET=16"];
+    let mut problems = Problems::default();
+    let text = include_str!("../experiments/scenarios/thousand-pods.toml");
+    let mut document = Document::parse("thousand-pods.toml", text, &mut problems);
+    settings.iter().for_each(|setting| document.set(setting, &mut problems));
+    let catalogue = Arc::new(Catalogue::compiled_in());
+    let scenario = scenario::read(&document, "load", Path::new("."), &catalogue).unwrap().scenario;
+    let wishes = Wishes { check: true, trace: true, ..Wishes::default() };
+    let told = tell(&Prepared::new(scenario), 3, 0, wishes);
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let mut counts = vec![3u64];
+    for line in told.trace.iter().filter(|line| line.contains("\"autoscaled\"")) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (at, count) = (line["at_ms"].as_f64().unwrap(), line["replicas"].as_u64().unwrap());
+        assert!(at > 60_000.0 || count == 3, "{count} at {at} ms, before the load came");
+        let before = *counts.last().unwrap();
+        assert!(count >= before && count <= (2 * before).max(4), "{before} to {count}");
+        counts.push(count);
+    }
+    assert!(*counts.last().unwrap() >= 268);
+    assert!(told.record.time_to_target_ms.unwrap() > 150_000, "seven doublings take seven syncs");
+}

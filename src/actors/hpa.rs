@@ -106,3 +106,65 @@ fn to_i32(value: f64) -> i32 {
     let wide = if value.abs() < 9_223_372_036_854_775_808.0 { value as i64 } else { i64::MIN };
     wide as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn policies() -> impl Strategy<Value = Policies> {
+        let policy = (any::<bool>(), 1i32..200, 1i64..120).prop_map(|(pods, value, seconds)| Policy {
+            kind: if pods { PolicyKind::Pods } else { PolicyKind::Percent },
+            value,
+            period_ms: seconds * 1_000,
+        });
+        let select = prop_oneof![Just(Select::Max), Just(Select::Min), Just(Select::Disabled)];
+        (0i64..400, select, prop::collection::vec(policy, 1..4))
+            .prop_map(|(seconds, select, policies)| Policies { window_ms: seconds * 1_000, select, policies })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+        /// Whatever is proposed and remembered, the count stays within the bounds, and moves no further than a policy
+        /// allows, nor in a direction that is disabled.
+        #[test]
+        fn a_sync_never_leaves_its_bounds(
+            bounds in (0i32..50, 1i32..500),
+            current in 0i32..600,
+            wanted in 0i32..5_000,
+            behavior in prop::option::of((policies(), policies())),
+            earlier in prop::collection::vec((0i64..600_000, 0i32..1_000), 0..6),
+        ) {
+            let (min, max) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
+            let at = |(at_ms, value): &(i64, i32)| At { at_ms: *at_ms, value: *value };
+            let autoscaler = Autoscaler {
+                min,
+                max,
+                tolerance: 0.1,
+                behavior: behavior.map(|(up, down)| Behavior { up, down }),
+                recommendations: earlier.iter().map(at).collect(),
+                scale_events: Vec::new(),
+            };
+            let desired = autoscaler.sync(current, &Metric::Replicas(wanted), 600_000).desired;
+            if current == 0 && min > 0 {
+                prop_assert_eq!(desired, 0);
+            } else {
+                prop_assert!(min <= desired && desired <= max, "{} of {}..{}", desired, min, max);
+            }
+            let inside = min <= current && current <= max && current > 0;
+            match &autoscaler.behavior {
+                None if inside => prop_assert!(desired <= (2 * current).max(4)),
+                Some(behavior) if inside && desired > current => {
+                    let limit = behavior.up.limit_up(current, &[], 600_000);
+                    prop_assert!(desired <= limit && behavior.up.select != Select::Disabled);
+                }
+                Some(behavior) if inside && desired < current => {
+                    let limit = behavior.down.limit_down(current, &[], 600_000);
+                    prop_assert!(desired >= limit && behavior.down.select != Select::Disabled);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -48,4 +48,6 @@ pub enum Component {
     DomainTie = 21,
     /// Which addresses another user of a subnet takes, by lot.
     OtherUser = 22,
+    /// When an autoscaler syncs, and how fast what it asks for is seen, by Deployment.
+    Autoscaler = 23,
 }

@@ -23,12 +23,17 @@ impl Run<'_> {
 
     pub(super) fn scaled(&mut self, deployment: u32, step: u32) {
         let (_, replicas) = self.scenario.deployments[deployment as usize].schedule[step as usize];
+        self.want_replicas(deployment, replicas);
+        let first = self.draw(Latency::FirstPod, Component::Controller, deployment, step);
+        self.start_sync(deployment, first);
+    }
+
+    /// So many pods are wanted, or as many as before if that is more.
+    pub(super) fn want_replicas(&mut self, deployment: u32, replicas: u32) {
         let set = &mut self.replica_sets[deployment as usize];
         let more = replicas.saturating_sub(set.wanted);
         set.wanted = set.wanted.max(replicas);
         (0..more).for_each(|_| self.want_pod(deployment));
-        let first = self.draw(Latency::FirstPod, Component::Controller, deployment, step);
-        self.start_sync(deployment, first);
     }
 
     /// One more pod is wanted, at the start or in place of one that was deleted.

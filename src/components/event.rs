@@ -64,6 +64,8 @@ pub(super) enum Event {
     },
     /// It gives a lot of them back.
     OtherUserReturns(u32),
+    /// The Deployment's autoscaler looks at its metric.
+    AutoscalerSyncs(u32),
     /// Is anything still moving?
     ProgressChecked,
 }
@@ -108,6 +110,7 @@ impl Event {
             Event::ProgressChecked => ("progress_checked", 34),
             Event::OtherUserTakes { .. } => ("other_user_takes", 35),
             Event::OtherUserReturns(_) => ("other_user_returns", 36),
+            Event::AutoscalerSyncs(_) => ("autoscaler_syncs", 37),
         }
     }
 
@@ -134,6 +137,7 @@ impl Event {
             Event::PoolTightens(pool) => (Whom::Pool, pool),
             Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
             Event::OtherUserReturns(lot) => (Whom::Lot, lot),
+            Event::AutoscalerSyncs(deployment) => (Whom::Deployment, deployment),
             Event::LaunchRequested(node)
             | Event::ClaimGone(node)
             | Event::Booted(node)

@@ -65,7 +65,9 @@ impl Run<'_> {
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
-        if moving || unmade || to_come {
+        // An autoscaler may still ask for more.
+        let scales = self.autoscalers.iter().any(Option::is_some);
+        if moving || unmade || to_come || scales {
             return false;
         }
         // A market that is short today is not proved short for ever: capacity is not asked after.

@@ -119,6 +119,7 @@ impl Run<'_> {
     pub(super) fn pod_ready(&mut self, pod: u32) {
         if self.is_at(pod, PodStage::Running) {
             self.pods[pod as usize].stage = PodStage::Ready;
+            self.pods[pod as usize].ready_at = self.now;
             self.waits_for(pod, None);
             self.books.ready_pods += 1;
             self.mark_time(false);

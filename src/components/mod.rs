@@ -1,6 +1,7 @@
 //! The parts of the cluster as handlers of events: each hands the world's values to an actor, draws what
 //! chance decides, and books what follows. [`simulate`] runs one replication.
 
+mod autoscaler;
 mod books;
 mod capacity;
 mod controllers;
@@ -31,6 +32,7 @@ use waiting::Ledger;
 
 use crate::actors::client_limit::ClientBucket;
 use crate::actors::ec2::TokenBucket;
+use crate::actors::hpa::Autoscaler;
 use crate::actors::ipamd::{Call, Ipamd};
 use crate::actors::karpenter::batcher::Batcher;
 use crate::actors::karpenter::solve::Provisioner;
@@ -91,6 +93,8 @@ struct Run<'a> {
     first_dry: Vec<Option<SimTime>>,
     replica_sets: Vec<ReplicaSet>,
     controller_client: ClientBucket,
+    /// By Deployment.
+    autoscalers: Vec<Option<Autoscaler>>,
 
     queue: SchedulingQueue,
     queueing_hints: bool,
@@ -243,6 +247,7 @@ impl<'a> Run<'a> {
             first_dry: vec![None; scenario.subnets.len()],
             replica_sets: Vec::new(),
             controller_client: ClientBucket::new(client.qps, client.burst),
+            autoscalers: Vec::new(),
             queue: SchedulingQueue::new(version, phase),
             queueing_hints: current,
             queue_timer_at: SimTime::NEVER,
@@ -325,6 +330,7 @@ impl<'a> Run<'a> {
         self.start_static_nodes();
         self.schedule_deployments();
         self.schedule_others();
+        self.start_autoscalers();
         self.await_progress();
     }
 
@@ -365,6 +371,7 @@ impl<'a> Run<'a> {
             Event::InstanceGone(node) => self.instance_gone(node),
             Event::OtherUserTakes { subnet, user } => self.other_user_takes(subnet, user),
             Event::OtherUserReturns(lot) => self.other_user_returns(lot),
+            Event::AutoscalerSyncs(deployment) => self.autoscaler_syncs(deployment),
             Event::ProgressChecked => self.progress_checked(),
         }
     }

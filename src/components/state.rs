@@ -51,6 +51,7 @@ pub(super) struct Pod {
     pub sandbox_tries: u32,
     /// When it first failed for want of an address.
     pub lacks_since: SimTime,
+    pub ready_at: SimTime,
 }
 
 impl Pod {
@@ -69,6 +70,7 @@ impl Pod {
             address: None,
             sandbox_tries: 0,
             lacks_since: SimTime::NEVER,
+            ready_at: SimTime::NEVER,
         }
     }
 }

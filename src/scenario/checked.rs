@@ -117,6 +117,28 @@ pub struct DeploymentSpec {
     pub readiness: Option<ReadinessProbe>,
     /// Replicas wanted from an instant on, by rising time; the first is usually at t = 0.
     pub schedule: Vec<(SimTime, u32)>,
+    pub autoscaler: Option<AutoscalerSpec>,
+}
+
+/// A horizontal pod autoscaler on CPU utilisation, and the load it answers to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AutoscalerSpec {
+    pub min: u32,
+    pub max: u32,
+    /// CPU utilisation aimed at (percent of the request).
+    pub target_percent: u32,
+    pub sync: SimDuration,
+    pub tolerance: f64,
+    /// `spec.behavior.scaleUp`; `None`: none, and hence at most doubling.
+    pub scale_up: Option<crate::actors::hpa::Policies>,
+    /// A Ready pod has no metric before this age.
+    pub metrics_age: SimDuration,
+    /// Load that a pod serves with all of its request.
+    pub pod_capacity: f64,
+    /// A pod uses so much at most, however long the queue (percent of its request).
+    pub limit_percent: u32,
+    /// Load offered from an instant on, by rising time.
+    pub load: Vec<(SimTime, f64)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]

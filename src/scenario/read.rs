@@ -34,8 +34,10 @@ pub fn read(
     let profile = root.choice("profile", &PROFILES, &mut problems).unwrap_or_default();
     let deployments = workload::deployments(&mut root, &mut problems);
     // The most pods that the schedules ask for at once.
-    let most =
-        |deployment: &DeploymentSpec| deployment.schedule.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let most = |deployment: &DeploymentSpec| {
+        let scheduled = deployment.schedule.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        scheduled.max(deployment.autoscaler.as_ref().map_or(0, |autoscaler| autoscaler.max))
+    };
     let pods: u32 = deployments.iter().map(most).sum();
     let zones = root
         .texts("zones", &mut problems)

@@ -1,6 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
+use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
 use crate::chance::Distribution;
@@ -53,6 +54,7 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
             startup: distribution(&mut section, "startup", problems).unwrap_or(Distribution::Constant(0.0)),
             readiness: section.section("readiness", problems).map(|probe| readiness(probe, problems)),
             schedule: schedule(&mut section, problems),
+            autoscaler: section.section("autoscaler", problems).map(|part| autoscaler(part, problems)),
         };
         section.finish(problems);
         deployment
@@ -67,6 +69,64 @@ fn readiness(mut probe: Section<'_>, problems: &mut Problems) -> ReadinessProbe 
         success_threshold: probe.whole("success_threshold", 1, 100, problems).unwrap_or(1),
     };
     probe.finish(problems);
+    read
+}
+
+/// `[deployments.autoscaler]`
+fn autoscaler(mut section: Section<'_>, problems: &mut Problems) -> AutoscalerSpec {
+    let policies = |mut part: Section<'_>, problems: &mut Problems| {
+        let mut read = Policies::default_up();
+        let window = part.span("stabilization_window", problems).unwrap_or(SimDuration::ZERO);
+        read.window_ms = window.millis() as i64;
+        let period_ms = part.span("period", problems).map_or(15_000, |period| period.millis() as i64);
+        let kinds = [("pods", PolicyKind::Pods), ("percent", PolicyKind::Percent)];
+        let given: Vec<Policy> = kinds
+            .into_iter()
+            .filter_map(|(name, kind)| {
+                let value = part.whole(name, 1, 1_000_000, problems)? as i32;
+                Some(Policy { kind, value, period_ms })
+            })
+            .collect();
+        if !given.is_empty() {
+            read.policies = given;
+        }
+        part.finish(problems);
+        read
+    };
+    let mut load = Vec::new();
+    for mut step in section.sections("load", problems).unwrap_or_default() {
+        let at = SimTime::ZERO + step.span("at", problems).unwrap_or(SimDuration::ZERO);
+        let value = step.number("value", 0.0, 1e12, problems).unwrap_or(0.0);
+        if load.last().is_some_and(|(before, _)| *before >= at) {
+            problems.add(step.origin(), &step.key("at"), "the instants of a load must rise", None);
+        }
+        load.push((at, value));
+        step.finish(problems);
+    }
+    if load.is_empty() {
+        let hint =
+            Some("write load = [{ at = \"0 s\", value = 150 }, { at = \"1 min\", value = 15000 }]".into());
+        problems.add(section.origin(), &section.key("load"), "an autoscaler needs a load to answer to", hint);
+    }
+    let read = AutoscalerSpec {
+        min: section.whole("min", 1, 1_000_000, problems).unwrap_or(1),
+        max: section.whole("max", 1, 1_000_000, problems).unwrap_or(1_000),
+        target_percent: section.whole("target_percent", 1, 1_000, problems).unwrap_or(50),
+        sync: section
+            .span("sync", problems)
+            .unwrap_or(SimDuration::from_secs(15))
+            .max(SimDuration::from_secs(1)),
+        tolerance: section.number("tolerance", 0.0, 1.0, problems).unwrap_or(0.1),
+        scale_up: section.section("scale_up", problems).map(|part| policies(part, problems)),
+        metrics_age: section.span("metrics_age", problems).unwrap_or(SimDuration::from_secs(30)),
+        pod_capacity: section.number("pod_capacity", 1e-9, 1e12, problems).unwrap_or(100.0),
+        limit_percent: section.whole("limit_percent", 1, 10_000, problems).unwrap_or(100),
+        load,
+    };
+    if read.min > read.max {
+        problems.add(section.origin(), &section.key("min"), "min lies above max", None);
+    }
+    section.finish(problems);
     read
 }
 
