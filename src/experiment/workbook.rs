@@ -45,7 +45,7 @@ pub(super) fn workbook(meta: &Meta, tables: &[String], timeline_rows: &[u64]) ->
     if timeline_rows.iter().sum::<u64>() < MOST_ROWS as u64 {
         charts(&mut book, meta, timeline_rows)?;
     }
-    Ok(book.save_to_buffer()?)
+    book.save_to_buffer()
 }
 
 fn fill(sheet: &mut Worksheet, all: &[Column], labels: usize, text: &str) -> Result<(), XlsxError> {

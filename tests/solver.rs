@@ -1,0 +1,300 @@
+//! Karpenter's solver against a plain one that keeps nothing: every attempt looks at every node, claim and type anew.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
+use kilopod::actors::karpenter::requirement::Requirements;
+use kilopod::actors::karpenter::solve::{
+    ByName, ExistingNode, Limits, NodePool, Placed, Provisioner, Shape, go_sort,
+};
+use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
+use kilopod::actors::taints::{Effect, Operator, Taint, Toleration, tolerated};
+use kilopod::catalogue::Catalogue;
+use kilopod::units::{MIB, Resources};
+use proptest::prelude::*;
+
+const ZONES: [&str; 2] = ["us-east-1a", "us-east-1b"];
+const KINDS: [&str; 8] =
+    ["m5.large", "m5.xlarge", "c5.2xlarge", "r5.large", "t3.small", "m6g.large", "c5.4xlarge", "p3.2xlarge"];
+
+#[derive(Clone, Debug)]
+struct Case {
+    kinds: Vec<bool>,
+    unavailable: Vec<(usize, usize)>,
+    /// By pool: weight, cpu limit in cores, tainted.
+    pools: Vec<(i32, Option<i64>, bool)>,
+    /// By shape: cpu in tenths of a core, memory in GiB, zone selected, tolerates.
+    shapes: Vec<(i64, i64, Option<usize>, bool)>,
+    pods: Vec<usize>,
+    /// Room of nodes: cores, GiB, zone.
+    nodes: Vec<(i64, i64, usize)>,
+    overhead: i64,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pool = (0i32..3, prop::option::of(1i64..40), prop::bool::weighted(0.3));
+    let shape = (1i64..60, 1i64..20, prop::option::of(0usize..2), any::<bool>());
+    (
+        prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
+        prop::collection::vec((0..KINDS.len(), 0usize..2), 0..6),
+        prop::collection::vec(pool, 1..4),
+        prop::collection::vec(shape, 1..6),
+        prop::collection::vec(0usize..6, 1..60),
+        prop::collection::vec((1i64..8, 1i64..32, 0usize..2), 0..5),
+        0i64..400,
+    )
+        .prop_map(|(kinds, unavailable, pools, shapes, pods, nodes, overhead)| Case {
+            kinds,
+            unavailable,
+            pods: pods.into_iter().map(|pod| pod % shapes.len()).collect(),
+            pools,
+            shapes,
+            nodes,
+            overhead,
+        })
+}
+
+fn taint() -> Taint {
+    Taint { key: "dedicated".into(), value: "a".into(), effect: Effect::NoSchedule }
+}
+
+/// What both solvers are given.
+struct Input {
+    types: Vec<Offered>,
+    available: Available,
+    pools: Vec<NodePool>,
+    limits: Vec<Limits>,
+    shapes: Vec<Shape>,
+    nodes: Vec<ExistingNode>,
+    overhead: Resources,
+}
+
+fn input(case: &Case) -> Input {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::compiled_in);
+    let (catalogue, settings) = (&*CATALOGUE, NodeSettings::default());
+    let zones: Vec<String> = ZONES.map(String::from).to_vec();
+    let mut names: Vec<&str> =
+        KINDS.iter().zip(&case.kinds).filter(|(_, kept)| **kept).map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    let offered = |name: &&str| {
+        let instance = catalogue.get(catalogue.find(name).unwrap());
+        let resources = (capacity(instance, &settings).unwrap(), allocatable(instance, &settings).unwrap());
+        Offered::new(instance, "us-east-1", &zones, resources, |_| true).unwrap()
+    };
+    let types: Vec<Offered> = names.iter().map(offered).collect();
+    let mut available = all_available(&types, zones.len());
+    for (kind, zone) in &case.unavailable {
+        if let Some(place) = types.iter().position(|offered| offered.name == KINDS[*kind]) {
+            available[place].iter_mut().for_each(|zones| *zones &= !(1 << zone));
+        }
+    }
+    let pool = |(index, (weight, _, tainted)): (usize, &(i32, Option<i64>, bool))| NodePool {
+        name: format!("pool-{index}"),
+        weight: *weight,
+        requirements: Requirements::default(),
+        labels: BTreeMap::new(),
+        taints: if *tainted { vec![taint()] } else { Vec::new() },
+        types: None,
+    };
+    let limit = |(_, cores, _): &(i32, Option<i64>, bool)| Limits {
+        cpu_millis: cores.map(|cores| cores * 1_000),
+        ..Limits::default()
+    };
+    let shape = |(cpu, memory, zone, tolerates): &(i64, i64, Option<usize>, bool)| {
+        let mut shape = Shape::plain(Resources::new(cpu * 100, memory * 1_024 * MIB, 1));
+        if let Some(zone) = zone {
+            shape.node_selector.insert("topology.kubernetes.io/zone".into(), ZONES[*zone].into());
+        }
+        if *tolerates {
+            let (key, value) = ("dedicated".to_string(), String::new());
+            shape.tolerations.push(Toleration { key, operator: Operator::Exists, value, effect: None });
+        }
+        shape
+    };
+    let node = |(cores, memory, zone): &(i64, i64, usize)| ExistingNode {
+        labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
+        taints: Vec::new(),
+        room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
+    };
+    Input {
+        types,
+        available,
+        pools: case.pools.iter().enumerate().map(pool).collect(),
+        limits: case.pools.iter().map(limit).collect(),
+        shapes: case.shapes.iter().map(shape).collect(),
+        nodes: case.nodes.iter().map(node).collect(),
+        overhead: Resources::new(case.overhead, 0, 2),
+    }
+}
+
+/// A claim of the plain solver.
+#[derive(Clone)]
+struct Plain {
+    pool: usize,
+    pods: u32,
+    requests: Resources,
+    requirements: Requirements,
+    types: Vec<usize>,
+}
+
+impl Input {
+    /// The types of `among` that a claim with these requirements and requests may become.
+    fn fitting(&self, among: &[usize], requirements: &Requirements, requests: Resources) -> Vec<usize> {
+        let fits = |place: &&usize| {
+            let offered = &self.types[**place];
+            let zones = (0..ZONES.len())
+                .filter(|zone| requirements.allows("topology.kubernetes.io/zone", ZONES[*zone]));
+            let mut zones = zones.map(|zone| 1u64 << zone);
+            offered.requirements.intersects(requirements)
+                && (requests + self.overhead).fits(&offered.allocatable)
+                && zones.any(|zone| self.available[**place].iter().any(|there| there & zone != 0))
+        };
+        among.iter().filter(fits).copied().collect()
+    }
+
+    fn accepts(&self, claim: &Plain, shape: &Shape) -> Option<Plain> {
+        if !self.pools[claim.pool].taints.iter().all(|taint| tolerated(taint, &shape.tolerations)) {
+            return None;
+        }
+        let pod = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        if !claim.requirements.compatible(&pod, true) {
+            return None;
+        }
+        let mut requirements = claim.requirements.clone();
+        requirements.add_all(&pod);
+        let requests = claim.requests + shape.requests;
+        let types = self.fitting(&claim.types, &requirements, requests);
+        let pods = claim.pods + 1;
+        (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types })
+    }
+
+    /// Where each pod goes, and the claims by their opening.
+    fn solve(&self, pods: &[usize]) -> (Vec<Option<Placed>>, Vec<Plain>) {
+        let mut order: Vec<usize> = (0..pods.len()).collect();
+        order.sort_by_key(|pod| {
+            let requests = self.shapes[pods[*pod]].requests;
+            (-requests.cpu_millis, -requests.memory_bytes, *pod)
+        });
+        let mut by_weight: Vec<usize> = (0..self.pools.len()).collect();
+        by_weight.sort_by(|a, b| {
+            let (a, b) = (&self.pools[*a], &self.pools[*b]);
+            b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
+        });
+        let mut rooms: Vec<Resources> = self.nodes.iter().map(|node| node.room).collect();
+        let mut limits: Vec<Option<i64>> = self.limits.iter().map(|limit| limit.cpu_millis).collect();
+        let mut claims: Vec<Plain> = Vec::new();
+        let mut sorted: Vec<usize> = Vec::new();
+        let mut placed = vec![None; pods.len()];
+        // Until a whole turn brings nothing.
+        loop {
+            let mut progress = false;
+            for pod in order.iter().copied() {
+                if placed[pod].is_some() {
+                    continue;
+                }
+                placed[pod] = self.place(
+                    &self.shapes[pods[pod]],
+                    &mut rooms,
+                    &mut claims,
+                    &mut sorted,
+                    &mut limits,
+                    &by_weight,
+                );
+                progress |= placed[pod].is_some();
+            }
+            if !progress {
+                return (placed, claims);
+            }
+        }
+    }
+
+    fn place(
+        &self,
+        shape: &Shape,
+        rooms: &mut [Resources],
+        claims: &mut Vec<Plain>,
+        sorted: &mut Vec<usize>,
+        limits: &mut [Option<i64>],
+        by_weight: &[usize],
+    ) -> Option<Placed> {
+        let pod = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        for (place, node) in self.nodes.iter().enumerate() {
+            if shape.requests.fits(&rooms[place]) && node.labels.compatible(&pod, false) {
+                rooms[place] = rooms[place] - shape.requests;
+                return Some(Placed::Existing(place as u32));
+            }
+        }
+        go_sort::sort_by_key(sorted, |claim| claims[*claim].pods);
+        for claim in sorted.iter().copied() {
+            if let Some(after) = self.accepts(&claims[claim], shape) {
+                claims[claim] = after;
+                return Some(Placed::Claim(claim as u32));
+            }
+        }
+        for pool in by_weight.iter().copied() {
+            let within = |place: &usize| {
+                limits[pool].is_none_or(|left| self.types[*place].capacity.cpu_millis <= left)
+            };
+            let empty = Plain {
+                pool,
+                pods: 0,
+                requests: Resources::ZERO,
+                requirements: self.pools[pool].template(),
+                types: (0..self.types.len()).filter(within).collect(),
+            };
+            if let Some(opened) = self.accepts(&empty, shape) {
+                let most = opened.types.iter().map(|place| self.types[*place].capacity.cpu_millis).max();
+                limits[pool] = limits[pool].map(|left| left - most.unwrap_or(0));
+                sorted.push(claims.len());
+                claims.push(opened);
+                return Some(Placed::Claim(claims.len() as u32 - 1));
+            }
+        }
+        None
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #[test]
+    fn the_solver_is_the_plain_one(case in cases()) {
+        let input = input(&case);
+        let zones: Vec<String> = ZONES.map(String::from).to_vec();
+        let offers = Offers::new(input.types.clone(), zones, input.available.clone(), input.overhead);
+        let mut provisioner = Provisioner::new(offers, input.pools.clone(), &input.shapes);
+        let pods: Vec<u32> = case.pods.iter().map(|shape| *shape as u32).collect();
+        let solution = provisioner.solve(&pods, &input.nodes, &input.limits, &mut ByName);
+        let (placed, claims) = input.solve(&case.pods);
+        let got: Vec<Option<Placed>> = solution
+            .placed
+            .iter()
+            .map(|placed| (!matches!(placed, Placed::Nowhere(_))).then_some(*placed))
+            .collect();
+        prop_assert_eq!(got, placed);
+        prop_assert_eq!(solution.claims.len(), claims.len());
+        let mut booked = vec![0; input.pools.len()];
+        for (claim, plain) in solution.claims.iter().zip(&claims) {
+            let options: Vec<usize> = provisioner.options(claim).iter().collect();
+            prop_assert_eq!(&options, &plain.types);
+            prop_assert_eq!((claim.pods, claim.requests, claim.pool as usize), (plain.pods, plain.requests, plain.pool));
+            // Whatever is launched holds its pods, and the pool keeps its limit.
+            let needs = provisioner.requests(claim);
+            prop_assert!(options.iter().all(|place| needs.fits(&input.types[*place].allocatable)));
+            booked[plain.pool] += options.iter().map(|place| input.types[*place].capacity.cpu_millis).max().unwrap();
+        }
+        for (booked, limits) in booked.iter().zip(&input.limits) {
+            prop_assert!(limits.cpu_millis.is_none_or(|limit| *booked <= limit));
+        }
+        // Asked again, it says the same: what it keeps changes nothing.
+        let again = provisioner.solve(&pods, &input.nodes, &input.limits, &mut ByName);
+        prop_assert_eq!(again.placed, solution.placed);
+    }
+}
+
+#[test]
+fn an_empty_set_of_types_holds_nothing() {
+    let types = Types::of([1usize, 64].into_iter(), 70);
+    assert_eq!((types.len(), types.has(64), types.has(2)), (2, true, false));
+    assert!(types.filter(|place| place > 64).is_empty());
+}
