@@ -67,7 +67,7 @@ fn one_thread_and_eight_give_the_same_bytes() {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder.join("1")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 11, "{files:?}");
+    assert_eq!(files.len(), 12, "{files:?}");
     for file in files {
         let other = folder.join("8").join(file.file_name().unwrap());
         assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());
@@ -84,7 +84,7 @@ fn rows_have_as_many_fields_as_headers_and_no_number_has_three_decimals() {
     fs::write(folder.join("small.toml"), SMALL).unwrap();
     let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "3", "-o", "out"]);
     assert!(output.status.success(), "{}", error(&output));
-    for table in ["replications", "cells", "subnets", "nodes", "ec2_calls", "timeline"] {
+    for table in ["replications", "cells", "subnets", "nodes", "ec2_calls", "timeline", "comparisons"] {
         let path = folder.join(format!("out/{table}.csv"));
         let mut reader = csv::Reader::from_path(&path).unwrap();
         let mut rows = 0;
@@ -98,6 +98,37 @@ fn rows_have_as_many_fields_as_headers_and_no_number_has_three_decimals() {
         }
         assert!(rows > 0, "{} is empty", path.display());
     }
+}
+
+#[test]
+fn comparisons_are_differences_of_pairs() {
+    let folder = scratch("comparisons");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let output = kilopod(&folder, &["sweep", "small.toml", "-o", "out"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let table = |name: &str| -> Vec<std::collections::BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(folder.join("out").join(name)).unwrap();
+        reader.deserialize().map(Result::unwrap).collect()
+    };
+    let mut ready = std::collections::BTreeMap::<String, f64>::new();
+    for row in table("replications.csv") {
+        *ready.entry(row["cell_id"].clone()).or_default() += row["pods_ready"].parse::<f64>().unwrap() / 6.0;
+    }
+    let rows = table("comparisons.csv");
+    assert_eq!(rows.len(), 7 * 4, "every cell but the first, four measures each");
+    for row in &rows {
+        let number = |column: &str| row[column].parse::<f64>().unwrap();
+        assert_eq!((row["base_cell_id"].as_str(), row["pairs"].as_str()), ("c0001", "6"));
+        let ends = ["difference_all_lo", "difference_mean_lo", "difference_mean", "difference_mean_hi"];
+        let ends: Vec<f64> =
+            ends.iter().map(|end| number(end)).chain([number("difference_all_hi")]).collect();
+        assert!(ends.is_sorted(), "what holds for all cells at once is wider: {row:?}");
+        if row["measure"] == "pods_ready" {
+            let apart = ready[&row["cell_id"]] - ready["c0001"];
+            assert!((ends[2] - apart).abs() <= 0.005001, "{row:?} against {apart}");
+        }
+    }
+    assert!(ready.values().any(|mean| (mean - ready["c0001"]).abs() > 1.0), "cells are meant to differ");
 }
 
 #[test]

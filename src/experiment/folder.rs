@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::comparisons::comparisons;
 use super::design::Plan;
 use super::meta::Meta;
 use super::report::report;
@@ -133,7 +134,12 @@ impl Folder {
                     text.push_str(rows);
                 }
             }
-            let rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
+            let mut rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
+            if *table == "comparisons" {
+                let (differences, count) = comparisons(meta, cells);
+                text.push_str(&differences);
+                rows = count;
+            }
             files.insert(format!("{table}.csv"), json!({"rows": rows, "sha256": sha256(&text)}));
             write(&aside.join(format!("{table}.csv")), &text)?;
             tables.push(text);

@@ -1,5 +1,6 @@
 //! From a question to results: the design, its cells, the sweep over them and the folder it fills.
 
+mod comparisons;
 mod design;
 mod folder;
 mod label;

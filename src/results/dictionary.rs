@@ -33,6 +33,9 @@ fn primary_key(table: &str) -> Value {
         "subnets" => json!(["cell_id", "subnet"]),
         "nodes" => json!(["cell_id", "instance_type"]),
         "timeline" => json!(["cell_id", "time_ms"]),
+        "ec2_calls" => json!(["cell_id", "api"]),
+        "comparisons" => json!(["cell_id", "measure"]),
+        "failures" => json!(["cell_id", "replication"]),
         _ => json!(["cell_id"]),
     }
 }

@@ -66,7 +66,7 @@ pub fn pareto(cells: &[&CellSummary]) -> Vec<bool> {
 pub fn failure_rows(keys: &[String], failures: &[(u32, String, String)]) -> CellRows {
     let mut rows = Rows::new(keys);
     for (replication, message, replay) in failures {
-        rows.add(6, &[replication.to_string(), message.clone(), replay.clone()]);
+        rows.add(7, &[replication.to_string(), message.clone(), replay.clone()]);
     }
     rows.finish()
 }

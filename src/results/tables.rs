@@ -23,13 +23,17 @@ pub struct Column {
 }
 
 /// The tables, by file.
-pub const TABLES: [(&str, &str); 7] = [
+pub const TABLES: [(&str, &str); 8] = [
     ("replications", "One row a replication of a cell: what happened."),
     ("cells", "One row a cell: estimates with their 95 % intervals."),
     ("subnets", "One row a subnet of a cell: when it ran dry, how little it had left."),
     ("nodes", "One row an instance type of a cell: how many were launched."),
     ("ec2_calls", "One row an API of EC2 of a cell: who called it how often, and how that went."),
     ("timeline", "One row an instant of a cell, at most 181: pods, nodes and addresses over time."),
+    (
+        "comparisons",
+        "One row a measure of each cell but the first: how it differs from the first, pair by pair of replications.",
+    ),
     (
         "failures",
         "One row a replication that failed, which no other table counts: why, and how to see it again.",
@@ -141,6 +145,48 @@ pub fn columns(table: &str) -> Vec<Column> {
             }
             all
         }
+        "comparisons" => vec![
+            column("base_cell_id", Text, "", "The cell compared with: the first."),
+            column("measure", Text, "", "What is compared; always there, also in runs that do not reach."),
+            column("unit", Text, "", "Unit of the differences."),
+            column("pairs", Integer, "", "Replications that both cells have."),
+            column(
+                "difference_mean",
+                ColumnType::Number,
+                "",
+                "Mean of this cell's value minus the first cell's.",
+            ),
+            column(
+                "difference_mean_lo",
+                ColumnType::Number,
+                "",
+                "Lower end of its 95 % interval, for this row alone.",
+            ),
+            column(
+                "difference_mean_hi",
+                ColumnType::Number,
+                "",
+                "Upper end of its 95 % interval, for this row alone.",
+            ),
+            column(
+                "difference_all_lo",
+                ColumnType::Number,
+                "",
+                "Lower end of an interval that holds for all cells at once.",
+            ),
+            column(
+                "difference_all_hi",
+                ColumnType::Number,
+                "",
+                "Upper end of an interval that holds for all cells at once.",
+            ),
+            column(
+                "pairing_gain",
+                ColumnType::Number,
+                "",
+                "How many times more runs unpaired replications would need.",
+            ),
+        ],
         "failures" => vec![
             column("replication", Integer, "", "Number of the replication."),
             column("message", Text, "", "What the program said."),

@@ -307,20 +307,9 @@ fn is_in(key: &str, values: Vec<String>) -> NodeSelectorRequirement {
     NodeSelectorRequirement { key: key.to_string(), operator: Operator::In, values, min_values: None }
 }
 
-const OPERATORS: [(&str, Operator); 8] = [
-    ("In", Operator::In),
-    ("NotIn", Operator::NotIn),
-    ("Exists", Operator::Exists),
-    ("DoesNotExist", Operator::DoesNotExist),
-    ("Gt", Operator::Gt),
-    ("Lt", Operator::Lt),
-    ("Gte", Operator::Gte),
-    ("Lte", Operator::Lte),
-];
-
 fn requirement(entry: &mut Section<'_>, problems: &mut Problems) -> Option<NodeSelectorRequirement> {
     let key = entry.text("key", problems);
-    let operator = entry.choice("operator", &OPERATORS, problems);
+    let operator = entry.choice("operator", &Operator::ALL, problems);
     let values = entry.texts("values", problems).unwrap_or_default();
     let min_values = entry.whole("min_values", 1, 50, problems);
     let (Some(key), Some(operator)) = (key, operator) else {
