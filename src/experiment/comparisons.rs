@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::meta::Meta;
 use super::sweep::Finished;
 use crate::results::rows::CONFIDENCE;
-use crate::results::tables::TABLES;
+use crate::results::tables::column_place;
 use crate::results::{Measure, measures};
 use crate::statistics::{PairedSummary, TFactors};
 
@@ -18,24 +18,21 @@ struct Runs {
     values: BTreeMap<u32, Vec<f64>>,
 }
 
-fn runs(meta: &Meta, cell: &Finished, compared: &[(usize, &Measure)]) -> Option<Runs> {
-    let table = TABLES.iter().position(|(name, _)| *name == "replications").expect("a table");
+/// `None` of a cell without replications. `compared` are measures with their places in a row.
+fn runs(meta: &Meta, cell: &Finished, compared: &[(usize, Measure)]) -> Option<Runs> {
     let keys = meta.keys.columns.len();
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).from_reader(cell.rows.text[table].as_bytes());
+    let number = keys + column_place("replications", "replication");
     let mut runs: Option<Runs> = None;
-    for record in reader.records() {
-        let record = record.expect("our own rows are CSV");
-        let value = |(place, measure): &(usize, &Measure)| {
-            // After the keys stand the replication, its outcome and the reason, then the measures.
-            let text = &record[keys + 3 + place];
+    for record in cell.rows.records("replications") {
+        let value = |(place, measure): &(usize, Measure)| {
+            let text = &record[keys + place];
             text.parse::<f64>().expect("what is compared is there in every run") * measure.scale()
         };
         let of_cell = runs.get_or_insert_with(|| Runs {
             keys: record.iter().take(keys).map(str::to_owned).collect(),
             values: BTreeMap::new(),
         });
-        let replication = record[keys].parse().expect("replications are numbered");
+        let replication = record[number].parse().expect("replications are numbered");
         of_cell.values.insert(replication, compared.iter().map(value).collect());
     }
     runs
@@ -43,9 +40,11 @@ fn runs(meta: &Meta, cell: &Finished, compared: &[(usize, &Measure)]) -> Option<
 
 /// The rows of `comparisons.csv`, and how many they are.
 pub(super) fn comparisons(meta: &Meta, cells: &[Finished]) -> (String, u64) {
-    let all = measures();
-    let compared: Vec<(usize, &Measure)> =
-        all.iter().enumerate().filter(|(_, measure)| COMPARED.contains(&measure.name.as_str())).collect();
+    let compared: Vec<(usize, Measure)> = measures()
+        .into_iter()
+        .filter(|measure| COMPARED.contains(&measure.name.as_str()))
+        .map(|measure| (column_place("replications", &measure.column()), measure))
+        .collect();
     let runs: Vec<Runs> = cells.iter().filter_map(|cell| runs(meta, cell, &compared)).collect();
     let Some((base, others)) = runs.split_first() else { return (String::new(), 0) };
     let mut each = TFactors::new(CONFIDENCE);

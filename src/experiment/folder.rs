@@ -15,7 +15,7 @@ use super::sweep::Finished;
 use super::workbook::workbook;
 use crate::results::data_package;
 use crate::results::rows::{CellSummary, pareto};
-use crate::results::tables::{TABLES, header};
+use crate::results::tables::{TABLES, header, table_place};
 
 /// What a shard's folder has beside its cells.
 const SHARD: &str = "shard.json";
@@ -144,7 +144,7 @@ impl Folder {
             write(&aside.join(format!("{table}.csv")), &text)?;
             tables.push(text);
         }
-        let timeline = TABLES.iter().position(|(table, _)| *table == "timeline").expect("a table");
+        let timeline = table_place("timeline");
         let timeline_rows: Vec<u64> = cells.iter().map(|cell| cell.rows.rows[timeline]).collect();
         let path = aside.join("results.xlsx");
         let book = workbook(meta, &tables, &timeline_rows)

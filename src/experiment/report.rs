@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::meta::Meta;
 use super::sweep::Finished;
 use crate::results::rows::CellSummary;
-use crate::results::tables::TABLES;
+use crate::results::tables::column_place;
 
 const TEMPLATE: &str = include_str!("report.html");
 
@@ -141,33 +141,28 @@ fn instant(three: &[Option<u64>; 3], horizon_ms: u64) -> String {
     }
 }
 
-/// The rows of one of a cell's tables, as numbers from the column `from` on; what is no number is `None`.
-fn numbers(cell: &Finished, table: &str, from: usize) -> Vec<Vec<Option<u64>>> {
-    let index = TABLES.iter().position(|(name, _)| *name == table).expect("a table");
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).from_reader(cell.rows.text[index].as_bytes());
-    let row = |row: csv::StringRecord| row.iter().skip(from).map(|field| field.parse().ok()).collect();
-    reader.records().map(|record| row(record.expect("our own rows are CSV"))).collect()
+/// A column of one of a cell's tables; what is no number is `None`.
+fn column(meta: &Meta, rows: &[csv::StringRecord], table: &str, name: &str) -> Vec<Option<u64>> {
+    let place = meta.keys.columns.len() + column_place(table, name);
+    rows.iter().map(|row| row[place].parse().ok()).collect()
 }
 
 fn data(meta: &Meta, cells: &[Finished], best: &[bool]) -> Value {
-    let keys = meta.keys.columns.len();
     let of_cell = |(place, cell): (usize, &Finished)| {
-        let timeline = numbers(cell, "timeline", keys);
-        // After the time, three quantiles of each series, as `results::tables` lists them.
-        let series = |column: usize| -> Vec<u64> {
-            timeline.iter().map(|row| row.get(column).copied().flatten().unwrap_or(0)).collect()
+        let timeline = cell.rows.records("timeline");
+        let series = |name: &str| -> Vec<u64> {
+            column(meta, &timeline, "timeline", name).into_iter().map(Option::unwrap_or_default).collect()
         };
-        // After replication, outcome and reason the time to the target.
+        let replications = cell.rows.records("replications");
         let mut times: Vec<u64> =
-            numbers(cell, "replications", keys).iter().filter_map(|row| row[3]).collect();
+            column(meta, &replications, "replications", "time_to_target_ms").into_iter().flatten().collect();
         times.sort_unstable();
         let s = &cell.summary;
         json!({
             "id": meta.cell_ids[place], "labels": meta.labels[place], "best": best[place], "n": s.replications,
             "reached": s.reached, "p50": s.p50, "p95": s.p95, "waste": s.waste, "usd": s.cost_to_target_usd,
-            "times": times, "t": series(0), "ready5": series(7), "ready50": series(8), "ready95": series(9),
-            "attached": series(14), "assigned": series(17), "free": series(20),
+            "times": times, "t": series("time_ms"), "ready5": series("ready_p5_pods"), "ready50": series("ready_p50_pods"), "ready95": series("ready_p95_pods"),
+            "attached": series("attached_p50_addresses"), "assigned": series("assigned_p50_addresses"), "free": series("free_p50_addresses"),
         })
     };
     json!({

@@ -136,7 +136,7 @@ mod tests {
     use super::super::design::{Overrides, read_file};
     use super::*;
     use crate::catalogue::Catalogue;
-    use crate::results::tables::TABLES;
+    use crate::results::tables::table_place;
 
     #[test]
     fn a_replication_that_panics_is_told_of_and_the_others_count() {
@@ -153,7 +153,7 @@ mod tests {
         };
         let finished = summed_up(&plan, cell, &broken, &|_| {});
         let rows = |name: &str| {
-            let place = TABLES.iter().position(|(table, _)| *table == name).unwrap();
+            let place = table_place(name);
             (finished.rows.rows[place], finished.rows.text[place].as_str())
         };
         assert_eq!((finished.failures, rows("replications").0, rows("cells").0), (1, 2, 1));

@@ -6,7 +6,7 @@ use rust_xlsxwriter::{
 };
 
 use super::meta::Meta;
-use crate::results::tables::{Column, TABLES, columns};
+use crate::results::tables::{Column, column_place, columns, table_place};
 
 /// A table with more rows has no sheet: a workbook is held in memory, some 10 KB a row of the widest.
 const MOST_ROWS: usize = 20_000;
@@ -15,7 +15,7 @@ const MOST_LINES: usize = 6;
 /// Height of the charts' places in rows.
 const CHART_ROWS: u32 = 22;
 
-/// The workbook of these tables, given as CSV by the order of [`TABLES`]; `timeline_rows` are those of each
+/// The workbook of these tables, given as CSV by the order of [`crate::results::tables::TABLES`]; `timeline_rows` are those of each
 /// cell's timeline. The same tables give the same bytes.
 ///
 /// A table of more than 20,000 rows is left to its CSV.
@@ -36,7 +36,7 @@ pub(super) fn workbook(meta: &Meta, tables: &[String], timeline_rows: &[u64]) ->
     let order =
         ["cells", "replications", "subnets", "nodes", "ec2_calls", "timeline", "comparisons", "failures"];
     for name in order {
-        let index = TABLES.iter().position(|(table, _)| *table == name).expect("a table");
+        let index = table_place(name);
         if tables[index].lines().count() > MOST_ROWS {
             continue;
         }
@@ -89,8 +89,7 @@ fn fill(sheet: &mut Worksheet, all: &[Column], labels: usize, text: &str) -> Res
 
 /// The place of a column in a sheet.
 fn place(meta: &Meta, table: &str, name: &str) -> u16 {
-    let own = columns(table).iter().position(|column| column.name == name).expect("a column of the table");
-    (meta.keys.columns.len() + own) as u16
+    (meta.keys.columns.len() + column_place(table, name)) as u16
 }
 
 fn charts(book: &mut Workbook, meta: &Meta, timeline_rows: &[u64]) -> Result<(), XlsxError> {

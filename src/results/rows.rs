@@ -2,7 +2,7 @@
 
 use super::measures::{Kind, Measure, measures};
 use super::record::{ApiCount, Outcome, ReplicationRecord, TIMELINE_POINTS};
-use super::tables::{QUANTILES, SERIES, Series, TABLES, is_cause};
+use super::tables::{QUANTILES, SERIES, Series, TABLES, is_cause, table_place};
 use crate::statistics::{
     Bound, MeanInterval, QuantileInterval, TFactors, clopper_pearson, quantile_of_sorted,
 };
@@ -36,6 +36,12 @@ pub struct CellSummary {
 }
 
 impl CellRows {
+    /// A table's rows, the cell's keys before each.
+    pub fn records(&self, table: &str) -> Vec<csv::StringRecord> {
+        let text = self.text[table_place(table)].as_bytes();
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
+        reader.records().map(|record| record.expect("our own rows are CSV")).collect()
+    }
     /// The same rows with others after them.
     pub fn append(&mut self, others: CellRows) {
         for (text, other) in self.text.iter_mut().zip(&others.text) {
@@ -66,7 +72,7 @@ pub fn pareto(cells: &[&CellSummary]) -> Vec<bool> {
 pub fn failure_rows(keys: &[String], failures: &[(u32, String, String)]) -> CellRows {
     let mut rows = Rows::new(keys);
     for (replication, message, replay) in failures {
-        rows.add(7, &[replication.to_string(), message.clone(), replay.clone()]);
+        rows.add("failures", &[replication.to_string(), message.clone(), replay.clone()]);
     }
     rows.finish()
 }
@@ -101,7 +107,8 @@ impl<'a> Rows<'a> {
         let writer = |_| csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
         Rows { keys, writers: std::array::from_fn(writer), rows: [0; TABLES.len()] }
     }
-    fn add(&mut self, table: usize, fields: &[String]) {
+    fn add(&mut self, table: &str, fields: &[String]) {
+        let table = table_place(table);
         let all = self.keys.iter().chain(fields);
         self.writers[table].write_record(all).expect("a row is written to memory");
         self.rows[table] += 1;
@@ -124,7 +131,7 @@ fn replication_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
         ];
         fields.extend(all.iter().map(|measure| print_option(measure, measure.raw(record))));
         fields.push(format!("h{:016x}", record.trace_hash));
-        rows.add(0, &fields);
+        rows.add("replications", &fields);
     }
 }
 
@@ -193,7 +200,7 @@ fn cell_row(rows: &mut Rows<'_>, records: &[ReplicationRecord], factors: &mut TF
         }
     }
     fields.extend(cause_shares(records));
-    rows.add(1, &fields);
+    rows.add("cells", &fields);
     summary
 }
 
@@ -220,7 +227,7 @@ fn subnet_rows(rows: &mut Rows<'_>, subnets: &[String], records: &[ReplicationRe
         let mut least: Vec<u32> = of().map(|subnet| subnet.least_free).collect();
         least.sort_unstable();
         rows.add(
-            2,
+            "subnets",
             &[
                 name.clone(),
                 ppm(dry.len() as f64 / n as f64),
@@ -243,7 +250,7 @@ fn node_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
     sorted.sort_by_key(|(name, (sum, _))| (std::cmp::Reverse(*sum), *name));
     for (name, (sum, most)) in sorted {
         let mean = sum as f64 / records.len() as f64;
-        rows.add(3, &[name.to_string(), format!("{mean:.2}"), most.to_string()]);
+        rows.add("nodes", &[name.to_string(), format!("{mean:.2}"), most.to_string()]);
     }
 }
 
@@ -256,7 +263,7 @@ fn call_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
         let most = of().map(|count| count.calls).max().unwrap_or(0);
         let counts = [mean(|c| c.calls), most.to_string(), mean(|c| c.throttled), mean(|c| c.refused)];
         let fields: Vec<String> = [api.to_string(), caller.to_string()].into_iter().chain(counts).collect();
-        rows.add(4, &fields);
+        rows.add("ec2_calls", &fields);
     }
 }
 
@@ -273,7 +280,7 @@ fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRec
             values.sort_unstable();
             fields.extend(QUANTILES.map(|(_, p)| quantile_of_sorted(&values, p).to_string()));
         }
-        rows.add(5, &fields);
+        rows.add("timeline", &fields);
         if at >= last {
             break;
         }

@@ -78,6 +78,26 @@ pub(super) const SERIES: [Series; 7] = [
 ];
 pub(super) const QUANTILES: [(&str, f64); 3] = [("p5", 0.05), ("p50", 0.50), ("p95", 0.95)];
 
+/// The place of a table in [`TABLES`].
+///
+/// # Panics
+/// If there is no such table.
+pub fn table_place(table: &str) -> usize {
+    TABLES
+        .iter()
+        .position(|(name, _)| *name == table)
+        .unwrap_or_else(|| panic!("there is no table {table:?}"))
+}
+
+/// The place of a table's column after the cell's keys.
+///
+/// # Panics
+/// If the table has no such column.
+pub fn column_place(table: &str, name: &str) -> usize {
+    let place = columns(table).iter().position(|column| column.name == name);
+    place.unwrap_or_else(|| panic!("{table} has no column {name:?}"))
+}
+
 /// Columns of a table beside the cell's keys.
 pub fn columns(table: &str) -> Vec<Column> {
     use ColumnType::{Integer, Text};
