@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::capacity::CapacityModel;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
-use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types};
+use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape};
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
@@ -181,10 +181,9 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         let of_family: Vec<&Requirements> =
             wanted.iter().filter(|(other, _)| *other == family).map(|(_, wanted)| wanted).collect();
         for (index, found) in scenario.catalogue.types().iter().enumerate() {
-            // AL2023 has no image for a1.
-            let has_image = !(family == AmiFamily::Al2023 && found.family == "a1");
+            let runs = family != AmiFamily::Al2023 || runs_al2023(&found.name);
             let named = of_family.iter().any(|wanted| wanted.allows(INSTANCE_TYPE, &found.name));
-            if !(found.complete && has_image && named) {
+            if !(found.complete && runs && named) {
                 continue;
             }
             let (Some(resources), Some(vcpus)) = (Prepared::resources(scenario, found, family), found.vcpus)

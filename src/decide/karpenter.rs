@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::taints::{CaseTaint, CaseToleration};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE};
 use crate::actors::karpenter::launch::{self, Request};
-use crate::actors::karpenter::offers::{CapacityType, Offered, Offers, Zones, all_available};
+use crate::actors::karpenter::offers::{CapacityType, Offered, Offers, Zones, all_available, runs_al2023};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::actors::karpenter::solve::{
     self, ByName, Claim, ExistingNode, Limits, NodePool, Placed, Provisioner, Shape, Spread,
@@ -219,9 +219,8 @@ pub(super) fn answer(line: &str, catalogue: &Catalogue) -> Result<String, String
             available[place][kind as usize] &= !(1 << zone);
         }
     }
-    // There is no AL2023 image for a1.
     for (place, offered) in types.iter().enumerate() {
-        if case.ami_family == CaseFamily::AL2023 && offered.name.starts_with("a1.") {
+        if case.ami_family == CaseFamily::AL2023 && !runs_al2023(&offered.name) {
             available[place] = [0; 2];
         }
     }

@@ -112,6 +112,13 @@ impl Types {
 /// Which offerings can be had now: zones by type and [`CapacityType`].
 pub type Available = Vec<[Zones; 2]>;
 
+/// Does AL2023 run on the type? It does not on a1.
+///
+/// Source: karpenter-provider-aws v1.14.1, `pkg/providers/instancetype/compatibility`.
+pub fn runs_al2023(instance_type: &str) -> bool {
+    !instance_type.starts_with("a1.")
+}
+
 /// Everything offered, everywhere.
 pub fn all_available(types: &[Offered], zones: usize) -> Available {
     let all: Zones = if zones == 64 { Zones::MAX } else { (1 << zones) - 1 };
