@@ -73,8 +73,7 @@ impl Run<'_> {
             None => {
                 let manifest = self.draw(Latency::ImageManifest, Component::ImagePull, pod, 0);
                 let factor = self.factor(Latency::ImageRateFactor, Component::ImagePull, pod, 1);
-                let rate = self.scenario.latencies.get(Latency::ImageRate).law.quantile(0.5) * 1e6;
-                let stream = SimDuration::from_secs_f64(bytes as f64 / (rate * factor));
+                let stream = SimDuration::from_secs_f64(bytes as f64 / (self.prepared.image_rate * factor));
                 let at = &mut self.nodes[node as usize];
                 let begins = self.now.max(at.pulls_until);
                 at.pulls_until = begins + manifest + stream;

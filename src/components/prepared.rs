@@ -54,6 +54,8 @@ pub struct Prepared {
     pub(super) capacity: CapacityModel,
     /// By [`Latency::ALL`].
     pub(super) samplers: Vec<Sampler>,
+    /// At which kubelet pulls an image, but for a pod's own factor [bytes/s].
+    pub(super) image_rate: f64,
 }
 
 impl Prepared {
@@ -95,6 +97,7 @@ impl Prepared {
                 .iter()
                 .map(|latency| scenario.latencies.get(*latency).law.sampler())
                 .collect(),
+            image_rate: scenario.latencies.get(Latency::ImageRate).law.quantile(0.5) * 1e6,
             scenario,
         }
     }

@@ -48,6 +48,8 @@ pub struct Pool {
     /// By rising time of release; those that have finished go when next looked at.
     released: VecDeque<Released>,
     cidrs: u32,
+    /// Those of them without an assigned address.
+    free_cidrs: u32,
     assigned: u32,
     cidr_size: u32,
     cooldown: Option<SimDuration>,
@@ -75,17 +77,24 @@ impl PoolCounts {
 
 impl Pool {
     pub(super) fn new(cidr_size: u32, cooldown: Option<SimDuration>) -> Pool {
-        Pool { enis: Vec::new(), released: VecDeque::new(), cidrs: 0, assigned: 0, cidr_size, cooldown }
+        Pool {
+            enis: Vec::new(),
+            released: VecDeque::new(),
+            cidrs: 0,
+            free_cidrs: 0,
+            assigned: 0,
+            cidr_size,
+            cooldown,
+        }
     }
 
     pub fn counts(&self, now: SimTime) -> PoolCounts {
-        let free = |eni: &Eni| eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).count() as u32;
         PoolCounts {
             enis: self.enis.len() as u32,
             total: self.cidrs * self.cidr_size,
             assigned: self.assigned,
             cooling: self.cooling(now).count() as u32,
-            free_cidrs: self.enis.iter().map(free).sum(),
+            free_cidrs: self.free_cidrs,
             cidrs: self.cidrs,
         }
     }
@@ -137,6 +146,7 @@ impl Pool {
             }
             for cidr in &mut eni.cidrs {
                 if cidr.assigned < size && cidr.assigned + cooling_in(cidr.serial) < size {
+                    self.free_cidrs -= u32::from(cidr.assigned == 0);
                     cidr.assigned += 1;
                     eni.assigned += 1;
                     self.assigned += 1;
@@ -153,6 +163,7 @@ impl Pool {
         let Some(cidr) = eni.cidrs.iter_mut().find(|cidr| cidr.serial == address.cidr) else { return };
         assert!(cidr.assigned > 0, "an address of CIDR {} is released that nobody holds", cidr.serial);
         cidr.assigned -= 1;
+        self.free_cidrs += u32::from(cidr.assigned == 0);
         eni.assigned -= 1;
         self.assigned -= 1;
         self.released.push_back(Released { address, at: now });
@@ -187,6 +198,7 @@ impl Pool {
         if eni.cidrs.iter().all(|known| known.serial != cidr) {
             eni.cidrs.push(Cidr { serial: cidr, assigned: 0 });
             self.cidrs += 1;
+            self.free_cidrs += 1;
         }
     }
     /// `count` CIDRs that nobody can have seen before.
@@ -194,11 +206,13 @@ impl Pool {
         let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) else { return };
         eni.cidrs.extend((first..first + count).map(|serial| Cidr { serial, assigned: 0 }));
         self.cidrs += count;
+        self.free_cidrs += count;
     }
     pub(super) fn remove_eni(&mut self, serial: EniSerial) {
         let Some(at) = self.enis.iter().position(|eni| eni.serial == serial) else { return };
         let eni = self.enis.remove(at);
         self.cidrs -= eni.cidrs.len() as u32;
+        self.free_cidrs -= eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).count() as u32;
         self.assigned -= eni.assigned;
         self.released.retain(|released| released.address.eni != serial);
     }
@@ -210,6 +224,7 @@ impl Pool {
         eni.assigned -= gone.assigned;
         self.assigned -= gone.assigned;
         self.cidrs -= 1;
+        self.free_cidrs -= u32::from(gone.assigned == 0);
         self.released.retain(|released| released.address.cidr != cidr);
     }
     /// Takes up to `most` CIDRs without pods off the `index`-th ENI; coolings do not protect them.
