@@ -50,4 +50,8 @@ pub enum Component {
     OtherUser = 22,
     /// When an autoscaler syncs, and how fast what it asks for is seen, by Deployment.
     Autoscaler = 23,
+    /// Scrambling of a design's Sobol' points, by dimension and the digits before.
+    SobolScramble = 24,
+    /// A design's Latin hypercube: order (even draws) and place within the interval (odd draws), by dimension.
+    LatinHypercube = 25,
 }

@@ -1,5 +1,5 @@
 //! Estimates and their intervals: quantiles by order statistics, proportions, means, paired comparisons,
-//! and the three-valued verdict on a claim.
+//! and the three-valued verdict on a claim; and the point sets of designs, Latin hypercubes and Sobol' points.
 //!
 //! Knows nothing of pods; no input, no output. All special functions stand on the pinned `libm`
 //! (`beta`), so that a printed interval has the same digits on every platform; `statrs` is their oracle
@@ -11,14 +11,18 @@
 //! 95 % point of 100 values covers 88 % instead of 95 %).
 
 pub mod beta;
+pub mod latin_hypercube;
 pub mod mean;
 pub mod paired;
 pub mod proportion;
 pub mod quantile;
+pub mod sobol_points;
 pub mod verdict;
 
+pub use latin_hypercube::latin_hypercube;
 pub use mean::{MeanInterval, TFactors};
 pub use paired::{PairedSummary, RatioInterval, ratio_of_means};
 pub use proportion::{ProportionInterval, clopper_pearson, wilson};
 pub use quantile::{Bound, QuantileInterval, Ranks, quantile_of_sorted};
+pub use sobol_points::sobol_points;
 pub use verdict::{Limits, Verdict};
