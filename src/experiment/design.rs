@@ -1,32 +1,17 @@
-//! `experiment.toml`: a base scenario, factors whose levels set keys of it, and every combination written out.
+//! `experiment.toml`: a base scenario, factors whose levels set keys of it, and the cells that a design makes of them.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::label::mangled;
+use super::base::base;
+use super::designs::{self, Point};
+use super::factors::{Factor, conflicts, factors, print_value};
 use crate::catalogue::Catalogue;
-use crate::input::{Document, Node, Problem, Problems, Section, Value, full_key};
+use crate::input::{Document, Node, Problem, Problems, Section, Value};
 use crate::results::RESULTS_VERSION;
 use crate::scenario::{self, Scenario};
-
-/// A factor as written.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Factor {
-    pub name: String,
-    /// The dotted keys its levels set (`cni.env.WARM_IP_TARGET`), in order of first mention.
-    pub keys: Vec<String>,
-    pub levels: Vec<Level>,
-}
-
-/// One level: a label and what it sets.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Level {
-    pub label: String,
-    /// (dotted key, value)
-    pub settings: Vec<(String, Node)>,
-}
 
 /// A design point.
 #[derive(Clone, Debug)]
@@ -70,8 +55,6 @@ pub struct Overrides {
     pub replications: Option<u32>,
     pub seed: Option<u64>,
 }
-
-const MOST_CELLS: usize = 1_000_000;
 
 /// Reads an experiment from a folder with an `experiment.toml`, or from such a file.
 ///
@@ -123,21 +106,18 @@ pub fn read(
     let seed = seed(&mut root, &mut problems);
     let seed = overrides.seed.or(seed).unwrap_or(1);
     let base = base(&mut root, folder, settings, &mut problems);
-    let factors = factors(&mut root, &mut problems);
-    root.finish(&mut problems);
+    let mut factors = factors(&mut root, &mut problems);
     conflicts(&factors, settings, &base, &mut problems);
-    let count = factors.iter().map(|factor| factor.levels.len()).product::<usize>();
-    if count > MOST_CELLS {
-        let what = format!("the factors make {count} cells; {MOST_CELLS} are the most");
-        problems.add(&nodes.root.origin, "factors", what, Some("take a factor or levels out".into()));
-    }
+    let mut warnings = Vec::new();
+    let points = designs::points(&mut root, &mut factors, &mut problems, &mut warnings);
+    root.finish(&mut problems);
     if !problems.is_empty() {
         return Err(problems.into_vec());
     }
-    let mut cells = Vec::with_capacity(count);
-    let (mut found, mut warnings) = (Vec::new(), Vec::new());
-    for number in 0..count {
-        match cell(number, &factors, &base, &name, folder, catalogue) {
+    let mut cells = Vec::with_capacity(points.len());
+    let mut found = Vec::new();
+    for (number, point) in (1..).zip(&points) {
+        match cell(number, point, &factors, &base, &name, folder, catalogue) {
             Ok((cell, more)) => {
                 cells.push(cell);
                 warnings.extend(more);
@@ -193,146 +173,9 @@ fn seed(root: &mut Section<'_>, problems: &mut Problems) -> Option<u64> {
     seed
 }
 
-/// The file that `base` names, with `[scenario]` and the command line laid over it.
-pub(crate) fn base(
-    root: &mut Section<'_>,
-    folder: &Path,
-    settings: &[String],
-    problems: &mut Problems,
-) -> Document {
-    let origin = root.origin().clone();
-    let mut document = Document { root: Node { origin: origin.clone(), value: Value::Table(Vec::new()) } };
-    if let Some(file) = root.text("base", problems) {
-        let path = folder.join(&file);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => document = Document::parse(&path.display().to_string(), &text, problems),
-            Err(error) => problems.add(&origin, "base", format!("{}: {error}", path.display()), None),
-        }
-    }
-    if let Some(node) = root.get("scenario") {
-        if let Value::Table(entries) = &node.value {
-            entries.iter().for_each(|(key, node)| overlay(&mut document.root, key, node));
-        } else {
-            problems.add(
-                &node.origin,
-                "scenario",
-                format!("a table is wanted, not {}", node.value.kind()),
-                None,
-            );
-        }
-    }
-    settings.iter().for_each(|setting| document.set(setting, problems));
-    document
-}
-
-/// Tables are merged, everything else is replaced.
-fn overlay(under: &mut Node, key: &str, over: &Node) {
-    let Value::Table(entries) = &mut under.value else { return };
-    match entries.iter_mut().find(|(known, _)| known == key) {
-        Some((_, slot)) => match (&mut slot.value, &over.value) {
-            (Value::Table(_), Value::Table(more)) => {
-                more.iter().for_each(|(key, node)| overlay(slot, key, node))
-            }
-            _ => *slot = over.clone(),
-        },
-        None => entries.push((key.to_string(), over.clone())),
-    }
-}
-
-fn factors(root: &mut Section<'_>, problems: &mut Problems) -> Vec<Factor> {
-    let mut factors: Vec<Factor> = Vec::new();
-    for mut section in root.sections("factors", problems).unwrap_or_default() {
-        let name = section.text("name", problems).unwrap_or_default();
-        let good = !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !good || ["cell_id", "replication", "time_ms"].contains(&name.as_str()) {
-            let hint = Some("it becomes a column: lower-case letters, digits and _".to_string());
-            problems.add(
-                section.origin(),
-                &section.key("name"),
-                format!("{name:?} is no name of a factor"),
-                hint,
-            );
-        }
-        if factors.iter().any(|factor| factor.name == name) {
-            problems.add(section.origin(), &section.key("name"), format!("{name:?} is there twice"), None);
-        }
-        let mut factor = Factor { name, keys: Vec::new(), levels: Vec::new() };
-        let levels = section.sections("levels", problems).unwrap_or_default();
-        if levels.is_empty() {
-            let hint = Some("write [[factors.levels]] with label and set".to_string());
-            problems.add(section.origin(), &section.key("levels"), "a factor needs levels", hint);
-        }
-        for mut level in levels {
-            read_level(&mut factor, &mut level, problems);
-            level.finish(problems);
-        }
-        section.finish(problems);
-        factors.push(factor);
-    }
-    factors
-}
-
-fn read_level(factor: &mut Factor, level: &mut Section<'_>, problems: &mut Problems) {
-    let label = level.text("label", problems).unwrap_or_default();
-    if let Some(what) = mangled(&label) {
-        let hint = Some("choose another, for example one that begins with a word".to_string());
-        problems.add(
-            level.origin(),
-            &level.key("label"),
-            format!("a spreadsheet changes {label:?}: it {what}"),
-            hint,
-        );
-    } else if label.is_empty() || factor.levels.iter().any(|known| known.label == label) {
-        let what = format!("each level needs a label of its own, {label:?} is none");
-        problems.add(level.origin(), &level.key("label"), what, None);
-    }
-    let mut settings = Vec::new();
-    if let Some(mut set) = level.section("set", problems) {
-        for (key, node) in set.all() {
-            let key = full_key(key);
-            let node = match (&node.value, key.starts_with("cni.env.")) {
-                // Variables are text, whatever they look like.
-                (Value::Integer(number), true) => {
-                    Node { origin: node.origin.clone(), value: Value::Text(number.to_string()) }
-                }
-                _ => node.clone(),
-            };
-            if !factor.keys.contains(&key) {
-                factor.keys.push(key.clone());
-            }
-            settings.push((key, node));
-        }
-    }
-    factor.levels.push(Level { label, settings });
-}
-
-/// A key may be set by one factor only, and not by the command line too.
-fn conflicts(factors: &[Factor], settings: &[String], base: &Document, problems: &mut Problems) {
-    for (index, factor) in factors.iter().enumerate() {
-        for key in &factor.keys {
-            if let Some(other) = factors[..index].iter().find(|other| other.keys.contains(key)) {
-                let what = format!("{key} is set by the factors {} and {}", other.name, factor.name);
-                problems.add(&base.root.origin, "factors", what, None);
-            }
-            let typed = settings
-                .iter()
-                .find(|text| text.split_once('=').is_some_and(|(k, _)| full_key(k.trim()) == *key));
-            if let Some(text) = typed {
-                let what = format!("--set {text} would be overridden by the factor {}", factor.name);
-                problems.add(
-                    &base.root.origin,
-                    "factors",
-                    what,
-                    Some("change the factor's levels instead".into()),
-                );
-            }
-        }
-    }
-}
-
 fn cell(
-    number: usize,
+    number: u32,
+    point: &Point,
     factors: &[Factor],
     base: &Document,
     name: &str,
@@ -342,14 +185,7 @@ fn cell(
     let mut problems = Problems::default();
     let mut document = base.clone();
     let (mut labels, mut values) = (Vec::new(), Vec::new());
-    let mut rest = number;
-    let mut places = vec![0; factors.len()];
-    // The last factor changes fastest.
-    for (place, factor) in places.iter_mut().zip(factors).rev() {
-        *place = rest % factor.levels.len();
-        rest /= factor.levels.len();
-    }
-    for (factor, place) in factors.iter().zip(&places) {
+    for (factor, place) in factors.iter().zip(point) {
         let level = &factor.levels[*place];
         labels.push(level.label.clone());
         for (key, node) in &level.settings {
@@ -357,17 +193,14 @@ fn cell(
         }
         values.extend(factor.keys.iter().map(|key| {
             let set = level.settings.iter().find(|(known, _)| known == key);
-            set.map_or(String::new(), |(_, node)| match node.to_toml() {
-                toml::Value::String(text) => text,
-                other => other.to_string(),
-            })
+            set.map_or(String::new(), |(_, node)| print_value(node))
         }));
     }
     if !problems.is_empty() {
         return Err(problems.into_vec());
     }
     let read = scenario::read(&document, name, folder, catalogue)?;
-    let cell = Cell { number: number as u32 + 1, labels, values, scenario: read.scenario, document };
+    let cell = Cell { number, labels, values, scenario: read.scenario, document };
     Ok((cell, read.warnings))
 }
 

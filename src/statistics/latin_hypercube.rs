@@ -1,6 +1,6 @@
 //! Latin hypercubes: of n points each n-th of every dimension holds one.
 //!
-//! Of [`TRIES`] cubes the one is taken whose two nearest points lie farthest apart (maximin, Morris and Mitchell 1995). A point
+//! Of twenty cubes the one is taken whose two nearest points lie farthest apart (maximin, Morris and Mitchell 1995). A point
 //! lies anywhere in its interval (McKay, Beckman and Conover 1979), so each is uniform by itself.
 
 use crate::chance::{Chance, Component};
