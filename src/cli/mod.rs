@@ -5,6 +5,7 @@ mod decide;
 mod instances;
 mod max_pods;
 mod merge;
+mod plan;
 mod run;
 mod sweep;
 mod types;
@@ -47,6 +48,7 @@ enum Command {
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
     Merge(merge::Arguments),
+    Plan(plan::Arguments),
     Run(run::Arguments),
     Sweep(sweep::Arguments),
     WarmPool(warm_pool::Arguments),
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::WarmPool(arguments) => warm_pool::run(&arguments),

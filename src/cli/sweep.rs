@@ -4,10 +4,10 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::plan::{PlanArguments, show};
 use super::{BAD_INPUT, FAILED, OK};
-use crate::components::{Prepared, simulate};
-use crate::experiment::{Finished, Folder, Found, Meta, Overrides, Plan, Shard, sweep};
-use crate::results::tables::{TABLES, columns};
+use crate::experiment::{Finished, Folder, Found, Meta, Plan, Shard, sweep};
+use crate::results::tables::TABLES;
 
 /// Run every cell of an experiment many times and write the tables
 ///
@@ -15,31 +15,22 @@ use crate::results::tables::{TABLES, columns};
 ///   kilopod sweep experiments/thousand-pods
 ///   kilopod sweep experiments/thousand-pods --replications 400 --seed 7 -o results/again
 ///   kilopod sweep experiments/thousand-pods --dry-run
+///   kilopod sweep plan.json --shard 0/4
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// A folder with an experiment.toml, or such a file
-    #[arg(value_name = "EXPERIMENT")]
-    experiment: PathBuf,
-    /// Replications of each cell, instead of the experiment's own number
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    replications: Option<u32>,
+    #[command(flatten)]
+    plan: PlanArguments,
     /// Threads to use; all if left out. Results do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Seed of all chance, instead of the experiment's own
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-    /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
     /// Where to write; results/NAME if left out
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Run one part of the cells, such as 0/4, 1/4, 2/4 or 3/4; `kilopod merge` puts them together
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
-    /// Say what would be run, and how long it might take
+    /// Say what would be run, and how long it might take, as `kilopod plan` does
     #[arg(long)]
     dry_run: bool,
     /// Print the experiment as it would be run, itself a valid one
@@ -51,17 +42,16 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let overrides = Overrides { replications: arguments.replications, seed: arguments.seed };
-    let plan = match super::read_plan(&arguments.experiment, &arguments.settings, &overrides) {
+    let plan = match arguments.plan.read() {
         Ok(plan) => plan,
         Err(code) => return code,
     };
+    if arguments.dry_run {
+        return show(&plan);
+    }
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     if arguments.show_config {
         return super::print(&plan.resolved);
-    }
-    if arguments.dry_run {
-        return super::print(&dry_run(&plan));
     }
     let name = match arguments.shard {
         None => plan.name.clone(),
@@ -199,40 +189,4 @@ fn report(plan: &Plan, cells: &[(String, Finished)], took: Duration) -> String {
         took.as_secs_f64(),
         work as f64 / took.as_secs_f64(),
     )
-}
-
-/// Cells of which one replication is timed, for the estimate.
-const PILOTS: usize = 10;
-
-fn dry_run(plan: &Plan) -> String {
-    let mut text = format!("{} (plan {})\n", plan.name, plan.id);
-    for factor in &plan.factors {
-        let labels: Vec<&str> = factor.levels.iter().map(|level| level.label.as_str()).collect();
-        text.push_str(&format!("  {:<12} {}\n", factor.name, labels.join(", ")));
-    }
-    let work = plan.cells.len() as u64 * u64::from(plan.replications);
-    text.push_str(&format!("{} cells x {} replications = {work}\n", plan.cells.len(), plan.replications));
-    let step = plan.cells.len().div_ceil(PILOTS).max(1);
-    let (mut spent, mut pilots) = (Duration::ZERO, 0u32);
-    for cell in plan.cells.iter().step_by(step) {
-        let prepared = Prepared::new(cell.scenario.clone());
-        let began = super::clock();
-        simulate(&prepared, plan.seed, 0);
-        spent += began.elapsed();
-        pilots += 1;
-    }
-    let each = spent.as_secs_f64() / f64::from(pilots.max(1));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    text.push_str(&format!(
-        "about {:.0} s on {threads} threads ({:.1} ms a replication, from {pilots} cells)\n",
-        each * work as f64 / threads as f64,
-        each * 1e3
-    ));
-    let rows = [work, plan.cells.len() as u64];
-    text.push_str(&format!("{} rows in replications.csv, {} in cells.csv\n", rows[0], rows[1]));
-    text.push_str(&format!("{} columns in cells.csv beside the factors'\n", columns("cells").len()));
-    for cell in &plan.cells {
-        text.push_str(&format!("  {} {}\n", cell.id(), cell.labels.join(" | ")));
-    }
-    text
 }

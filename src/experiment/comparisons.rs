@@ -10,7 +10,8 @@ use crate::results::{Measure, measures};
 use crate::statistics::{PairedSummary, TFactors};
 
 /// What is finite in every run, and hence has differences.
-const COMPARED: [&str; 4] = ["time_restricted", "pods_ready", "waste_to_horizon", "cost_to_target"];
+pub(super) const COMPARED: [&str; 4] =
+    ["time_restricted", "pods_ready", "waste_to_horizon", "cost_to_target"];
 
 /// A cell's replications: its keys, and by replication the raw values of each measure compared.
 struct Runs {

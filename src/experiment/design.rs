@@ -1,16 +1,15 @@
 //! `experiment.toml`: a base scenario, factors whose levels set keys of it, and the cells that a design makes of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::base::base;
 use super::designs::{self, Point};
 use super::factors::{Factor, conflicts, factors, print_value};
+use super::identity::identity;
+use super::plan_file::read_plan;
 use crate::catalogue::Catalogue;
 use crate::input::{Document, Node, Problem, Problems, Section, Value};
-use crate::results::RESULTS_VERSION;
 use crate::scenario::{self, Scenario};
 
 /// A design point.
@@ -43,7 +42,10 @@ pub struct Plan {
     pub seed: u64,
     /// The input with everything laid over it, itself a valid experiment.
     pub resolved: String,
-    /// A hash of all that results depend on.
+    /// The same with its keys in order, and where files that it names are looked for from.
+    pub document: Document,
+    pub folder: PathBuf,
+    /// SHA-256 of all that results hang on, in hexadecimal digits.
     pub id: String,
     /// What the user should know before the run.
     pub warnings: Vec<String>,
@@ -56,7 +58,8 @@ pub struct Overrides {
     pub seed: Option<u64>,
 }
 
-/// Reads an experiment from a folder with an `experiment.toml`, or from such a file.
+/// Reads an experiment from a folder with an `experiment.toml`, from such a file, or from a plan (`plan.json`), which is run as
+/// it is.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -66,6 +69,12 @@ pub fn read_file(
     overrides: &Overrides,
     catalogue: &Arc<Catalogue>,
 ) -> Result<Plan, Vec<Problem>> {
+    if path.extension().is_some_and(|ending| ending == "json") {
+        let mut typed: Vec<String> = settings.iter().map(|setting| format!("--set {setting}")).collect();
+        typed.extend(overrides.replications.map(|number| format!("--replications {number}")));
+        typed.extend(overrides.seed.map(|seed| format!("--seed {seed}")));
+        return if typed.is_empty() { read_plan(path, catalogue) } else { Err(vec![as_it_is(path, &typed)]) };
+    }
     let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
     let text = std::fs::read_to_string(&file).map_err(|error| {
         let what = format!("{}: {error}", file.display());
@@ -82,6 +91,13 @@ pub fn read_file(
     let named = named.canonicalize().unwrap_or(named.to_path_buf());
     let name = named.file_name().map_or_else(|| "experiment".into(), |name| name.to_string_lossy());
     read(document, settings, overrides, &name, folder, catalogue)
+}
+
+/// A plan is not changed.
+fn as_it_is(path: &Path, typed: &[String]) -> Problem {
+    let what = format!("a plan is run as it is: {} would change it", typed.join(", "));
+    let hint = Some("make another: kilopod plan EXPERIMENT --out plan.json".to_string());
+    Problem { place: path.display().to_string(), line: None, key: String::new(), what, hint }
 }
 
 /// Reads an experiment; `settings` (`key=value`) are laid over its scenario. A file it names is looked for from
@@ -142,8 +158,9 @@ pub fn read(
     let Value::Table(entries) = &mut document.root.value else { unreachable!("a document is a table") };
     entries.retain(|(key, _)| key != "base");
     let resolved = toml::to_string(&document.root.to_toml()).expect("what was TOML is TOML");
-    let id = identity(&resolved, &cells, catalogue);
-    Ok(Plan { name, factors, cells, replications, seed, resolved, id, warnings })
+    let id = identity(&name, &resolved, &factors, &cells, catalogue);
+    let folder = folder.to_path_buf();
+    Ok(Plan { name, factors, cells, replications, seed, resolved, document, folder, id, warnings })
 }
 
 fn integer(like: &Node, number: i64) -> Node {
@@ -202,14 +219,4 @@ fn cell(
     let read = scenario::read(&document, name, folder, catalogue)?;
     let cell = Cell { number, labels, values, scenario: read.scenario, document };
     Ok((cell, read.warnings))
-}
-
-/// Hash of the input, the version of results and whatever catalogue is not the program's own.
-fn identity(resolved: &str, cells: &[Cell], standard: &Arc<Catalogue>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("results {RESULTS_VERSION}\n{resolved}\n{}\n", standard.source));
-    for cell in cells.iter().filter(|cell| !Arc::ptr_eq(&cell.scenario.catalogue, standard)).take(1) {
-        hash.update(format!("{:?}", cell.scenario.catalogue));
-    }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -77,7 +77,7 @@ pub fn sweep(
 }
 
 /// Simulates a replication.
-type Simulate<'a> = &'a (dyn Fn(u32) -> ReplicationRecord + Sync);
+pub(super) type Simulate<'a> = &'a (dyn Fn(u32) -> ReplicationRecord + Sync);
 
 fn run_cell(plan: &Plan, cell: &Cell, done: &(dyn Fn(u64) + Sync)) -> Finished {
     let prepared = Prepared::new(cell.scenario.clone());
@@ -88,9 +88,9 @@ fn run_cell(plan: &Plan, cell: &Cell, done: &(dyn Fn(u64) + Sync)) -> Finished {
 /// All replications of a cell. One that panics is told of and left out; the others go on.
 fn summed_up(plan: &Plan, cell: &Cell, simulate: Simulate<'_>, done: &(dyn Fn(u64) + Sync)) -> Finished {
     let one = |replication| {
-        let outcome = catch_unwind(AssertUnwindSafe(|| simulate(replication)));
+        let outcome = attempt(simulate, replication);
         done(1);
-        outcome.map_err(|panic| (replication, message(&*panic)))
+        outcome.map_err(|message| (replication, message))
     };
     let outcomes: Vec<Result<ReplicationRecord, (u32, String)>> =
         (0..plan.replications).into_par_iter().map(one).collect();
@@ -120,6 +120,11 @@ fn summed_up(plan: &Plan, cell: &Cell, simulate: Simulate<'_>, done: &(dyn Fn(u6
     }
     finished.rows.append(failed);
     finished
+}
+
+/// One replication; if it panics, what it said.
+pub(super) fn attempt(simulate: Simulate<'_>, replication: u32) -> Result<ReplicationRecord, String> {
+    catch_unwind(AssertUnwindSafe(|| simulate(replication))).map_err(|panic| message(&*panic))
 }
 
 /// What a panic said.

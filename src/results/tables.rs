@@ -223,7 +223,8 @@ fn measure_type(measure: &Measure) -> ColumnType {
     }
 }
 
-pub(super) fn is_cause(measure: &Measure) -> bool {
+/// Is it one of the times that pods waited for a cause? Cells have their shares instead.
+pub(crate) fn is_cause(measure: &Measure) -> bool {
     measure.name.starts_with("waited_")
 }
 

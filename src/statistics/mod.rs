@@ -23,6 +23,6 @@ pub use latin_hypercube::latin_hypercube;
 pub use mean::{MeanInterval, TFactors};
 pub use paired::{PairedSummary, RatioInterval, ratio_of_means};
 pub use proportion::{ProportionInterval, clopper_pearson, wilson};
-pub use quantile::{Bound, QuantileInterval, Ranks, quantile_of_sorted};
+pub use quantile::{Bound, QuantileInterval, Ranks, least_replications, quantile_of_sorted};
 pub use sobol_points::sobol_points;
 pub use verdict::{Limits, Verdict};

@@ -63,6 +63,19 @@ impl Ranks {
     }
 }
 
+/// From how many values on the two-sided interval of the `p` quantile has both its ends.
+///
+/// All of n values lie below the quantile with probability p^n, which must not exceed the tail; likewise above.
+///
+/// # Panics
+/// If `p` or `confidence` lies outside (0, 1).
+pub fn least_replications(p: f64, confidence: f64) -> usize {
+    assert!(p > 0.0 && p < 1.0, "{p} is no quantile: it must lie between 0 and 1");
+    assert!(confidence > 0.0 && confidence < 1.0, "{confidence} is no confidence between 0 and 1");
+    let tail = 0.5 * (1.0 - confidence);
+    libm::ceil(libm::log(tail) / libm::log(f64::max(p, 1.0 - p))) as usize
+}
+
 /// The least `k` below `end` for which the rising condition holds; `end` if for none.
 fn first(end: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, end);
@@ -154,6 +167,7 @@ mod tests {
             };
             assert!(closed(least), "p = {p} should close at {least}");
             assert!(!closed(least - 1), "p = {p} should be open at {}", least - 1);
+            assert_eq!((least_replications(p, 0.95), least_replications(1.0 - p, 0.95)), (least, least));
         }
     }
 

@@ -1,0 +1,166 @@
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{BAD_INPUT, FAILED};
+use crate::experiment::{Factor, Forecast, Overrides, Plan, forecast, plan_file};
+
+/// Say what a sweep would run, how long it might take and how well it would know, and keep it as a plan
+///
+/// A plan kept with --out is run by `kilopod sweep plan.json`, on this machine or, shard by shard, on others: all of them run the
+/// same, or refuse it.
+///
+/// Examples:
+///   kilopod plan experiments/thousand-pods
+///   kilopod plan experiments/thousand-pods --replications 400 --out plan.json
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    #[command(flatten)]
+    plan: PlanArguments,
+    /// Write the plan to a file, which a sweep runs as it is
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    /// Print the plan as JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What makes a plan.
+#[derive(clap::Args)]
+pub(super) struct PlanArguments {
+    /// A folder with an experiment.toml, such a file, or a plan.json of `kilopod plan`
+    #[arg(value_name = "EXPERIMENT|PLAN")]
+    experiment: PathBuf,
+    /// Replications of each cell, instead of the experiment's own number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    replications: Option<u32>,
+    /// Seed of all chance, instead of the experiment's own
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+impl PlanArguments {
+    /// The plan; everything wrong with it is told, and the exit code comes back.
+    pub(super) fn read(&self) -> Result<Plan, u8> {
+        let overrides = Overrides { replications: self.replications, seed: self.seed };
+        super::read_plan(&self.experiment, &self.settings, &overrides)
+    }
+}
+
+pub fn run(arguments: &Arguments) -> u8 {
+    let plan = match arguments.plan.read() {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    let forecast = tried(&plan);
+    let text = plan_file(&plan, &forecast.to_json(threads()));
+    if let Some(path) = &arguments.out
+        && let Err(code) = keep(path, &plan, &text)
+    {
+        return code;
+    }
+    super::print(&if arguments.json { text } else { as_text(&plan, &forecast) })
+}
+
+/// What `sweep --dry-run` shows: the same.
+pub(super) fn show(plan: &Plan) -> u8 {
+    super::print(&as_text(plan, &tried(plan)))
+}
+
+/// Tries some cells, and tells what is to be known before the run.
+fn tried(plan: &Plan) -> Forecast {
+    let began = super::clock();
+    let forecast = forecast(plan, &|| began.elapsed().as_secs_f64());
+    forecast.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    forecast
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Writes the plan; another one that is there stays.
+fn keep(path: &Path, plan: &Plan, text: &str) -> Result<(), u8> {
+    if path.exists() {
+        let known = std::fs::read_to_string(path).unwrap_or_default();
+        let known: Value = serde_json::from_str(&known).unwrap_or_default();
+        if known["plan_id"] != plan.id.as_str() {
+            eprintln!("error: {} is there already and is not this plan", path.display());
+            eprintln!("hint: a plan that others may be running is not replaced; give another name");
+            return Err(BAD_INPUT);
+        }
+    }
+    if path.extension().is_none_or(|ending| ending != "json") {
+        eprintln!("error: {} does not end in .json, by which a sweep knows a plan", path.display());
+        return Err(BAD_INPUT);
+    }
+    std::fs::write(path, text).map_err(|error| {
+        eprintln!("error: {}: {error}", path.display());
+        FAILED
+    })?;
+    eprintln!("{0} holds the plan; kilopod sweep {0} runs it", path.display());
+    Ok(())
+}
+
+fn as_text(plan: &Plan, forecast: &Forecast) -> String {
+    let mut text = format!("{} (plan {})\n", plan.name, plan.id);
+    let mut line = |line: String| writeln!(text, "{line}").expect("text takes text");
+    for factor in &plan.factors {
+        line(format!("  {:<12} {}", factor.name, levels(factor)));
+    }
+    line(format!(
+        "{} cells x {} replications = {}",
+        plan.cells.len(),
+        plan.replications,
+        forecast.replications
+    ));
+    let tried: u32 = forecast.pilots.iter().map(|pilot| pilot.replications).sum();
+    line(format!(
+        "about {:.0} s on {} threads ({:.1} ms a replication, from a trial of {tried} in {} cells)",
+        forecast.seconds(threads()),
+        threads(),
+        forecast.seconds_each * 1e3,
+        forecast.pilots.len()
+    ));
+    let rows: Vec<String> = forecast
+        .rows
+        .iter()
+        .map(|(table, rows)| format!("{} {} in {table}.csv", rows.word(), rows.count()).trim().to_string())
+        .collect();
+    line(format!("rows: {}", rows.join(", ")));
+    line(format!(
+        "cells, with {} and half of its interval as far as the trial can tell:",
+        forecast.of.column()
+    ));
+    for cell in &plan.cells {
+        let pilot = forecast.pilots.iter().find(|pilot| pilot.cell == cell.id());
+        let expected = pilot.and_then(|pilot| pilot.expected).map(|(estimate, half)| {
+            let share = 100.0 * half / estimate.abs().max(f64::MIN_POSITIVE);
+            let unit = forecast.of.measure.unit;
+            format!("   {} +- {} ({share:.1} %)", amount(estimate, unit), amount(half, unit))
+        });
+        line(format!("  {} {}{}", cell.id(), cell.labels.join(" | "), expected.unwrap_or_default()));
+    }
+    text
+}
+
+/// Of a range its ends, else all labels.
+fn levels(factor: &Factor) -> String {
+    if let Some(range) = factor.range {
+        return format!("{} to {}, {} of them taken", range.from, range.to, factor.levels.len());
+    }
+    factor.levels.iter().map(|level| level.label.as_str()).collect::<Vec<&str>>().join(", ")
+}
+
+/// A number with its unit; times in seconds.
+fn amount(value: f64, unit: &str) -> String {
+    match unit {
+        "ms" => format!("{:.1} s", value / 1e3),
+        _ => format!("{value:.2} {unit}").trim_end().to_string(),
+    }
+}
