@@ -128,6 +128,26 @@ impl Distribution {
         }
     }
 
+    /// The law of `factor` times what this one draws.
+    pub fn scaled(&self, factor: f64) -> Distribution {
+        match self {
+            Distribution::Constant(value) => Distribution::Constant(value * factor),
+            Distribution::Uniform { low, high } => {
+                Distribution::Uniform { low: low * factor, high: high * factor }
+            }
+            Distribution::LogNormal { median, p95 } => {
+                Distribution::LogNormal { median: median * factor, p95: p95 * factor }
+            }
+            Distribution::Exponential { mean } => Distribution::Exponential { mean: mean * factor },
+            Distribution::Triangular { low, mode, high } => {
+                Distribution::Triangular { low: low * factor, mode: mode * factor, high: high * factor }
+            }
+            Distribution::Empirical(values) => {
+                Distribution::Empirical(values.iter().map(|value| value * factor).collect())
+            }
+        }
+    }
+
     /// Its mean, in closed form.
     pub fn mean(&self) -> f64 {
         match self {
@@ -271,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn means_equal_the_integral_of_the_quantiles() {
+    fn means_equal_the_integral_of_the_quantiles_and_scale() {
         for law in [
             Distribution::Constant(2.0),
             Distribution::Uniform { low: 1.0, high: 4.0 },
@@ -284,6 +304,8 @@ mod tests {
             let sum: f64 = (0..n).map(|i| law.quantile((f64::from(i) + 0.5) / f64::from(n))).sum();
             let numeric = sum / f64::from(n);
             assert!((numeric / law.mean() - 1.0).abs() < 1e-3, "{law:?}: {numeric} against {}", law.mean());
+            let (twice, once) = (law.scaled(2.0).quantile(0.3), law.quantile(0.3));
+            assert!((twice - 2.0 * once).abs() < 1e-12, "{law:?} scaled: {twice}, not twice {once}");
         }
     }
 

@@ -54,4 +54,9 @@ pub enum Component {
     SobolScramble = 24,
     /// A design's Latin hypercube: order (even draws) and place within the interval (odd draws), by dimension.
     LatinHypercube = 25,
+    // From 32 on: chance of what is done with results, outside runs.
+    /// Where a screening's trajectories begin and go, by trajectory.
+    Screening = 32,
+    /// Which rows or replications a resample takes, by resample.
+    Resample = 33,
 }

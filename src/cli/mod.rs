@@ -7,6 +7,8 @@ mod max_pods;
 mod merge;
 mod plan;
 mod run;
+mod sensitivity;
+mod subject;
 mod sweep;
 mod types;
 mod warm_pool;
@@ -50,6 +52,7 @@ enum Command {
     Merge(merge::Arguments),
     Plan(plan::Arguments),
     Run(run::Arguments),
+    Sensitivity(sensitivity::Arguments),
     Sweep(sweep::Arguments),
     WarmPool(warm_pool::Arguments),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Sensitivity(arguments) => sensitivity::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::WarmPool(arguments) => warm_pool::run(&arguments),
     };

@@ -1,14 +1,10 @@
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::{BAD_INPUT, FAILED};
-use crate::catalogue::Catalogue;
+use super::FAILED;
 use crate::components::{Prepared, Told, Wishes, tell};
-use crate::experiment::{Cell, Overrides};
-use crate::input::{Document, Problems};
 use crate::results::{Outcome, TimelinePoint};
-use crate::scenario::{self, Scenario};
+use crate::scenario::Scenario;
 use crate::units::SimTime;
 use crate::world::cause::Cause;
 
@@ -43,54 +39,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    if let Some(cell) = &arguments.cell {
-        return run_cell(arguments, cell);
+    let cell = arguments.cell.as_deref();
+    match super::subject::read(&arguments.scenario, cell, &arguments.settings, arguments.seed) {
+        Ok(subject) => show(arguments, Prepared::new(subject.scenario), subject.seed),
+        Err(code) => code,
     }
-    let path = &arguments.scenario;
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            eprintln!("error: {}: {error}", path.display());
-            if path.is_dir() {
-                eprintln!("hint: of an experiment name a cell, for example --cell c0001");
-            }
-            return BAD_INPUT;
-        }
-    };
-    let mut problems = Problems::default();
-    let mut document = Document::parse(&path.display().to_string(), &text, &mut problems);
-    arguments.settings.iter().for_each(|setting| document.set(setting, &mut problems));
-    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let folder = path.parent().unwrap_or(std::path::Path::new("."));
-    let read = match problems.is_empty() {
-        true => scenario::read(&document, &name, folder, &Arc::new(Catalogue::compiled_in())),
-        false => Err(problems.into_vec()),
-    };
-    match read {
-        Ok(read) => {
-            read.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-            show(arguments, Prepared::new(read.scenario), arguments.seed.unwrap_or(1))
-        }
-        Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("{problem}"));
-            BAD_INPUT
-        }
-    }
-}
-
-fn run_cell(arguments: &Arguments, id: &str) -> u8 {
-    let overrides = Overrides { seed: arguments.seed, replications: None };
-    let plan = match super::read_plan(&arguments.scenario, &arguments.settings, &overrides) {
-        Ok(plan) => plan,
-        Err(code) => return code,
-    };
-    let Some(cell) = plan.cells.iter().find(|cell| cell.id() == id) else {
-        let last = plan.cells.last().map(Cell::id).unwrap_or_default();
-        eprintln!("error: {id:?} is no cell of {}; they go from c0001 to {last}", plan.name);
-        eprintln!("hint: kilopod sweep {} --dry-run lists them", arguments.scenario.display());
-        return BAD_INPUT;
-    };
-    show(arguments, Prepared::new(cell.scenario.clone()), plan.seed)
 }
 
 fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {

@@ -66,6 +66,13 @@ impl Folder {
     /// # Errors
     /// If something is there that cannot be read.
     pub fn look(&self, plan: &Plan) -> Result<Found, FolderError> {
+        self.look_for(&plan.id)
+    }
+    /// The same by the plan's hash.
+    ///
+    /// # Errors
+    /// If something is there that cannot be read.
+    pub fn look_for(&self, plan_id: &str) -> Result<Found, FolderError> {
         if self.path.exists() {
             let known = ["manifest.json", SHARD].map(|name| self.path.join(name));
             let text = match known.iter().find(|file| file.exists()) {
@@ -73,10 +80,10 @@ impl Folder {
                 None => String::new(),
             };
             let known: Value = serde_json::from_str(&text).unwrap_or_default();
-            return Ok(if known["plan_id"] == plan.id.as_str() { Found::Complete } else { Found::Other });
+            return Ok(if known["plan_id"] == plan_id { Found::Complete } else { Found::Other });
         }
         let unfinished = self.unfinished().join("plan_id");
-        if unfinished.exists() && read(&unfinished)? != plan.id {
+        if unfinished.exists() && read(&unfinished)? != plan_id {
             return Ok(Found::OtherUnfinished);
         }
         Ok(Found::Nothing)
@@ -168,6 +175,18 @@ impl Folder {
         self.put_in_place(&aside)
     }
 
+    /// Puts a folder of these files, by name, in place.
+    ///
+    /// # Errors
+    /// If files cannot be written; what was there before is then still there.
+    pub fn place(&self, files: &[(String, String)]) -> Result<(), FolderError> {
+        let aside = self.empty_aside()?;
+        for (name, text) in files {
+            write(&aside.join(name), text)?;
+        }
+        self.put_in_place(&aside)
+    }
+
     /// Puts a shard's cells in place, with what is needed to merge them.
     ///
     /// # Errors
@@ -222,7 +241,7 @@ impl Folder {
     }
 }
 
-fn sha256(text: &str) -> String {
+pub(super) fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, FolderError> {

@@ -1,4 +1,5 @@
-//! From a question to results: the design, its cells, the sweep over them and the folder it fills.
+//! From a question to results: the design, its cells, the sweep over them and the folder it fills; and which of the
+//! assumptions a result hangs on (`sensitivity`).
 
 mod base;
 mod comparisons;
@@ -14,6 +15,7 @@ mod meta;
 mod plan_file;
 mod range;
 mod report;
+pub mod sensitivity;
 mod sweep;
 mod tree;
 mod workbook;

@@ -4,14 +4,16 @@ mod dictionary;
 mod measures;
 mod record;
 pub mod rows;
+mod sensitivity;
 pub mod tables;
 
-pub use dictionary::{columns_page, data_package};
+pub use dictionary::{columns_page, data_package, sensitivity_package};
 pub use measures::{Kind, Measure, measures};
 pub use record::{
     AddressBooks, ApiCount, Outcome, ReplicationRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint,
     WasteSplit,
 };
+pub use sensitivity::{SENSITIVITY_TABLES, sensitivity_columns};
 
 /// Raised with every change that alters results of the same input.
 pub const RESULTS_VERSION: u32 = 2;

@@ -46,7 +46,12 @@ pub struct CellKeys {
     pub columns: Vec<Column>,
 }
 
-fn column(name: impl Into<String>, kind: ColumnType, unit: &str, meaning: impl Into<String>) -> Column {
+pub(super) fn column(
+    name: impl Into<String>,
+    kind: ColumnType,
+    unit: &str,
+    meaning: impl Into<String>,
+) -> Column {
     Column { name: name.into(), kind, unit: unit.to_string(), meaning: meaning.into() }
 }
 

@@ -303,7 +303,7 @@ fn latencies(root: &mut Section<'_>, problems: &mut Problems) -> LatencyModels {
             continue;
         };
         if let Some(law) = workload::distribution_of(node, &key, problems) {
-            models.set(latency, LatencyModel { law, source: "the scenario".into(), grade: Grade::Estimated });
+            models.set(latency, LatencyModel { law, source: "the scenario".into(), grade: Grade::Given });
         }
     }
     models

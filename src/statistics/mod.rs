@@ -1,5 +1,6 @@
 //! Estimates and their intervals: quantiles by order statistics, proportions, means, paired comparisons,
-//! and the three-valued verdict on a claim; and the point sets of designs, Latin hypercubes and Sobol' points.
+//! and the three-valued verdict on a claim; the point sets of designs, Latin hypercubes and Sobol' points; and
+//! sensitivities: `morris` screens, `sobol` shares a variance out, `noise` tells how much of it is chance.
 //!
 //! Knows nothing of pods; no input, no output. All special functions stand on the pinned `libm`
 //! (`beta`), so that a printed interval has the same digits on every platform; `statrs` is their oracle
@@ -7,22 +8,30 @@
 //! batch means are taken, and pods of one replication are never pooled over replications.
 //!
 //! Left out: sequential stopping (the number of replications is fixed), Kaplan-Meier (all cells of a
-//! study share one horizon, where it equals the empirical distribution), bootstrap (its interval of the
-//! 95 % point of 100 values covers 88 % instead of 95 %).
+//! study share one horizon, where it equals the empirical distribution), bootstrap of quantiles (its interval
+//! of the 95 % point of 100 values covers 88 % instead of 95 %).
 
 pub mod beta;
+#[cfg(test)]
+mod functions;
 pub mod latin_hypercube;
 pub mod mean;
+pub mod morris;
+pub mod noise;
 pub mod paired;
 pub mod proportion;
 pub mod quantile;
+pub mod sobol;
 pub mod sobol_points;
 pub mod verdict;
 
 pub use latin_hypercube::latin_hypercube;
 pub use mean::{MeanInterval, TFactors};
+pub use morris::{Effect, Screening};
+pub use noise::{NoiseShare, noise_share};
 pub use paired::{PairedSummary, RatioInterval, ratio_of_means};
 pub use proportion::{ProportionInterval, clopper_pearson, wilson};
 pub use quantile::{Bound, QuantileInterval, Ranks, least_replications, quantile_of_sorted};
+pub use sobol::{Indices, Share, VarianceDesign};
 pub use sobol_points::sobol_points;
 pub use verdict::{Limits, Verdict};

@@ -1,0 +1,106 @@
+//! The number whose causes are sought: the mean over replications of a column of `replications.csv`, or the share of
+//! replications that end in some way.
+
+use crate::input::{Problem, nearest};
+use crate::results::{Kind, Measure, Outcome, ReplicationRecord, measures};
+
+/// What a study measures if nothing is typed: the mean of min(T, horizon).
+pub const RESTRICTED_TIME: &str = "time_restricted_ms";
+const OUTCOMES: [Outcome; 3] = [Outcome::Reached, Outcome::Stuck, Outcome::Horizon];
+
+/// A column of the results as a number of each replication.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// `time_restricted_ms`
+    pub column: String,
+    pub unit: &'static str,
+    of: Of,
+}
+
+#[derive(Clone, Debug)]
+enum Of {
+    Measure(Measure),
+    Outcome(Outcome),
+}
+
+impl Response {
+    /// By the column's name in `replications.csv`, or that of its mean or share in `cells.csv`.
+    ///
+    /// # Errors
+    /// If there is no such column, or none of means.
+    pub fn named(name: &str) -> Result<Response, Problem> {
+        for outcome in OUTCOMES {
+            let column = format!("{}_share_ppm", outcome.name());
+            if column == name {
+                return Ok(Response { column, unit: "ppm", of: Of::Outcome(outcome) });
+            }
+        }
+        let all = measures();
+        let is = |measure: &&Measure| [measure.column(), measure.with("mean")].iter().any(|own| own == name);
+        if let Some(measure) = all.iter().find(is) {
+            let (column, unit) = (measure.column(), measure.unit);
+            return Ok(Response { column, unit, of: Of::Measure(measure.clone()) });
+        }
+        let quantile = all.iter().find(|m| [m.with("p50"), m.with("p95")].iter().any(|own| own == name));
+        let columns: Vec<String> = all.iter().map(Measure::column).collect();
+        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let hint = match quantile {
+            Some(measure) => {
+                format!("few replications a point have no quantile to speak of; take {}", measure.column())
+            }
+            None => nearest(name, &names).map_or_else(
+                || "docs/columns.md lists the columns of replications.csv".to_string(),
+                |name| format!("did you mean {name}?"),
+            ),
+        };
+        Err(Problem {
+            place: format!("--measure {name}"),
+            line: None,
+            key: String::new(),
+            what: format!("{name:?} is no column whose mean could be taken"),
+            hint: Some(hint),
+        })
+    }
+
+    /// Of one replication, in the measure's raw unit; an instant that is not reached counts as the horizon. `None`
+    /// where the run has no such number.
+    pub fn value(&self, record: &ReplicationRecord, horizon_ms: u64) -> Option<f64> {
+        match &self.of {
+            Of::Outcome(outcome) => Some(if record.outcome == *outcome { 1e6 } else { 0.0 }),
+            Of::Measure(measure) => {
+                let open = (measure.kind == Kind::Instant).then_some(horizon_ms);
+                measure.raw(record).or(open).map(|raw| raw as f64)
+            }
+        }
+    }
+
+    /// A mean, or a change of one, as it stands in a table.
+    pub fn print(&self, raw: f64) -> String {
+        match &self.of {
+            Of::Outcome(_) => format!("{raw:.0}"),
+            Of::Measure(measure) => measure.print_mean(raw),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_found_by_name_and_others_are_told() {
+        for (name, column) in [
+            (RESTRICTED_TIME, "time_restricted_ms"),
+            ("time_restricted_mean_ms", "time_restricted_ms"),
+            ("time_to_target_ms", "time_to_target_ms"),
+            ("cost_to_target_usd", "cost_to_target_usd"),
+            ("stuck_share_ppm", "stuck_share_ppm"),
+        ] {
+            assert_eq!(Response::named(name).unwrap().column, column);
+        }
+        let hint = |name: &str| Response::named(name).unwrap_err().hint.unwrap();
+        assert!(hint("time_restrict_ms").contains("time_restricted_ms"));
+        assert!(hint("time_to_target_p95_ms").contains("time_to_target_ms"));
+        assert!(hint("xyz").contains("docs/columns.md"));
+    }
+}

@@ -1,0 +1,136 @@
+//! `kilopod sensitivity`: known shares come out, the same bytes on any number of threads, and input that is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const SCENARIO: &str = r#"
+target_pods = 20
+[[deployments]]
+name = "app"
+replicas = 20
+cpu = "1"
+memory = "2 GiB"
+image = "300 MB"
+[[node_pools]]
+name = "default"
+instance_types = ["m5.xlarge"]
+capacity_types = ["on-demand"]
+"#;
+
+fn scratch(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sensitivity").join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    fs::write(path.join("twenty.toml"), SCENARIO).unwrap();
+    path
+}
+fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {
+    let all = ["sensitivity", "twenty.toml"].iter().chain(arguments);
+    Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(folder).args(all).output().unwrap()
+}
+fn number(row: &Value, column: &str) -> f64 {
+    row[column].as_f64().unwrap_or_else(|| panic!("{column} of {row}"))
+}
+
+#[test]
+fn one_thread_and_eight_give_the_same_bytes() {
+    let folder = scratch("threads");
+    let factors = "estimated,WARM_IP_TARGET=1..5,karpenter.batch_idle=0.5 s..2 s,market=calm|tight";
+    let small = ["--factors", factors, "--trajectories", "3", "--samples", "8", "--replications", "2"];
+    let mut printed = Vec::new();
+    for threads in ["1", "8"] {
+        let more = ["--threads", threads, "-o", threads];
+        let output = sensitivity(&folder, &[&small[..], &more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        printed.push(String::from_utf8(output.stdout).unwrap());
+    }
+    let table = |text: &str| text.lines().take_while(|line| !line.contains("morris.csv")).count();
+    assert_eq!(table(&printed[0]), table(&printed[1]));
+    for file in ["morris.csv", "sobol.csv", "points.csv", "manifest.json", "datapackage.json"] {
+        let read = |threads: &str| fs::read(folder.join(threads).join(file)).unwrap();
+        assert!(read("1") == read("8"), "{file} differs");
+    }
+    let points = fs::read_to_string(folder.join("1/points.csv")).unwrap();
+    let header = points.lines().next().unwrap();
+    assert!(header.starts_with("design,point,") && header.contains(",WARM_IP_TARGET,karpenter_batch_idle,"));
+    let morris = fs::read_to_string(folder.join("1/morris.csv")).unwrap();
+    let factors = morris.lines().count() - 1;
+    let kept = fs::read_to_string(folder.join("1/sobol.csv")).unwrap().lines().count() - 1;
+    assert!((1..=8).contains(&kept), "{kept} of {factors} factors were kept");
+    assert_eq!(points.lines().count() - 1, 3 * (factors + 1) + 8 * (kept + 2));
+}
+
+/// Two constant latencies of 40 s and 20 s add up on the way to the one node's Ready. Times 2^x with x uniform in -1..1,
+/// a constant c has a standard deviation of 0.4264 c, hence shares of 4/5 and 1/5, no interaction, and a screened
+/// change of c (2 - 0.5^(1/3)) / (2/3) = 1.81 c or c (2^(1/3) - 0.5) / (2/3) = 1.14 c. What node and pods do meanwhile
+/// on ticks of their own blurs that by a few seconds; chance is the same at every point.
+#[test]
+fn what_adds_up_has_the_shares_of_its_squares_and_what_is_never_drawn_none() {
+    let folder = scratch("known");
+    let output = sensitivity(
+        &folder,
+        &[
+            "--set",
+            "latency.boot_instance={constant=\"40 s\"}",
+            "--set",
+            "latency.boot_system_al2023={constant=\"20 s\"}",
+            "--set",
+            "latency.boot_node_factor={constant=1.0}",
+            "--set",
+            "latency.boot_zone_factor={constant=1.0}",
+            "--factors",
+            "boot_system_al2023,boot_instance_metal,boot_instance",
+            "--replications",
+            "4",
+            "--samples",
+            "64",
+            "--json",
+        ],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> =
+        found["morris"].as_array().unwrap().iter().map(|row| row["factor"].as_str().unwrap()).collect();
+    assert_eq!(names, ["boot_instance", "boot_system_al2023", "boot_instance_metal"]);
+    for (row, constant_ms) in found["morris"].as_array().unwrap().iter().zip([40_000.0, 20_000.0, 0.0]) {
+        let (low, high) = (1.10 * constant_ms, 1.85 * constant_ms);
+        let star = number(row, "mu_star");
+        assert!((low..=high).contains(&star) && star == number(row, "mu"), "{row}");
+    }
+    let shares = found["sobol"].as_array().unwrap();
+    assert_eq!(shares.len(), 2, "a factor without effect is not kept");
+    for (row, share) in shares.iter().zip([0.8, 0.2]) {
+        assert!((number(row, "first") - share).abs() < 0.06, "{row}");
+        assert!((number(row, "total") - share).abs() < 0.06, "{row}");
+        assert!(number(row, "noise_paired") < 0.01, "{row}");
+    }
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_and_nothing_is_written() {
+    let folder = scratch("refused");
+    let refused = |arguments: &[&str], parts: &[&str]| {
+        let output = sensitivity(&folder, arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        for part in parts {
+            assert!(told.contains(part), "{told:?} lacks {part:?}");
+        }
+    };
+    refused(
+        &["--factors", "kubelet_sink,WARM_IP_TARGET=5..1", "--measure", "time"],
+        &["did you mean \"kubelet_sync\"", "5 is not below 1", "\"time\" is no column"],
+    );
+    refused(
+        &["--factors", "karpenter.batch_idel=1 s..2 s,market=calm|brisk"],
+        &["there is no key \"batch_idel\"", "\"brisk\" is not one of calm, tight"],
+    );
+    refused(&["--measure", "waste_at_target_p95_addresses"], &["take waste_at_target_addresses"]);
+    refused(&["--samples", "100"], &["powers of two"]);
+    fs::create_dir(folder.join("taken")).unwrap();
+    refused(&["-o", "taken"], &["holds something else", "--overwrite"]);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the scenario and the folder that was there");
+}
