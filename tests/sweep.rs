@@ -131,6 +131,31 @@ fn comparisons_are_differences_of_pairs() {
     assert!(ready.values().any(|mean| (mean - ready["c0001"]).abs() > 1.0), "cells are meant to differ");
 }
 
+/// Pairs of resamples are of the same runs: a cell whose every run is beaten is beaten in all of them.
+#[test]
+fn cells_that_no_other_beats_stay_so_in_most_resamples() {
+    let folder = scratch("pareto");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "20", "-o", "out"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let mut reader = csv::Reader::from_path(folder.join("out/cells.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let shares: Vec<(bool, f64)> = reader
+        .records()
+        .map(Result::unwrap)
+        .map(|row| {
+            (&row[place("pareto")] == "1", row[place("pareto_share_ppm")].parse::<f64>().unwrap() / 1e6)
+        })
+        .collect();
+    assert_eq!(shares.len(), 8);
+    assert!(shares.iter().any(|(best, _)| *best) && shares.iter().any(|(best, _)| !*best), "{shares:?}");
+    for (best, share) in &shares {
+        assert!(if *best { *share > 0.4 } else { *share < 0.6 }, "{shares:?}");
+    }
+    assert!(shares.contains(&(false, 0.0)), "some cell is beaten whatever is drawn: {shares:?}");
+}
+
 #[test]
 fn a_finished_sweep_is_known_and_another_plan_is_refused() {
     let folder = scratch("folder");

@@ -1,51 +1,18 @@
 //! Every cell against the first one, replication by replication, which meet the same chance under the same number.
 
-use std::collections::BTreeMap;
-
 use super::meta::Meta;
+use super::runs::{Runs, placed, runs};
 use super::sweep::Finished;
 use crate::results::rows::CONFIDENCE;
-use crate::results::tables::column_place;
-use crate::results::{Measure, measures};
 use crate::statistics::{PairedSummary, TFactors};
 
 /// What is finite in every run, and hence has differences.
 pub(super) const COMPARED: [&str; 4] =
     ["time_restricted", "pods_ready", "waste_to_horizon", "cost_to_target"];
 
-/// A cell's replications: its keys, and by replication the raw values of each measure compared.
-struct Runs {
-    keys: Vec<String>,
-    values: BTreeMap<u32, Vec<f64>>,
-}
-
-/// `None` of a cell without replications. `compared` are measures with their places in a row.
-fn runs(meta: &Meta, cell: &Finished, compared: &[(usize, Measure)]) -> Option<Runs> {
-    let keys = meta.keys.columns.len();
-    let number = keys + column_place("replications", "replication");
-    let mut runs: Option<Runs> = None;
-    for record in cell.rows.records("replications") {
-        let value = |(place, measure): &(usize, Measure)| {
-            let text = &record[keys + place];
-            text.parse::<f64>().expect("what is compared is there in every run") * measure.scale()
-        };
-        let of_cell = runs.get_or_insert_with(|| Runs {
-            keys: record.iter().take(keys).map(str::to_owned).collect(),
-            values: BTreeMap::new(),
-        });
-        let replication = record[number].parse().expect("replications are numbered");
-        of_cell.values.insert(replication, compared.iter().map(value).collect());
-    }
-    runs
-}
-
 /// The rows of `comparisons.csv`, and how many they are.
 pub(super) fn comparisons(meta: &Meta, cells: &[Finished]) -> (String, u64) {
-    let compared: Vec<(usize, Measure)> = measures()
-        .into_iter()
-        .filter(|measure| COMPARED.contains(&measure.name.as_str()))
-        .map(|measure| (column_place("replications", &measure.column()), measure))
-        .collect();
+    let compared = placed(&COMPARED);
     let runs: Vec<Runs> = cells.iter().filter_map(|cell| runs(meta, cell, &compared)).collect();
     let Some((base, others)) = runs.split_first() else { return (String::new(), 0) };
     let mut each = TFactors::new(CONFIDENCE);
@@ -56,9 +23,10 @@ pub(super) fn comparisons(meta: &Meta, cells: &[Finished]) -> (String, u64) {
     for other in others {
         for (place, (_, measure)) in compared.iter().enumerate() {
             // Only runs that both have.
-            let pairs = other.values.iter().filter_map(|(replication, values)| {
-                Some((values[place], base.values.get(replication)?[place]))
-            });
+            let pairs = other
+                .values
+                .iter()
+                .filter_map(|(replication, values)| values[place].zip(base.values.get(replication)?[place]));
             let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.unzip();
             let Some(paired) = PairedSummary::of(&ours, &theirs, &mut each) else { continue };
             let wide = PairedSummary::of(&ours, &theirs, &mut together).expect("the pairs are the same");

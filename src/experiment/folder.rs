@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::comparisons::comparisons;
 use super::design::Plan;
 use super::meta::Meta;
+use super::pareto::resampled;
 use super::report::report;
 use super::sweep::Finished;
 use super::workbook::workbook;
@@ -129,14 +130,16 @@ impl Folder {
         let mut files = serde_json::Map::new();
         let summaries: Vec<&CellSummary> = cells.iter().map(|cell| &cell.summary).collect();
         let best = pareto(&summaries);
+        let sure = resampled(meta, cells);
         let mut tables = Vec::new();
         for (index, (table, _)) in TABLES.iter().enumerate() {
             let mut text = header(table, &meta.keys);
-            for (cell, best) in cells.iter().zip(&best) {
+            for ((cell, best), sure) in cells.iter().zip(&best).zip(&sure) {
                 let rows = &cell.rows.text[index];
                 if *table == "cells" && !rows.is_empty() {
-                    // The last column compares the cell with all others.
-                    text.push_str(&format!("{},{}\n", rows.trim_end(), u8::from(*best)));
+                    // The last columns compare the cell with all others.
+                    let sure = sure.map_or(String::new(), |ppm| ppm.to_string());
+                    text.push_str(&format!("{},{},{sure}\n", rows.trim_end(), u8::from(*best)));
                 } else {
                     text.push_str(rows);
                 }

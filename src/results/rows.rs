@@ -1,5 +1,7 @@
 //! The rows of one cell in every table: estimates with their intervals from its replications.
 
+use std::cmp::Ordering;
+
 use super::measures::{Kind, Measure, measures};
 use super::record::{ApiCount, Outcome, ReplicationRecord, TIMELINE_POINTS};
 use super::tables::{QUANTILES, SERIES, Series, TABLES, is_cause, table_place};
@@ -64,8 +66,27 @@ impl CellSummary {
 /// By cell: is no other at least as good in everything and better in something?
 pub fn pareto(cells: &[&CellSummary]) -> Vec<bool> {
     let costs: Vec<[f64; 4]> = cells.iter().map(|cell| cell.costs()).collect();
+    not_beaten(&costs)
+}
+
+/// The same of what is to be small, by cell.
+pub fn not_beaten(costs: &[[f64; 4]]) -> Vec<bool> {
     let beats = |a: &[f64; 4], b: &[f64; 4]| a.iter().zip(b).all(|(a, b)| a <= b) && a != b;
-    costs.iter().map(|cell| !costs.iter().any(|other| beats(other, cell))).collect()
+    // What beats a cell stands before it in dictionary order, and so does something that nothing beats.
+    let mut order: Vec<usize> = (0..costs.len()).collect();
+    let compare = |a: &[f64; 4], b: &[f64; 4]| {
+        a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    };
+    order.sort_by(|a, b| compare(&costs[*a], &costs[*b]));
+    let mut best: Vec<usize> = Vec::new();
+    for cell in order {
+        if !best.iter().any(|other| beats(&costs[*other], &costs[cell])) {
+            best.push(cell);
+        }
+    }
+    let mut marks = vec![false; costs.len()];
+    best.into_iter().for_each(|cell| marks[cell] = true);
+    marks
 }
 
 /// Rows of replications that failed, given as (replication, message, replay).
@@ -283,6 +304,29 @@ fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRec
         rows.add("timeline", &fields);
         if at >= last {
             break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::{Chance, Component};
+
+    /// Against the rule as it is said, on random figures with many ties.
+    #[test]
+    fn what_no_other_beats_is_found_as_by_comparing_all_pairs() {
+        for round in 0..50 {
+            let chance = Chance::new(6, round);
+            let figure = |cell, place| chance.below(Component::Resample, cell, place, 4) as f64;
+            let costs: Vec<[f64; 4]> =
+                (0..40).map(|cell| [0, 1, 2, 3].map(|place| figure(cell, place))).collect();
+            let beaten = |cell: &[f64; 4]| {
+                let at_least_as_good = |other: &&[f64; 4]| (0..4).all(|place| other[place] <= cell[place]);
+                costs.iter().filter(at_least_as_good).any(|other| other != cell)
+            };
+            let marks: Vec<bool> = costs.iter().map(|cell| !beaten(cell)).collect();
+            assert_eq!(not_beaten(&costs), marks, "round {round}");
         }
     }
 }

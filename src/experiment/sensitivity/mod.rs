@@ -10,5 +10,5 @@ mod tables;
 
 pub use factor::{ESTIMATED, Factor};
 pub use response::{RESTRICTED_TIME, Response};
-pub use study::{Options, Screened, Shared, Study, Subject};
+pub use study::{Done, Options, Run, Screened, Shared, Study, Subject};
 pub use tables::{files, json};
