@@ -42,6 +42,7 @@ pub(super) fn comparisons(meta: &Meta, cells: &[Finished]) -> (String, u64) {
             fields.extend([paired.difference.low(), paired.difference.high()].map(print));
             fields.extend([wide.difference.low(), wide.difference.high()].map(print));
             fields.push(paired.variance_ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")));
+            fields.push(paired.variance_saved.map_or(String::new(), |share| format!("{:.0}", share * 1e6)));
             writer.write_record(&fields).expect("a row is written to memory");
             rows += 1;
         }

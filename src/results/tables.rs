@@ -211,6 +211,12 @@ pub fn columns(table: &str) -> Vec<Column> {
                 "",
                 "How many times more runs unpaired replications would need.",
             ),
+            column(
+                "variance_saved_ppm",
+                Integer,
+                "ppm",
+                "Share of the variance of independent replications' difference that common chance saves; below 0: it did harm.",
+            ),
         ],
         "failures" => vec![
             column("replication", Integer, "", "Number of the replication."),

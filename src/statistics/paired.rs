@@ -11,6 +11,9 @@ pub struct PairedSummary {
     /// Variance of the difference of independent runs over that of these pairs: so many times fewer
     /// replications are needed. Below 1, pairing did harm. `None` where the difference does not vary.
     pub variance_ratio: Option<f64>,
+    /// 1 less the inverse of that: the share of the variance of independent runs that pairing saves; negative where it
+    /// did harm. `None` where neither side varies.
+    pub variance_saved: Option<f64>,
 }
 
 impl PairedSummary {
@@ -30,6 +33,7 @@ impl PairedSummary {
             difference,
             correlation: (spread > 0.0).then(|| covariance(candidate, c.mean, base, b.mean) / spread),
             variance_ratio: (of_difference > 0.0).then(|| apart / of_difference),
+            variance_saved: (apart > 0.0).then(|| 1.0 - of_difference / apart),
         })
     }
 }
@@ -94,7 +98,31 @@ mod tests {
         let paired = PairedSummary::of(&candidate, &base, &mut TFactors::new(0.95)).unwrap();
         assert_eq!((paired.difference.low(), paired.difference.high()), (Some(2.0), Some(2.0)));
         assert!((paired.correlation.unwrap() - 1.0).abs() < 1e-12);
-        assert_eq!(paired.variance_ratio, None);
+        assert_eq!((paired.variance_ratio, paired.variance_saved), (None, Some(1.0)));
+        let unvaried = PairedSummary::of(&[1.0; 4], &[2.0; 4], &mut TFactors::new(0.95)).unwrap();
+        assert_eq!(unvaried.variance_saved, None);
+    }
+
+    /// What is said to be saved is what runs with other chance would have varied more: a common part of variance 4 and
+    /// own parts of 1 each save 1 - 2 / 10. Variances of 4,000 pairs have standard errors of 2.2 %.
+    #[test]
+    fn the_variance_saved_is_that_of_independent_runs() {
+        let normal = |seed, i, draw| normal_quantile(Chance::new(seed, 0).uniform(Component::Boot, i, draw));
+        let run = |seed, cell| -> Vec<f64> {
+            (0..4_000).map(|i| 2.0 * normal(seed, i, 0) + normal(seed, i, cell)).collect()
+        };
+        let mut factors = TFactors::new(0.95);
+        let mut of = |a: &[f64], b: &[f64]| PairedSummary::of(a, b, &mut factors).unwrap();
+        let (paired, apart) = (of(&run(1, 1), &run(1, 2)), of(&run(1, 1), &run(2, 2)));
+        let variance = |summary: &PairedSummary| {
+            summary.difference.standard_deviation * summary.difference.standard_deviation
+        };
+        let measured = 1.0 - variance(&paired) / variance(&apart);
+        let told = paired.variance_saved.unwrap();
+        assert!((told - 0.8).abs() < 0.02 && (told - measured).abs() < 0.02, "{told}, measured {measured}");
+        assert!(apart.variance_saved.unwrap().abs() < 0.1, "{apart:?}");
+        let harm = of(&run(1, 1).iter().map(|value| -value).collect::<Vec<_>>(), &run(1, 2));
+        assert!((harm.variance_saved.unwrap() + 0.8).abs() < 0.1, "{harm:?}");
     }
 
     #[test]
