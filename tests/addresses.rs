@@ -209,3 +209,23 @@ fn bad_subnets_are_refused_with_all_their_problems() {
         assert!(problems.contains(part), "{part}: {problems}");
     }
 }
+
+/// Pods of DaemonSets on the pod network hold addresses of their nodes, and kubelet pulls their images in turn with
+/// those of the pods that are waited for.
+#[test]
+fn daemonsets_take_addresses_and_kubelets_time() {
+    let time = |record: &ReplicationRecord| record.time_to_target_ms.expect("one node is enough");
+    let with = |daemonsets: &str| run(&one_node("m5.large", 5, daemonsets));
+    let agent = |more: &str| format!("[[daemonsets]]\nname = \"agent\"\ncpu = \"10m\"\n{more}\n");
+    let none = with("daemonsets = []");
+    let small = with(&agent(""));
+    let large = with(&agent("image = \"500 MB\""));
+    let late = with(&agent("image = \"500 MB\"\ntolerates_everything = false"));
+    let on_host = with(&agent("host_network = true"));
+    let assigned = |record: &ReplicationRecord| record.books.assigned_at_target;
+    assert_eq!([&none, &small, &large, &late, &on_host].map(assigned), [5, 6, 6, 6, 5].map(Some));
+    // 500 MB come at 50 MB/s, by a factor of its own; the pods' image waits that long.
+    assert!((3_000..30_000).contains(&(time(&large) - time(&small))), "{} {}", time(&large), time(&small));
+    // One that is created when the node is usable has its image pulled after those of the pods that waited for it.
+    assert!(time(&late) < time(&large), "{} {}", time(&late), time(&large));
+}

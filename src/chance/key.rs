@@ -54,6 +54,8 @@ pub enum Component {
     SobolScramble = 24,
     /// A design's Latin hypercube: order (even draws) and place within the interval (odd draws), by dimension.
     LatinHypercube = 25,
+    /// A DaemonSet's pods on a node, by the node's count of draws.
+    Daemon = 26,
     // From 32 on: chance of what is done with results, outside runs.
     /// Where a screening's trajectories begin and go, by trajectory.
     Screening = 32,

@@ -46,6 +46,12 @@ pub(super) enum Event {
     /// A worker of the node lifecycle controller has read the node.
     LifecycleRead(u32),
     LifecyclePatched(u32),
+    /// A pod of a DaemonSet has come so far on a new node.
+    DaemonPod {
+        node: u32,
+        daemon: u16,
+        step: DaemonStep,
+    },
     SandboxDue(u32),
     SandboxReady(u32),
     ImagePulled(u32),
@@ -111,6 +117,7 @@ impl Event {
             Event::OtherUserTakes { .. } => ("other_user_takes", 35),
             Event::OtherUserReturns(_) => ("other_user_returns", 36),
             Event::AutoscalerSyncs(_) => ("autoscaler_syncs", 37),
+            Event::DaemonPod { .. } => ("daemon_pod", 60),
         }
     }
 
@@ -153,9 +160,19 @@ impl Event {
             | Event::LifecyclePatched(node)
             | Event::SpotInterrupted(node)
             | Event::NoticeReceived(node)
-            | Event::InstanceGone(node) => (Whom::Node, node),
+            | Event::InstanceGone(node)
+            | Event::DaemonPod { node, .. } => (Whom::Node, node),
         }
     }
+}
+
+/// How far a DaemonSet's pod is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum DaemonStep {
+    Created,
+    Bound,
+    SandboxDue,
+    SandboxReady,
 }
 
 /// What an event's number counts.

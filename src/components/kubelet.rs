@@ -58,7 +58,6 @@ impl Run<'_> {
         self.at(self.now + setup, Event::SandboxReady(pod));
     }
 
-    /// kubelet pulls one image after the other, and one that is there not again.
     pub(super) fn sandbox_ready(&mut self, pod: u32) {
         if !self.is_at(pod, PodStage::Bound) {
             return;
@@ -66,23 +65,36 @@ impl Run<'_> {
         let state = &self.pods[pod as usize];
         let (deployment, node) = (state.deployment, state.node);
         let bytes = self.scenario.deployments[deployment as usize].image_bytes;
-        let known = self.nodes[node as usize].images.iter().find(|(image, _)| *image == deployment);
-        let stored = match known {
-            Some((_, at)) => self.now.max(*at),
-            None if bytes == 0 => self.now,
-            None => {
-                let manifest = self.draw(Latency::ImageManifest, Component::ImagePull, pod, 0);
-                let factor = self.factor(Latency::ImageRateFactor, Component::ImagePull, pod, 1);
-                let stream = SimDuration::from_secs_f64(bytes as f64 / (self.prepared.image_rate * factor));
-                let at = &mut self.nodes[node as usize];
-                let begins = self.now.max(at.pulls_until);
-                at.pulls_until = begins + manifest + stream;
-                at.images.push((deployment, at.pulls_until));
-                at.pulls_until
-            }
-        };
+        let stored = self.image_stored(node, deployment, bytes, Component::ImagePull, pod, 0);
         self.waits_for(pod, Some(if stored > self.now { Cause::ImagePull } else { Cause::Start }));
         self.at(stored, Event::ImagePulled(pod));
+    }
+
+    /// When an image is on the node: kubelet pulls one after the other, and one that is there not again. The chance of
+    /// the pull is `entity`'s, from `draw` on.
+    pub(super) fn image_stored(
+        &mut self,
+        node: u32,
+        image: u32,
+        bytes: u64,
+        component: Component,
+        entity: u32,
+        draw: u32,
+    ) -> SimTime {
+        let known = self.nodes[node as usize].images.iter().find(|(other, _)| *other == image);
+        if let Some((_, at)) = known {
+            return self.now.max(*at);
+        }
+        if bytes == 0 {
+            return self.now;
+        }
+        let manifest = self.draw(Latency::ImageManifest, component, entity, draw);
+        let factor = self.factor(Latency::ImageRateFactor, component, entity, draw + 1);
+        let stream = SimDuration::from_secs_f64(bytes as f64 / (self.prepared.image_rate * factor));
+        let at = &mut self.nodes[node as usize];
+        at.pulls_until = self.now.max(at.pulls_until) + manifest + stream;
+        at.images.push((image, at.pulls_until));
+        at.pulls_until
     }
 
     pub(super) fn image_pulled(&mut self, pod: u32) {

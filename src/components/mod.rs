@@ -5,6 +5,7 @@ mod autoscaler;
 mod books;
 mod capacity;
 mod controllers;
+mod daemons;
 mod event;
 mod finish;
 mod fitting;
@@ -93,6 +94,7 @@ struct Run<'a> {
     first_dry: Vec<Option<SimTime>>,
     replica_sets: Vec<ReplicaSet>,
     controller_client: ClientBucket,
+    daemon_client: ClientBucket,
     /// By Deployment.
     autoscalers: Vec<Option<Autoscaler>>,
 
@@ -247,6 +249,7 @@ impl<'a> Run<'a> {
             first_dry: vec![None; scenario.subnets.len()],
             replica_sets: Vec::new(),
             controller_client: ClientBucket::new(client.qps, client.burst),
+            daemon_client: ClientBucket::new(client.qps, client.burst),
             autoscalers: Vec::new(),
             queue: SchedulingQueue::new(version, phase),
             queueing_hints: current,
@@ -360,6 +363,7 @@ impl<'a> Run<'a> {
             Event::NodeReady(node) => self.node_ready(node),
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),
+            Event::DaemonPod { node, daemon, step } => self.daemon_pod(node, daemon, step),
             Event::SandboxDue(pod) => self.sandbox_due(pod),
             Event::SandboxReady(pod) => self.sandbox_ready(pod),
             Event::ImagePulled(pod) => self.image_pulled(pod),

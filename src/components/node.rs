@@ -118,6 +118,7 @@ impl Run<'_> {
             self.at(self.now + starts, Event::AwsNodeStarted(node));
         }
         self.node_added(node);
+        self.start_daemons(node, true);
     }
 
     pub(super) fn unregistered_taint_gone(&mut self, node: u32) {
@@ -181,6 +182,7 @@ impl Run<'_> {
             self.refresh_nominated(node);
         } else {
             self.node_usable(node);
+            self.start_daemons(node, false);
             let (name, types) = (node, &self.scenario.catalogue);
             let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();
             self.trace(|| TraceLine::new("node_usable").node(name).text("instance_type", kind));

@@ -275,10 +275,12 @@ mod tests {
         let mut problems = Problems::default();
         let mut document = Document::parse("a.toml", "", &mut problems);
         document.set("WARM_IP_TARGET=2", &mut problems);
+        document.set("ENABLE_IPv6=true", &mut problems);
         let mut root = Section::new(&document.root, "", &mut problems);
         let mut cni = root.section("cni", &mut problems).unwrap();
         let env = cni.section("env", &mut problems).unwrap().all();
         assert_eq!((env[0].0.as_str(), &env[0].1.value), ("WARM_IP_TARGET", &Value::Text("2".into())));
+        assert_eq!((env[1].0.as_str(), &env[1].1.value), ("ENABLE_IPv6", &Value::Text("true".into())));
         assert!(problems.is_empty());
     }
 }

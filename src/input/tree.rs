@@ -135,8 +135,10 @@ impl Document {
 
 /// `WARM_IP_TARGET` is `cni.env.WARM_IP_TARGET`.
 pub fn full_key(key: &str) -> String {
-    let variable = key.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
-        && key.chars().any(|c| c.is_ascii_uppercase());
+    // ENABLE_IPv4 and ENABLE_IPv6 have a small letter.
+    let letters = key.replace("_IPv", "_IP");
+    let variable = letters.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        && letters.chars().any(|c| c.is_ascii_uppercase());
     if variable { format!("cni.env.{key}") } else { key.to_string() }
 }
 

@@ -157,6 +157,17 @@ pub struct DaemonSetSpec {
     pub requests: Resources,
     /// Pods on the host's network take no address of the warm pool.
     pub host_network: bool,
+    /// Compressed size (bytes); 0: the AMI brings it.
+    pub image_bytes: u64,
+    /// Its pods come as the node registers, rather than once the node's taints are gone.
+    pub tolerates_everything: bool,
+}
+
+impl DaemonSetSpec {
+    /// Do its pods need anything of a new node beside requests and a pod slot?
+    pub fn takes_part(&self) -> bool {
+        !self.host_network || self.image_bytes > 0
+    }
 }
 
 /// Nodes that are there, Ready and untainted unless said, at t = 0.

@@ -166,6 +166,8 @@ pub(super) fn daemonsets(
             name: name.to_string(),
             requests: Resources::new(cpu_millis, 0, 1),
             host_network: true,
+            image_bytes: 0,
+            tolerates_everything: true,
         };
         return vec![on_host("aws-node", aws_node), on_host("kube-proxy", 100)];
     };
@@ -174,6 +176,8 @@ pub(super) fn daemonsets(
             name: section.text("name", problems).unwrap_or_else(|| format!("daemonset-{}", index + 1)),
             requests: requests(&mut section, 0, 0, problems),
             host_network: section.flag("host_network", problems).unwrap_or(false),
+            image_bytes: section.bytes("image", problems).unwrap_or(0).unsigned_abs(),
+            tolerates_everything: section.flag("tolerates_everything", problems).unwrap_or(true),
         };
         section.finish(problems);
         daemonset
