@@ -67,7 +67,7 @@ fn one_thread_and_eight_give_the_same_bytes() {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder.join("1")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert_eq!(files.len(), 12, "{files:?}");
+    assert_eq!(files.len(), 13, "{files:?}");
     for file in files {
         let other = folder.join("8").join(file.file_name().unwrap());
         assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());
@@ -84,7 +84,9 @@ fn rows_have_as_many_fields_as_headers_and_no_number_has_three_decimals() {
     fs::write(folder.join("small.toml"), SMALL).unwrap();
     let output = kilopod(&folder, &["sweep", "small.toml", "--replications", "3", "-o", "out"]);
     assert!(output.status.success(), "{}", error(&output));
-    for table in ["replications", "cells", "subnets", "nodes", "ec2_calls", "timeline", "comparisons"] {
+    for table in
+        ["replications", "cells", "subnets", "nodes", "ec2_calls", "timeline", "comparisons", "effects"]
+    {
         let path = folder.join(format!("out/{table}.csv"));
         let mut reader = csv::Reader::from_path(&path).unwrap();
         let mut rows = 0;
@@ -129,6 +131,44 @@ fn comparisons_are_differences_of_pairs() {
         }
     }
     assert!(ready.values().any(|mean| (mean - ready["c0001"]).abs() > 1.0), "cells are meant to differ");
+}
+
+/// Effects of a factor sum to 0, those of a pair at each level too, and the mean over all cells with the main effects and
+/// pairs of a cell is that cell's mean but for what three factors do together.
+#[test]
+fn effects_of_a_grid_add_up_to_its_cells() {
+    let folder = scratch("effects");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let output = kilopod(&folder, &["sweep", "small.toml", "-o", "out"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let mut reader = csv::Reader::from_path(folder.join("out/effects.csv")).unwrap();
+    let rows: Vec<std::collections::BTreeMap<String, String>> =
+        reader.deserialize().map(Result::unwrap).collect();
+    // Three factors of two levels: 6 main effects and 3 x 4 of pairs, of four measures.
+    assert_eq!(rows.len(), 4 * (6 + 12));
+    let of = |term: &str| -> Vec<f64> {
+        let rows = rows.iter().filter(|row| row["measure"] == "unreached_share" && row["term"] == term);
+        rows.map(|row| row["effect"].parse().unwrap()).collect()
+    };
+    let (subnets, pair) = (of("subnets"), of("instances x subnets"));
+    assert!(subnets[0] > 0.0, "a /25 is too small for some: {subnets:?}");
+    for sum in [subnets[0] + subnets[1], pair[0] + pair[1], pair[0] + pair[2]] {
+        assert!(sum.abs() <= 1.0, "{subnets:?}, {pair:?}");
+    }
+    let shares = |measure: &str| -> f64 {
+        let mut terms: Vec<(&str, f64)> = rows
+            .iter()
+            .filter(|row| row["measure"] == measure)
+            .map(|row| (row["term"].as_str(), row["variance_share_ppm"].parse::<f64>().unwrap()))
+            .collect();
+        terms.dedup();
+        assert_eq!(terms.len(), 6);
+        terms.iter().map(|(_, share)| share).sum()
+    };
+    for measure in ["time_restricted", "waste_to_horizon", "cost_to_target", "unreached_share"] {
+        assert!((500_000.0..=1_000_003.0).contains(&shares(measure)), "{measure}: {}", shares(measure));
+    }
+    assert!(rows.iter().any(|row| row["levels"] == "mixed x /25" && row["instances"] == "mixed"));
 }
 
 /// Pairs of resamples are of the same runs: a cell whose every run is beaten is beaten in all of them.

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::comparisons::comparisons;
 use super::design::Plan;
+use super::effects::effects;
 use super::meta::Meta;
 use super::pareto::resampled;
 use super::report::report;
@@ -145,9 +146,13 @@ impl Folder {
                 }
             }
             let mut rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
-            if *table == "comparisons" {
-                let (differences, count) = comparisons(meta, cells);
-                text.push_str(&differences);
+            // What is made of all cells at once.
+            if let Some((all, count)) = match *table {
+                "comparisons" => Some(comparisons(meta, cells)),
+                "effects" => Some(effects(meta, cells)),
+                _ => None,
+            } {
+                text.push_str(&all);
                 rows = count;
             }
             files.insert(format!("{table}.csv"), json!({"rows": rows, "sha256": sha256(&text)}));

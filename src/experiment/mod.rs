@@ -5,6 +5,7 @@ mod base;
 mod comparisons;
 mod design;
 mod designs;
+mod effects;
 mod estimand;
 mod factors;
 mod folder;

@@ -33,8 +33,17 @@ pub(super) fn workbook(meta: &Meta, tables: &[String], timeline_rows: &[u64]) ->
     // The cell's id and its labels stay text, whatever they look like; what a level sets may be a number.
     let labels = 1 + meta.factors.len();
     // What is looked at first stands first.
-    let order =
-        ["cells", "replications", "subnets", "nodes", "ec2_calls", "timeline", "comparisons", "failures"];
+    let order = [
+        "cells",
+        "replications",
+        "subnets",
+        "nodes",
+        "ec2_calls",
+        "timeline",
+        "comparisons",
+        "effects",
+        "failures",
+    ];
     for name in order {
         let index = table_place(name);
         if tables[index].lines().count() > MOST_ROWS {

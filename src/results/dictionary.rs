@@ -54,6 +54,7 @@ fn primary_key(table: &str) -> Value {
         "timeline" => json!(["cell_id", "time_ms"]),
         "ec2_calls" => json!(["cell_id", "api"]),
         "comparisons" => json!(["cell_id", "measure"]),
+        "effects" => json!(["measure", "term", "levels"]),
         "failures" => json!(["cell_id", "replication"]),
         _ => json!(["cell_id"]),
     }

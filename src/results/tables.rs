@@ -23,7 +23,7 @@ pub struct Column {
 }
 
 /// The tables, by file.
-pub const TABLES: [(&str, &str); 8] = [
+pub const TABLES: [(&str, &str); 9] = [
     ("replications", "One row a replication of a cell: what happened."),
     ("cells", "One row a cell: estimates with their 95 % intervals."),
     ("subnets", "One row a subnet of a cell: when it ran dry, how little it had left."),
@@ -33,6 +33,10 @@ pub const TABLES: [(&str, &str); 8] = [
     (
         "comparisons",
         "One row a measure of each cell but the first: how it differs from the first, pair by pair of replications.",
+    ),
+    (
+        "effects",
+        "One row a level of a factor, or a pair of levels, and a measure: what it adds to the mean over all cells, and a pair to what its levels add alone. Of full grids only.",
     ),
     (
         "failures",
@@ -216,6 +220,34 @@ pub fn columns(table: &str) -> Vec<Column> {
                 Integer,
                 "ppm",
                 "Share of the variance of independent replications' difference that common chance saves; below 0: it did harm.",
+            ),
+        ],
+        "effects" => vec![
+            column(
+                "measure",
+                Text,
+                "",
+                "Whose means are taken apart; always there, also in runs that do not reach.",
+            ),
+            column("unit", Text, "", "Unit of the effect."),
+            column(
+                "term",
+                Text,
+                "",
+                "A factor, or two of them; the cell's columns of factors hold the levels.",
+            ),
+            column("levels", Text, "", "The levels in one."),
+            column(
+                "effect",
+                ColumnType::Number,
+                "",
+                "What they add to the mean; the effects of a factor sum to 0.",
+            ),
+            column(
+                "variance_share_ppm",
+                Integer,
+                "ppm",
+                "Share of the cells' sum of squares that the whole term explains; what all terms leave is due to three factors and more.",
             ),
         ],
         "failures" => vec![

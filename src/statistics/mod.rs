@@ -12,6 +12,7 @@
 //! of the 95 % point of 100 values covers 88 % instead of 95 %).
 
 pub mod beta;
+pub mod effects;
 #[cfg(test)]
 mod functions;
 pub mod latin_hypercube;
@@ -25,6 +26,7 @@ pub mod sobol;
 pub mod sobol_points;
 pub mod verdict;
 
+pub use effects::{Term, grid_effects};
 pub use latin_hypercube::latin_hypercube;
 pub use mean::{MeanInterval, TFactors};
 pub use morris::{Effect, Screening};
