@@ -1,9 +1,25 @@
 //! What people reported of real clusters, as the real programs' rules decide it; each test names its report. Those of
 //! address pools at rest stand in `tables/warm-pool.csv`, those of whole runs in `addresses.rs`.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use kilopod::catalogue::Catalogue;
+use kilopod::components::{Prepared, simulate};
 use kilopod::decide::{Program, answer_line};
+use kilopod::input::{Document, Problems};
+use kilopod::results::{Outcome, ReplicationRecord};
+use kilopod::scenario;
+use kilopod::world::cause::Cause;
 use serde_json::{Value, json};
+
+/// One replication of a scenario.
+fn run(text: &str) -> ReplicationRecord {
+    let mut problems = Problems::default();
+    let document = Document::parse("f.toml", text, &mut problems);
+    let read = scenario::read(&document, "f", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+    simulate(&Prepared::new(read.unwrap_or_else(|problems| panic!("{problems:#?}")).scenario), 1, 0)
+}
 
 fn decide(program: Program, case: &Value) -> Value {
     let (answer, good) = answer_line(program, &case.to_string(), &Catalogue::compiled_in());
@@ -65,6 +81,16 @@ fn a_cpu_limit_that_the_size_does_not_divide_leaves_a_rest() {
     assert_eq!(answer["unschedulable"], 36);
 }
 
+/// F24 as a whole run: the rest waits for the limit.
+#[test]
+fn a_run_waits_at_the_limit_that_the_size_does_not_divide() {
+    let record = run("horizon = \"10 min\"\nsubnet_prefix_length = 19\n\
+        [[deployments]]\nreplicas = 100\ncpu = \"20\"\nmemory = \"1 GiB\"\n\
+        [[node_pools]]\ninstance_types = [\"r6a.8xlarge\"]\nlimits = { cpu = \"2063\" }\n");
+    assert_eq!((record.nodes_launched, record.pods_ready_at_end), (64, 64));
+    assert_eq!((record.outcome, record.reason), (Outcome::Stuck, Some(Cause::PoolLimit)));
+}
+
 /// F25, kubernetes-sigs/karpenter#2915 and #2657: opening a claim does not lower what is left of `nodes`.
 #[test]
 fn a_limit_of_nodes_does_not_bind_inside_a_round() {
@@ -84,6 +110,23 @@ fn a_limit_of_nodes_does_not_bind_inside_a_round() {
     assert_eq!(claims(&later), 3);
     later["existing_nodes"] = json!(present(5));
     assert_eq!(claims(&later), 0);
+}
+
+/// F25 as a whole run: one batch overshoots, a later one finds the pool full.
+#[test]
+fn a_run_overshoots_a_limit_of_nodes_once() {
+    let text = |schedule: &str| {
+        format!(
+            "horizon = \"10 min\"\nsubnet_prefix_length = 19\n\
+        [[deployments]]\n{schedule}\ncpu = \"1500m\"\nmemory = \"1 MiB\"\n\
+        [[node_pools]]\ninstance_types = [\"m5.large\"]\nlimits = {{ nodes = 1 }}\n"
+        )
+    };
+    let record = run(&text("replicas = 2"));
+    assert_eq!((record.outcome, record.nodes_launched), (Outcome::Reached, 2));
+    let record = run(&text("schedule = [{ at = \"0 s\", replicas = 2 }, { at = \"3 min\", replicas = 3 }]"));
+    assert_eq!((record.pods_ready_at_end, record.nodes_launched), (2, 2));
+    assert_eq!((record.outcome, record.reason), (Outcome::Stuck, Some(Cause::PoolLimit)));
 }
 
 /// F33, amazon-vpc-cni-k8s#730: one pod away and back costs two calls, or none within a step.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
-use kilopod::actors::karpenter::requirement::Requirements;
+use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::solve::{
     ByName, ExistingNode, Limits, NodePool, Placed, Provisioner, Shape, go_sort,
 };
 use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
+use kilopod::actors::node_affinity::Term;
 use kilopod::actors::taints::{Effect, Operator, Taint, Toleration, tolerated};
 use kilopod::catalogue::Catalogue;
 use kilopod::units::{MIB, Resources};
@@ -27,29 +28,40 @@ struct Case {
     /// By shape: cpu in tenths of a core, memory in GiB, zone selected, tolerates.
     shapes: Vec<(i64, i64, Option<usize>, bool)>,
     pods: Vec<usize>,
-    /// Room of nodes: cores, GiB, zone.
-    nodes: Vec<(i64, i64, usize)>,
+    /// By shape, as far as there are: required terms, preferred ones with their weights, and does it keep apart by host?
+    affinities: Vec<Affinity>,
+    /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there.
+    nodes: Vec<(i64, i64, usize, usize)>,
     overhead: i64,
 }
+
+/// Zones of each required term, (weight, zone) of each preferred one, apart by host.
+type Affinity = (Vec<Vec<usize>>, Vec<(i64, usize)>, bool);
 
 fn cases() -> impl Strategy<Value = Case> {
     let pool = (0i32..3, prop::option::of(1i64..40), prop::bool::weighted(0.3));
     let shape = (1i64..60, 1i64..20, prop::option::of(0usize..2), any::<bool>());
+    // A third zone is one that is not there.
+    let term = || prop::collection::vec(0usize..3, 1..3);
+    let preferred = prop::collection::vec((1i64..100, 0usize..3), 0..3);
+    let affinity = (prop::collection::vec(term(), 0..3), preferred, prop::bool::weighted(0.3));
     (
         prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
         prop::collection::vec((0..KINDS.len(), 0usize..2), 0..6),
         prop::collection::vec(pool, 1..4),
         prop::collection::vec(shape, 1..6),
         prop::collection::vec(0usize..6, 1..60),
-        prop::collection::vec((1i64..8, 1i64..32, 0usize..2), 0..5),
+        prop::collection::vec((1i64..8, 1i64..32, 0usize..2, 0usize..6), 0..5),
+        prop::collection::vec(affinity, 0..5),
         0i64..400,
     )
-        .prop_map(|(kinds, unavailable, pools, shapes, pods, nodes, overhead)| Case {
+        .prop_map(|(kinds, unavailable, pools, shapes, pods, nodes, affinities, overhead)| Case {
             kinds,
             unavailable,
             pods: pods.into_iter().map(|pod| pod % shapes.len()).collect(),
             pools,
             shapes,
+            affinities,
             nodes,
             overhead,
         })
@@ -57,6 +69,36 @@ fn cases() -> impl Strategy<Value = Case> {
 
 fn taint() -> Taint {
     Taint { key: "dedicated".into(), value: "a".into(), effect: Effect::NoSchedule }
+}
+
+/// In one of these zones.
+fn term(zones: &[usize]) -> Term {
+    let zones = zones.iter().map(|zone| ZONES.get(*zone).copied().unwrap_or("us-east-1z").to_owned());
+    Term(vec![("topology.kubernetes.io/zone".into(), Requirement::any_of(zones))])
+}
+
+/// What a pod asks of labels, in the order in which it gives up: required terms, then preferred ones.
+fn relaxed(shape: &Shape) -> Vec<Requirements> {
+    let selector = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    let with = |required: Option<&Term>, preferred: Option<&Term>| {
+        let mut asked = selector.clone();
+        required.into_iter().chain(preferred).for_each(|term| term.narrow(&mut asked));
+        asked
+    };
+    let mut preferred: Vec<&(i64, Term)> = shape.node_affinity.preferred.iter().collect();
+    preferred.sort_by_key(|(weight, _)| -weight);
+    let heaviest = preferred.first().map(|(_, term)| term);
+    let required = &shape.node_affinity.required;
+    let mut all: Vec<Requirements> = required.iter().map(|term| with(Some(term), heaviest)).collect();
+    if required.is_empty() {
+        all.push(with(None, heaviest));
+    }
+    let next = preferred.iter().skip(1).map(|(_, term)| with(required.last(), Some(term)));
+    all.extend(next);
+    if heaviest.is_some() {
+        all.push(with(required.last(), None));
+    }
+    all
 }
 
 /// What both solvers are given.
@@ -112,9 +154,17 @@ fn input(case: &Case) -> Input {
         }
         shape
     };
-    let node = |(cores, memory, zone): &(i64, i64, usize)| ExistingNode {
+    let mut shapes: Vec<Shape> = case.shapes.iter().map(shape).collect();
+    for (shape, (required, preferred, apart)) in shapes.iter_mut().zip(&case.affinities) {
+        shape.node_affinity.required = required.iter().map(|zones| term(zones)).collect();
+        shape.node_affinity.preferred =
+            preferred.iter().map(|(weight, zone)| (*weight, term(&[*zone]))).collect();
+        shape.anti_affinity = apart.then(|| "kubernetes.io/hostname".to_string()).into_iter().collect();
+    }
+    let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
         labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
         taints: Vec::new(),
+        pods: vec![(*shape as u32, 1)],
         room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
     };
     Input {
@@ -122,7 +172,7 @@ fn input(case: &Case) -> Input {
         available,
         pools: case.pools.iter().enumerate().map(pool).collect(),
         limits: case.pools.iter().map(limit).collect(),
-        shapes: case.shapes.iter().map(shape).collect(),
+        shapes,
         nodes: case.nodes.iter().map(node).collect(),
         overhead: Resources::new(case.overhead, 0, 2),
     }
@@ -136,6 +186,17 @@ struct Plain {
     requests: Resources,
     requirements: Requirements,
     types: Vec<usize>,
+    /// Of its pods.
+    shapes: Vec<usize>,
+}
+
+/// A round of the plain solver.
+struct Round {
+    /// By node: its room, and the shapes of the pods on it.
+    rooms: Vec<(Resources, Vec<usize>)>,
+    claims: Vec<Plain>,
+    sorted: Vec<usize>,
+    limits: Vec<Option<i64>>,
 }
 
 impl Input {
@@ -153,20 +214,24 @@ impl Input {
         among.iter().filter(fits).copied().collect()
     }
 
-    fn accepts(&self, claim: &Plain, shape: &Shape) -> Option<Plain> {
+    fn accepts(&self, claim: &Plain, number: usize, pod: &Requirements) -> Option<Plain> {
+        let shape = &self.shapes[number];
+        if !shape.anti_affinity.is_empty() && claim.shapes.contains(&number) {
+            return None;
+        }
         if !self.pools[claim.pool].taints.iter().all(|taint| tolerated(taint, &shape.tolerations)) {
             return None;
         }
-        let pod = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        if !claim.requirements.compatible(&pod, true) {
+        if !claim.requirements.compatible(pod, true) {
             return None;
         }
         let mut requirements = claim.requirements.clone();
-        requirements.add_all(&pod);
+        requirements.add_all(pod);
+        let shapes = claim.shapes.iter().copied().chain([number]).collect();
         let requests = claim.requests + shape.requests;
         let types = self.fitting(&claim.types, &requirements, requests);
         let pods = claim.pods + 1;
-        (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types })
+        (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types, shapes })
     }
 
     /// Where each pod goes, and the claims by their opening.
@@ -181,10 +246,13 @@ impl Input {
             let (a, b) = (&self.pools[*a], &self.pools[*b]);
             b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
         });
-        let mut rooms: Vec<Resources> = self.nodes.iter().map(|node| node.room).collect();
-        let mut limits: Vec<Option<i64>> = self.limits.iter().map(|limit| limit.cpu_millis).collect();
-        let mut claims: Vec<Plain> = Vec::new();
-        let mut sorted: Vec<usize> = Vec::new();
+        let bound = |node: &ExistingNode| node.pods.iter().map(|(shape, _)| *shape as usize).collect();
+        let mut round = Round {
+            rooms: self.nodes.iter().map(|node| (node.room, bound(node))).collect(),
+            limits: self.limits.iter().map(|limit| limit.cpu_millis).collect(),
+            claims: Vec::new(),
+            sorted: Vec::new(),
+        };
         let mut placed = vec![None; pods.len()];
         // Until a whole turn brings nothing.
         loop {
@@ -193,41 +261,38 @@ impl Input {
                 if placed[pod].is_some() {
                     continue;
                 }
-                placed[pod] = self.place(
-                    &self.shapes[pods[pod]],
-                    &mut rooms,
-                    &mut claims,
-                    &mut sorted,
-                    &mut limits,
-                    &by_weight,
-                );
+                let asked = relaxed(&self.shapes[pods[pod]]);
+                placed[pod] =
+                    asked.iter().find_map(|asked| self.place(pods[pod], asked, &mut round, &by_weight));
                 progress |= placed[pod].is_some();
             }
             if !progress {
-                return (placed, claims);
+                return (placed, round.claims);
             }
         }
     }
 
     fn place(
         &self,
-        shape: &Shape,
-        rooms: &mut [Resources],
-        claims: &mut Vec<Plain>,
-        sorted: &mut Vec<usize>,
-        limits: &mut [Option<i64>],
+        number: usize,
+        pod: &Requirements,
+        round: &mut Round,
         by_weight: &[usize],
     ) -> Option<Placed> {
-        let pod = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        let shape = &self.shapes[number];
+        let Round { rooms, claims, sorted, limits } = round;
         for (place, node) in self.nodes.iter().enumerate() {
-            if shape.requests.fits(&rooms[place]) && node.labels.compatible(&pod, false) {
-                rooms[place] = rooms[place] - shape.requests;
+            let (room, there) = &mut rooms[place];
+            let apart = !shape.anti_affinity.is_empty() && there.contains(&number);
+            if shape.requests.fits(room) && node.labels.compatible(pod, false) && !apart {
+                *room = *room - shape.requests;
+                there.push(number);
                 return Some(Placed::Existing(place as u32));
             }
         }
         go_sort::sort_by_key(sorted, |claim| claims[*claim].pods);
         for claim in sorted.iter().copied() {
-            if let Some(after) = self.accepts(&claims[claim], shape) {
+            if let Some(after) = self.accepts(&claims[claim], number, pod) {
                 claims[claim] = after;
                 return Some(Placed::Claim(claim as u32));
             }
@@ -242,8 +307,9 @@ impl Input {
                 requests: Resources::ZERO,
                 requirements: self.pools[pool].template(),
                 types: (0..self.types.len()).filter(within).collect(),
+                shapes: Vec::new(),
             };
-            if let Some(opened) = self.accepts(&empty, shape) {
+            if let Some(opened) = self.accepts(&empty, number, pod) {
                 let most = opened.types.iter().map(|place| self.types[*place].capacity.cpu_millis).max();
                 limits[pool] = limits[pool].map(|left| left - most.unwrap_or(0));
                 sorted.push(claims.len());

@@ -6,4 +6,5 @@ pub mod hpa;
 pub mod ipamd;
 pub mod karpenter;
 pub mod kube_scheduler;
+pub mod node_affinity;
 pub mod taints;

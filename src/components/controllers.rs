@@ -90,6 +90,9 @@ impl Run<'_> {
 
     /// A pod is deleted; its ReplicaSet makes another at once.
     pub(super) fn delete_pod(&mut self, pod: u32) {
+        if self.pods[pod as usize].stage == PodStage::Gone {
+            return self.victim_gone(pod);
+        }
         let state = &mut self.pods[pod as usize];
         let (deployment, stage, node) = (state.deployment, state.stage, state.node);
         let (address, nominated) = (state.address.take(), state.nominated);
@@ -112,6 +115,11 @@ impl Run<'_> {
                 self.release_address(node, address);
             }
         }
+        self.replace_pod(deployment, pod);
+    }
+
+    /// A pod goes: its ReplicaSet makes another.
+    pub(super) fn replace_pod(&mut self, deployment: u32, pod: u32) {
         self.want_pod(deployment);
         let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1 << 20 | pod);
         self.start_sync(deployment, takes);

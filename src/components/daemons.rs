@@ -7,19 +7,21 @@
 //! Source: kubernetes 1.34, `pkg/controller/daemon`, `pkg/kubelet/kubelet.go` (network not ready).
 
 use super::event::DaemonStep;
+use super::kubelet::NETWORK_RETRY;
 use super::state::NodeStage;
 use super::*;
 use crate::scenario::CniMode;
 
 /// Images of DaemonSets are numbered down from here, those of Deployments up from 0.
 const FIRST_IMAGE: u32 = u32::MAX;
-/// kubelet tries a pod again after 1 to 1.5 s as long as the node's network is not ready.
-const NETWORK_RETRY_S: (f64, f64) = (1.0, 0.5);
 
 impl Run<'_> {
     /// Creates the node's pods of those DaemonSets that tolerate everything, or else of the others.
     pub(super) fn start_daemons(&mut self, node: u32, tolerant: bool) {
         let scenario = self.scenario;
+        if !tolerant && std::mem::replace(&mut self.nodes[node as usize].has_daemons, true) {
+            return;
+        }
         for (daemon, spec) in (0u16..).zip(&scenario.daemonsets) {
             if spec.takes_part() && spec.tolerates_everything == tolerant {
                 let sent = self.daemon_client.reserve(self.now);
@@ -62,8 +64,8 @@ impl Run<'_> {
         let again = if needs_network && self.nodes[node as usize].stage < NodeStage::CniReady {
             let at = &mut self.nodes[node as usize];
             at.draws += 1;
-            let part = self.chance.uniform(Component::Daemon, node, at.draws);
-            Some(SimDuration::from_secs_f64(NETWORK_RETRY_S.0 + NETWORK_RETRY_S.1 * part))
+            let late = self.chance.uniform(Component::Daemon, node, at.draws) / 2.0;
+            Some(NETWORK_RETRY.mul_f64(1.0 + late))
         } else if needs_network
             && self.scenario.cni.mode == CniMode::Vpc
             && self.assign_address(node).is_none()

@@ -36,6 +36,11 @@ pub(super) enum Event {
     Booted(u32),
     NodeRegistered(u32),
     UnregisteredTaintGone(u32),
+    /// Somebody takes one of the pool's startup taints off.
+    StartupTaintGone {
+        node: u32,
+        place: u32,
+    },
     AwsNodeStarted(u32),
     IpamdWoken(u32),
     Ec2CallEnded(u32, Call),
@@ -52,6 +57,8 @@ pub(super) enum Event {
         daemon: u16,
         step: DaemonStep,
     },
+    /// A pod that made room for another has stopped.
+    VictimGone(u32),
     SandboxDue(u32),
     SandboxReady(u32),
     ImagePulled(u32),
@@ -118,6 +125,8 @@ impl Event {
             Event::OtherUserReturns(_) => ("other_user_returns", 36),
             Event::AutoscalerSyncs(_) => ("autoscaler_syncs", 37),
             Event::DaemonPod { .. } => ("daemon_pod", 60),
+            Event::StartupTaintGone { .. } => ("startup_taint_gone", 38),
+            Event::VictimGone(_) => ("victim_gone", 39),
         }
     }
 
@@ -130,6 +139,7 @@ impl Event {
             Event::PodCreated(pod)
             | Event::ConditionPatched(pod)
             | Event::PodBound(pod)
+            | Event::VictimGone(pod)
             | Event::SandboxDue(pod)
             | Event::SandboxReady(pod)
             | Event::ImagePulled(pod)
@@ -145,7 +155,8 @@ impl Event {
             Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
             Event::OtherUserReturns(lot) => (Whom::Lot, lot),
             Event::AutoscalerSyncs(deployment) => (Whom::Deployment, deployment),
-            Event::LaunchRequested(node)
+            Event::StartupTaintGone { node, .. }
+            | Event::LaunchRequested(node)
             | Event::ClaimGone(node)
             | Event::Booted(node)
             | Event::NodeRegistered(node)

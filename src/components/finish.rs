@@ -61,7 +61,11 @@ impl Run<'_> {
     /// no instance goes, no pool of spot capacity changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
-        let moving = self.market_events > 0 || self.leaving > 0 || raises || self.others_may_return();
+        let moving = self.market_events > 0
+            || self.leaving > 0
+            || self.going > 0
+            || raises
+            || self.others_may_return();
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -93,8 +97,10 @@ impl Run<'_> {
         (0..self.nodes.len() as u32).any(|index| {
             let node = &self.nodes[index as usize];
             let room = node.allocatable - node.requested;
-            let fits = self.scenario.deployments.iter().any(|deployment| deployment.requests.fits(&room));
-            let open = node.lives() && !node.critical_addons_only && !node.disrupted;
+            let fits = self.scenario.deployments.iter().zip(0..).any(|(deployment, number)| {
+                deployment.requests.fits(&room) && self.may_come_to_take(index, number)
+            });
+            let open = node.lives() && !node.disrupted;
             open && fits && (!vpc || self.may_gain_addresses(index))
         })
     }
@@ -102,11 +108,13 @@ impl Run<'_> {
     /// nothing lifts bind.
     fn may_launch(&self) -> bool {
         let prepared = self.prepared;
-        let requests =
-            |pod: &Pod| self.scenario.deployments[pod.deployment as usize].requests + prepared.daemons;
+        let needs = |pod: &Pod| {
+            let requests = self.scenario.deployments[pod.deployment as usize].requests;
+            (requests + prepared.daemons, pod.deployment as usize)
+        };
         let limits = self.limits_left();
-        let pending: Vec<Resources> =
-            self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(requests).collect();
+        let pending: Vec<(Resources, usize)> =
+            self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(needs).collect();
         prepared.pools.iter().enumerate().any(|(index, pool)| {
             let offers = &self.provisioner.offers;
             let template = offers.set(self.provisioner.template(index as u32));
@@ -125,13 +133,16 @@ impl Run<'_> {
                 false => 0,
             };
             let left_vcpus = left(pool.allows_on_demand, false).max(left(pool.allows_spot, true));
-            pending.iter().any(|requests| {
+            let reach = prepared.within_reach.as_ref().map(|pools| &pools[index]);
+            pending.iter().any(|(requests, deployment)| {
                 template.compatible.iter().any(|place| {
                     let (offered, sold) = (&offers.types[place], prepared.sold[place]);
                     requests.fits(&offered.allocatable)
+                        && reach.is_none_or(|reach| reach[*deployment].has(place))
                         && sold.vcpus <= left_vcpus
                         && addresses(sold.id)
                         && limits[index].admit(offered.capacity)
+                        && limits[index].nodes != Some(0)
                 })
             })
         })

@@ -87,6 +87,10 @@ impl Fitting {
     pub fn on_node(&self, node: u32) -> u32 {
         self.on_node[node as usize]
     }
+    /// The same of a node that may not be known here.
+    pub fn pods_on(&self, node: u32) -> u32 {
+        self.on_node.get(node as usize).copied().unwrap_or(0)
+    }
     pub fn in_zone(&self, zone: u32) -> u32 {
         self.in_zone[zone as usize]
     }
@@ -192,6 +196,7 @@ mod tests {
     use crate::actors::kube_scheduler::score::{self, Strategy as Scoring};
     use crate::actors::kube_scheduler::spread::{self, Candidate, HOSTNAME, ZONE};
     use crate::actors::kube_scheduler::view::{self, Container, Spreading};
+    use crate::actors::node_affinity::NodeAffinity;
     use crate::actors::taints::{Effect, Taint};
 
     const REQUESTS: Resources = Resources::new(700, 900, 1);
@@ -230,6 +235,8 @@ mod tests {
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             spreading: Spreading::Defaults,
+            node_affinity: NodeAffinity::default(),
+            anti_affinity: Vec::new(),
         }
     }
 

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::state::{NONE, NodeStage, PodStage};
+use super::state::{NONE, PodStage};
 use super::*;
 use crate::actors::karpenter::launch;
-use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::karpenter::solve::{ExistingNode, Limits, Placed, Solution, Ties, Why};
 
 /// The provisioner's loop.
@@ -139,20 +138,15 @@ impl Run<'_> {
 
     /// Nodes and launched claims as Karpenter tries them, initialized ones first, and which they are.
     fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
+        let addons = self.tries_addon_nodes();
         let counts = |index: &u32| {
             let node = &self.nodes[*index as usize];
-            node.lives() && !node.disrupted && !node.critical_addons_only
+            node.lives() && !node.disrupted && (addons || !node.critical_addons_only)
         };
-        let initialized = |index: &u32| self.nodes[*index as usize].stage == NodeStage::Ready;
+        let initialized = |index: &u32| self.is_initialized(*index);
         let all = || (0..self.nodes.len() as u32).filter(counts);
         let indices: Vec<u32> = all().filter(initialized).chain(all().filter(|i| !initialized(i))).collect();
-        let existing = |index: &u32| {
-            let node = &self.nodes[*index as usize];
-            // No pod of a Deployment selects nodes or spreads, so labels do not matter.
-            let (labels, taints) = (Requirements::default(), Vec::new());
-            ExistingNode { labels, taints, room: node.allocatable - node.requested }
-        };
-        let nodes = indices.iter().map(existing).collect();
+        let nodes = indices.iter().map(|index| self.existing_node(*index)).collect();
         (indices, nodes)
     }
 

@@ -1,8 +1,11 @@
 //! A bound pod on its node: sandbox and address, image, start, readiness.
 
-use super::state::{NONE, PodStage};
+use super::state::{NONE, NodeStage, PodStage};
 use super::*;
 use crate::scenario::CniMode;
+
+/// kubelet comes back to a pod whose node has no network yet after so long, and up to half as much again.
+pub(super) const NETWORK_RETRY: SimDuration = SimDuration::from_secs(1);
 
 impl Run<'_> {
     /// Is the pod still there, at this stage?
@@ -17,6 +20,7 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         state.stage = PodStage::Bound;
         state.provisionable = false;
+        self.pod_bound_constrained(pod);
         let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
         self.waits_for(pod, Some(Cause::Sandbox));
         self.at(self.now + sync, Event::SandboxDue(pod));
@@ -28,6 +32,9 @@ impl Run<'_> {
             return;
         }
         let (tries, node) = (self.pods[pod as usize].sandbox_tries, self.pods[pod as usize].node);
+        if self.nodes[node as usize].stage < NodeStage::CniReady {
+            return self.await_network(pod);
+        }
         if self.scenario.cni.mode == CniMode::Vpc {
             self.asked_for_address += u64::from(tries == 0);
             let Some(address) = self.assign_address(node) else {
@@ -56,6 +63,13 @@ impl Run<'_> {
         self.waits_for(pod, Some(Cause::Sandbox));
         let setup = self.draw(Latency::SandboxSetup, Component::Sandbox, pod, 2 * tries);
         self.at(self.now + setup, Event::SandboxReady(pod));
+    }
+
+    /// A pod that tolerates what is not ready is bound before the network is: kubelet looks again soon.
+    fn await_network(&mut self, pod: u32) {
+        self.waits_for(pod, Some(Cause::CniStart));
+        let late = self.chance.uniform(Component::Kubelet, pod, self.now.millis() as u32) / 2.0;
+        self.at(self.now + NETWORK_RETRY.mul_f64(1.0 + late), Event::SandboxDue(pod));
     }
 
     pub(super) fn sandbox_ready(&mut self, pod: u32) {

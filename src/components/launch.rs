@@ -274,6 +274,7 @@ impl<'a> Run<'a> {
         node.launched = self.now;
         node.stage = NodeStage::Booting;
         let family = self.prepared.pools[node.pool as usize].family;
+        self.label_node(claim);
         self.refresh_nominated(claim);
         self.boot(claim, family);
         if offering.spot {

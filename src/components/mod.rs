@@ -4,6 +4,7 @@
 mod autoscaler;
 mod books;
 mod capacity;
+mod constraints;
 mod controllers;
 mod daemons;
 mod event;
@@ -15,6 +16,8 @@ mod kubelet;
 mod launch;
 mod node;
 mod others;
+mod placing;
+mod preemption;
 mod prepared;
 mod scheduler;
 mod spot;
@@ -25,6 +28,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 
 use books::Books;
+use constraints::Constraints;
 use event::{Event, Whom};
 use fitting::Fitting;
 use state::{FleetBatch, Node, Pod, ReplicaSet};
@@ -106,6 +110,9 @@ struct Run<'a> {
     next_start_node: u32,
     /// By Deployment.
     fittings: Vec<Fitting>,
+    constraints: Option<Box<Constraints>>,
+    /// Pods that were told to go for others and have not stopped yet.
+    going: u32,
     found: Vec<u32>,
     candidates: Vec<Candidate>,
     scores: Vec<i64>,
@@ -258,6 +265,8 @@ impl<'a> Run<'a> {
             scheduler_client: ClientBucket::new(scheduler.qps, scheduler.burst),
             next_start_node: 0,
             fittings: scenario.deployments.iter().map(fitting).collect(),
+            constraints: Constraints::new(scenario),
+            going: 0,
             found: Vec::new(),
             candidates: Vec::new(),
             scores: Vec::new(),
@@ -355,6 +364,7 @@ impl<'a> Run<'a> {
             Event::Booted(node) => self.booted(node),
             Event::NodeRegistered(node) => self.node_registered(node),
             Event::UnregisteredTaintGone(node) => self.unregistered_taint_gone(node),
+            Event::StartupTaintGone { node, place } => self.startup_taint_gone(node, place),
             Event::AwsNodeStarted(node) => self.aws_node_started(node),
             Event::IpamdWoken(node) => self.ipamd_woken(node),
             Event::Ec2CallEnded(node, call) => self.ec2_call_ended(node, call),
@@ -364,6 +374,7 @@ impl<'a> Run<'a> {
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),
             Event::DaemonPod { node, daemon, step } => self.daemon_pod(node, daemon, step),
+            Event::VictimGone(pod) => self.victim_gone(pod),
             Event::SandboxDue(pod) => self.sandbox_due(pod),
             Event::SandboxReady(pod) => self.sandbox_ready(pod),
             Event::ImagePulled(pod) => self.image_pulled(pod),

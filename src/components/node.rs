@@ -57,6 +57,7 @@ impl Run<'_> {
                     let more = u32::from(number < group.pods_with_address % group.count.max(1));
                     self.settle_ipamd(node, share + more);
                 }
+                self.label_node(node);
                 self.refit(node);
             }
         }
@@ -104,6 +105,7 @@ impl Run<'_> {
         if !self.step_to(node, NodeStage::Registered) {
             return;
         }
+        self.appoint_startup_taints(node);
         let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
         self.at(self.now + taint, Event::UnregisteredTaintGone(node));
         if self.scenario.cni.mode == CniMode::None {
@@ -172,16 +174,21 @@ impl Run<'_> {
         self.assign_lifecycle_workers();
     }
 
-    fn taint_gone(&mut self, node: u32) {
+    pub(super) fn taint_gone(&mut self, node: u32) {
         let at = &self.nodes[node as usize];
         if !at.lives() {
             return;
         }
-        if at.is_tainted() || at.stage != NodeStage::Ready {
+        let usable = !at.is_tainted() && at.stage == NodeStage::Ready;
+        if self.constraints.is_some() {
+            self.taint_gone_constrained(node);
+        } else if usable {
+            self.node_usable(node);
+        } else {
             self.refit(node);
             self.refresh_nominated(node);
-        } else {
-            self.node_usable(node);
+        }
+        if usable {
             self.start_daemons(node, false);
             let (name, types) = (node, &self.scenario.catalogue);
             let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();

@@ -1,17 +1,20 @@
 //! What is the same in every replication of a scenario, worked out once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::capacity::CapacityModel;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
-use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape};
+use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape, Spread};
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
 use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
-use crate::scenario::{AmiFamily, BucketLimit, CniMode, NodeOverhead, NodePoolSpec, Profile, Scenario};
+use crate::scenario::{
+    AmiFamily, BucketLimit, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec, Profile, Scenario,
+    TopologySpread,
+};
 use crate::units::Resources;
 
 /// What a run wants to know of a type on offer, beside what Karpenter does.
@@ -42,6 +45,8 @@ pub struct Prepared {
     pub(super) pools: Vec<Pool>,
     /// With everything available.
     pub(super) provisioner: Provisioner,
+    /// By pool and Deployment: the types that its pods could live with; `None`: with all, since nothing is constrained.
+    pub(super) within_reach: Option<Vec<Vec<Types>>>,
     /// By the place among what is offered.
     pub(super) sold: Vec<Sold>,
     pub(super) daemons: Resources,
@@ -81,7 +86,13 @@ impl Prepared {
             BucketLimit { refill_per_s: limit.refill_per_s - background.min(limit.refill_per_s), ..limit }
         };
         let (provisioner, sold) = provisioner(&scenario, daemons);
+        let reach = |pool: usize| -> Vec<Types> {
+            let shapes = 0..scenario.deployments.len() as u32;
+            shapes.map(|shape| provisioner.within_reach(shape, pool as u32)).collect()
+        };
+        let pools = 0..scenario.node_pools.len();
         Prepared {
+            within_reach: scenario.has_constraints().then(|| pools.map(reach).collect()),
             pools: scenario.node_pools.iter().map(|spec| pool(&scenario, spec)).collect(),
             provisioner,
             sold,
@@ -139,7 +150,7 @@ fn requirements(spec: &NodePoolSpec) -> Requirements {
 }
 
 /// `us-east-1a` lies in `us-east-1`.
-fn region(zone: &str) -> &str {
+pub(super) fn region(zone: &str) -> &str {
     zone.trim_end_matches(|c: char| c.is_ascii_lowercase())
 }
 
@@ -162,7 +173,7 @@ fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
         limits: PoolLimits {
             cpu_millis: spec.cpu_limit_millis,
             memory_bytes: spec.memory_limit_bytes,
-            nodes: None,
+            nodes: spec.node_limit,
         },
     }
 }
@@ -177,9 +188,10 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
     let (mut types, mut sold, mut families) = (Vec::new(), Vec::new(), Vec::new());
     let wanted: Vec<(AmiFamily, Requirements)> =
         scenario.node_pools.iter().map(|spec| (spec.ami_family, requirements(spec))).collect();
-    // Of other labels no pool asks.
-    let named_labels: BTreeSet<&str> =
-        wanted.iter().flat_map(|(_, wanted)| wanted.iter().map(|(key, _)| key)).collect();
+    // Of other labels nobody asks.
+    let by_pools = wanted.iter().flat_map(|(_, wanted)| wanted.iter().map(|(key, _)| key));
+    let by_pods = scenario.deployments.iter().flat_map(|deployment| deployment.placement.keys());
+    let named_labels: BTreeSet<&str> = by_pools.chain(by_pods).collect();
     for family in [AmiFamily::Al2, AmiFamily::Al2023, AmiFamily::Bottlerocket] {
         let of_family: Vec<&Requirements> =
             wanted.iter().filter(|(other, _)| *other == family).map(|(_, wanted)| wanted).collect();
@@ -210,8 +222,8 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         name: spec.name.clone(),
         weight: spec.weight as i32,
         requirements: requirements(spec),
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
+        labels: spec.labels.clone(),
+        taints: spec.taints.clone(),
         types: Some(of_family(spec.ami_family)),
     });
     // Karpenter launches where there is a subnet.
@@ -221,7 +233,25 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         .map(|offered| offered.prices.map(|price| if price.is_some() { zones } else { 0 }))
         .collect();
     let offers = Offers::new(types, scenario.zones.clone(), available, daemons);
-    let shapes: Vec<Shape> =
-        scenario.deployments.iter().map(|deployment| Shape::plain(deployment.requests)).collect();
+    let shapes: Vec<Shape> = scenario.deployments.iter().map(shape).collect();
     (Provisioner::new(offers, pools.collect(), &shapes), sold)
+}
+
+/// The Deployment's pods as Karpenter packs them.
+fn shape(deployment: &DeploymentSpec) -> Shape {
+    let placement = deployment.placement.clone();
+    let spread = |spread: &TopologySpread| Spread {
+        key: spread.topology_key.clone(),
+        max_skew: spread.max_skew.into(),
+        soft: !spread.hard,
+        min_domains: spread.min_domains.map(i64::from),
+    };
+    Shape {
+        requests: deployment.requests,
+        spread: placement.topology_spread.iter().map(spread).collect(),
+        node_selector: placement.node_selector,
+        node_affinity: placement.node_affinity,
+        tolerations: placement.tolerations,
+        anti_affinity: placement.pod_anti_affinity,
+    }
 }

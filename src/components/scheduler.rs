@@ -9,7 +9,8 @@ use crate::actors::kube_scheduler::spread::{self, Candidate};
 impl Run<'_> {
     pub(super) fn pod_created(&mut self, pod: u32) {
         self.pods[pod as usize].stage = PodStage::Pending;
-        self.queue.add(pod, 0, self.now);
+        let deployment = self.pods[pod as usize].deployment as usize;
+        self.queue.add(pod, self.scenario.deployments[deployment].priority, self.now);
         self.refresh_pending(pod);
         self.run_scheduler();
     }
@@ -46,7 +47,10 @@ impl Run<'_> {
     fn attempt(&mut self, pod: u32) {
         match self.choose_node(pod) {
             Some(node) => self.assume(pod, node),
-            None => self.reject(pod),
+            None => {
+                self.preempt(pod);
+                self.reject(pod);
+            }
         }
     }
 
@@ -59,7 +63,7 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         let nominated = std::mem::replace(&mut state.nominated, NONE);
         let undecided = state.provisionable && nominated == NONE;
-        (state.node, state.stage) = (node, PodStage::Assumed);
+        (state.node, state.stage, state.assumed_at) = (node, PodStage::Assumed, self.now);
         let deployment = state.deployment;
         if nominated != NONE {
             forget(&mut self.nodes[nominated as usize].nominated, pod);
@@ -68,6 +72,7 @@ impl Run<'_> {
             forget(&mut self.undecided, pod);
         }
         self.fittings[deployment as usize].place(node, zone, 1);
+        self.withdraw_promise(pod);
         self.refit(node);
         self.waits_for(pod, Some(Cause::Bind));
         let sent = self.scheduler_client.reserve(self.now);
@@ -83,6 +88,7 @@ impl Run<'_> {
         at.requested = at.requested - requests;
         let zone = at.zone;
         self.fittings[deployment as usize].place(node, zone, -1);
+        self.note_left(deployment);
         self.refit(node);
     }
 
@@ -92,8 +98,10 @@ impl Run<'_> {
         let counts = self.fittings[state.deployment as usize].counts();
         state.rejected_by_fit = counts.rejected_by_fit();
         state.rejected_by_taints = counts.tainted > 0;
-        let message = counts.message();
-        let failure = if counts.nodes == 0 { Failure::Error } else { Failure::Rejected };
+        let plain = (counts.message(), counts.nodes);
+        let (message, nodes) = self.note_rejection_constrained(pod).unwrap_or(plain);
+        let failure = if nodes == 0 { Failure::Error } else { Failure::Rejected };
+        let state = &mut self.pods[pod as usize];
         let changed = state.message != message;
         state.message = message;
         self.queue.fail(pod, failure, self.now);
@@ -110,7 +118,8 @@ impl Run<'_> {
     pub(super) fn condition_patched(&mut self, pod: u32) {
         self.scheduler_busy = false;
         if self.pods[pod as usize].stage == PodStage::Pending {
-            if !self.pods[pod as usize].provisionable {
+            let state = &self.pods[pod as usize];
+            if !state.provisionable && state.promised == NONE {
                 self.pods[pod as usize].provisionable = true;
                 self.undecided.push(pod);
             }
@@ -126,6 +135,9 @@ impl Run<'_> {
 
     /// Scores the feasible nodes and takes one of the best by chance.
     fn choose_node(&mut self, pod: u32) -> Option<u32> {
+        if self.constraints.is_some() {
+            return self.choose_node_constrained(pod);
+        }
         let deployment = self.pods[pod as usize].deployment as usize;
         let fitting = &self.fittings[deployment];
         if fitting.feasible_count() == 0 {
@@ -158,6 +170,11 @@ impl Run<'_> {
             let at = &self.nodes[*node as usize];
             *score = 2 * *score + score::resources(at.requested + requests, at.allocatable);
         }
+        self.pick_best(pod, found)
+    }
+
+    /// One of the nodes with the highest score by chance.
+    pub(super) fn pick_best(&self, pod: u32, found: &[u32]) -> u32 {
         let best = self.scores.iter().copied().max().expect("there are candidates");
         let ties = self.scores.iter().filter(|score| **score == best).count() as u64;
         let attempt = 16 + self.queue.attempts(pod);
@@ -170,11 +187,17 @@ impl Run<'_> {
     pub(super) fn refit(&mut self, node: u32) {
         let at = &self.nodes[node as usize];
         self.fittings.iter_mut().for_each(|fitting| fitting.update(node, at));
+        if self.constraints.is_some() {
+            self.refit_constrained(node);
+        }
     }
 
     /// A Node object appeared: wakes what lacked resources and would fit it empty.
     pub(super) fn node_added(&mut self, node: u32) {
         self.refit(node);
+        if self.constraints.is_some() {
+            return self.node_added_constrained(node);
+        }
         let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
         let tainted = at.is_tainted();
         let hints = self.queueing_hints;
@@ -204,8 +227,9 @@ impl Run<'_> {
 
     /// A pod left a node.
     pub(super) fn pod_deleted_event(&mut self) {
+        let left = self.take_left();
         let pods = &self.pods;
-        self.queue.wake_where(self.now, |pod| pods[pod as usize].rejected_by_fit);
+        self.queue.wake_where(self.now, |pod| Self::is_helped_by_deletion(&pods[pod as usize], &left));
         self.run_scheduler();
     }
 }
@@ -217,7 +241,7 @@ pub(super) fn forget(list: &mut Vec<u32>, pod: u32) {
 }
 
 /// `numFeasibleNodesToFind` with the adaptive percentage.
-fn nodes_to_find(nodes: u32) -> u32 {
+pub(super) fn nodes_to_find(nodes: u32) -> u32 {
     if nodes < 100 {
         return nodes.max(1);
     }

@@ -12,7 +12,7 @@ use super::*;
 /// A drain lasts so long at least.
 const MIN_DRAIN: SimDuration = SimDuration::from_secs(5);
 /// A pod's grace period, which an application that does not stop by itself uses up.
-const GRACE: SimDuration = SimDuration::from_secs(30);
+pub(super) const GRACE: SimDuration = SimDuration::from_secs(30);
 
 impl Run<'_> {
     fn pool_number(&self, offering: Offering) -> u32 {

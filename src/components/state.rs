@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::actors::ipamd::{Ipamd, PodAddress};
 use crate::actors::karpenter::launch::ClaimSpec;
+use crate::actors::taints::Taint;
 use crate::catalogue::TypeId;
 use crate::engine::Scheduled;
 use crate::units::{Resources, SimTime};
@@ -39,12 +40,18 @@ pub(super) struct Pod {
     pub node: u32,
     /// The claim or node for which Karpenter counts it.
     pub nominated: u32,
+    /// The node on which others are told to go for it.
+    pub promised: u32,
+    pub assumed_at: SimTime,
     /// Why Karpenter's last round left it out.
     pub refused: Option<Cause>,
     /// The message of its last condition, as [`super::scheduler::Message`] codes it; 0: none written.
     pub message: u64,
     pub rejected_by_fit: bool,
     pub rejected_by_taints: bool,
+    pub rejected_by_labels: bool,
+    pub rejected_by_spread: bool,
+    pub rejected_by_anti_affinity: bool,
     /// Marked unschedulable, hence one of Karpenter's.
     pub provisionable: bool,
     pub address: Option<PodAddress>,
@@ -62,10 +69,15 @@ impl Pod {
             cause: None,
             node: NONE,
             nominated: NONE,
+            promised: NONE,
+            assumed_at: SimTime::NEVER,
             refused: None,
             message: 0,
             rejected_by_fit: false,
             rejected_by_taints: false,
+            rejected_by_labels: false,
+            rejected_by_spread: false,
+            rejected_by_anti_affinity: false,
             provisionable: false,
             address: None,
             sandbox_tries: 0,
@@ -151,12 +163,18 @@ pub(super) struct Node {
     /// `node.kubernetes.io/not-ready:NoSchedule`
     pub not_ready: bool,
     pub lifecycle_read_at: SimTime,
+    /// Its pool's startup taints that nobody has taken off yet.
+    pub startup_taints: Vec<Taint>,
     pub critical_addons_only: bool,
+    /// Has it the pods of DaemonSets that wait for taints to go?
+    pub has_daemons: bool,
     /// `karpenter.sh/disrupted`: on its way out.
     pub disrupted: bool,
     /// Pods that wait and for which Karpenter counts it.
     pub nominated: Vec<u32>,
-    /// Pods assumed or bound.
+    /// Pods for which others on it are told to go.
+    pub promised: Vec<u32>,
+    /// Pods assumed or bound, those that are told to go included.
     pub pods: Vec<u32>,
     pub held: Vec<Held>,
     pub next_eni: u32,
@@ -190,9 +208,12 @@ impl Node {
             unregistered_gone_at: SimTime::NEVER,
             not_ready: true,
             lifecycle_read_at: SimTime::NEVER,
+            startup_taints: Vec::new(),
             critical_addons_only: false,
+            has_daemons: false,
             disrupted: false,
             nominated: Vec::new(),
+            promised: Vec::new(),
             pods: Vec::new(),
             without_address: Vec::new(),
             address_cause: Cause::AddressWarmPool,
@@ -222,9 +243,17 @@ impl Node {
     pub fn is_registered(&self) -> bool {
         self.stage >= NodeStage::Registered && self.stage < NodeStage::Gone
     }
-    /// Does a taint keep pods of Deployments off?
+    /// Does a taint keep pods of Deployments off that tolerate none?
     pub fn is_tainted(&self) -> bool {
-        self.unregistered || self.not_ready || self.critical_addons_only || self.disrupted
+        self.unregistered
+            || self.not_ready
+            || self.critical_addons_only
+            || self.disrupted
+            || self.is_starting()
+    }
+    /// Does a startup taint keep pods off?
+    fn is_starting(&self) -> bool {
+        self.startup_taints.iter().any(|taint| taint.effect.keeps_off())
     }
 
     /// What keeps the pods planned for it waiting: the first step it has not made; `None` once pods may come.
@@ -237,7 +266,7 @@ impl Node {
             _ if self.unregistered => Some(Cause::Registration),
             NodeStage::Registered => Some(Cause::CniStart),
             NodeStage::CniReady => Some(Cause::NodeReady),
-            NodeStage::Ready if self.not_ready => Some(Cause::TaintRemoval),
+            NodeStage::Ready if self.not_ready || self.is_starting() => Some(Cause::TaintRemoval),
             _ => None,
         }
     }

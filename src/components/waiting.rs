@@ -64,6 +64,8 @@ impl Run<'_> {
         let state = &self.pods[pod as usize];
         let queued = match self.queue.state(pod) {
             QueueState::Backoff => Cause::SchedulerBackoff,
+            // Those that make room for it have not stopped yet.
+            _ if state.promised != NONE => Cause::SchedulerBackoff,
             _ => Cause::SchedulerQueue,
         };
         if !state.provisionable {

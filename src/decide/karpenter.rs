@@ -363,10 +363,10 @@ fn shape(case: &CasePods) -> Result<Shape, String> {
         min_domains: case.min_domains,
     };
     Ok(Shape {
-        requests: Resources::new(case.cpu_millis, case.memory_bytes, 1),
         node_selector: case.node_selector.clone(),
         tolerations: case.tolerations.iter().map(CaseToleration::read).collect::<Result<_, _>>()?,
         spread: case.topology_spread.iter().map(spread).collect(),
+        ..Shape::plain(Resources::new(case.cpu_millis, case.memory_bytes, 1))
     })
 }
 
@@ -417,6 +417,7 @@ fn existing(
         nodes.push(ExistingNode {
             labels: Requirements::of_labels(own.into_iter().chain(initialized).chain(of_type).chain(of_pool)),
             taints: pool.taints.clone(),
+            pods: Vec::new(),
             room: offered.allocatable - used,
         });
     }

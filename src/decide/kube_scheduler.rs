@@ -9,6 +9,7 @@ use crate::actors::kube_scheduler::cycle::{self, Scores};
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE};
 use crate::actors::kube_scheduler::view::{Container, Image, Node, Pod, Spreading, Version};
+use crate::actors::node_affinity::NodeAffinity;
 use crate::units::Resources;
 
 #[derive(Deserialize)]
@@ -192,7 +193,7 @@ impl From<&Scores> for Shown {
             taint_toleration: scores.taint_toleration,
             image_locality: scores.image_locality,
             inter_pod_affinity: 0,
-            node_affinity: 0,
+            node_affinity: scores.node_affinity,
         }
     }
 }
@@ -307,6 +308,8 @@ fn read_pod(case: CasePod, version: Version) -> Result<Pod, String> {
         node_selector: case.node_selector,
         tolerations: case.tolerations.iter().map(CaseToleration::read).collect::<Result<_, _>>()?,
         spreading,
+        node_affinity: NodeAffinity::default(),
+        anti_affinity: Vec::new(),
     })
 }
 

@@ -121,6 +121,22 @@ impl<'a> Section<'a> {
             other => Err(format!("a whole number is wanted, not {}", other.kind())),
         })
     }
+    /// A whole number from `low` to `high`, which may be negative.
+    pub fn integer(
+        &mut self,
+        name: &'static str,
+        low: i32,
+        high: i32,
+        problems: &mut Problems,
+    ) -> Option<i32> {
+        self.value(name, problems, |value| match value {
+            Value::Integer(number) => match i32::try_from(*number) {
+                Ok(number) if (low..=high).contains(&number) => Ok(number),
+                _ => Err(format!("{number} is not within {low} to {high}")),
+            },
+            other => Err(format!("a whole number is wanted, not {}", other.kind())),
+        })
+    }
     /// A number from `low` to `high`.
     pub fn number(
         &mut self,

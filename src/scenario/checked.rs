@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use super::placement::{Placement, StartupTaint};
 pub use crate::actors::karpenter::Operator;
+use crate::actors::kube_scheduler::score::Strategy;
+use crate::actors::taints::Taint;
 use crate::catalogue::{Catalogue, LatencyModels, TypeId};
 use crate::units::{Resources, SimDuration, SimTime};
 
@@ -56,6 +59,22 @@ pub struct Scenario {
     /// With the scenario's own overrides.
     pub latencies: LatencyModels,
     pub catalogue: Arc<Catalogue>,
+}
+
+impl Scenario {
+    /// Do Deployments differ in priority?
+    pub fn has_priorities(&self) -> bool {
+        self.deployments.windows(2).any(|pair| pair[0].priority != pair[1].priority)
+    }
+    /// Do pods or pools say more than room, or does the scheduler score by another strategy than its own?
+    pub fn has_constraints(&self) -> bool {
+        let plain = |pool: &NodePoolSpec| pool.taints.is_empty() && pool.startup_taints.is_empty();
+        self.scheduler.strategy != Strategy::LeastAllocated
+            || !self.scheduler.default_spread
+            || self.has_priorities()
+            || !self.deployments.iter().all(|deployment| deployment.placement.is_plain())
+            || !self.node_pools.iter().all(plain)
+    }
 }
 
 /// One subnet. Its position is its `SubnetId`.
@@ -118,6 +137,9 @@ pub struct DeploymentSpec {
     /// Replicas wanted from an instant on, by rising time; the first is usually at t = 0.
     pub schedule: Vec<(SimTime, u32)>,
     pub autoscaler: Option<AutoscalerSpec>,
+    pub placement: Placement,
+    /// Of its PriorityClass.
+    pub priority: i32,
 }
 
 /// A horizontal pod autoscaler on CPU utilisation, and the load it answers to.
@@ -204,6 +226,11 @@ pub struct NodePoolSpec {
     /// `spec.limits`; `None`: none.
     pub cpu_limit_millis: Option<i64>,
     pub memory_limit_bytes: Option<i64>,
+    pub node_limit: Option<i64>,
+    /// Given to its nodes, beside what its requirements say.
+    pub labels: std::collections::BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+    pub startup_taints: Vec<StartupTaint>,
     pub ami_family: AmiFamily,
 }
 
@@ -223,9 +250,13 @@ pub struct KarpenterSettings {
     pub reserved_enis: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct SchedulerSettings {
     pub client: ClientLimit,
+    /// Of NodeResourcesFit.
+    pub strategy: Strategy,
+    /// The system's default topology spread for pods that say none.
+    pub default_spread: bool,
 }
 
 /// client-go's own token bucket: `qps` requests a second, `burst` at once.

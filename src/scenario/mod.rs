@@ -2,9 +2,11 @@
 
 mod checked;
 mod limits;
+mod placement;
 mod read;
 mod subnets;
 mod workload;
 
 pub use checked::*;
+pub use placement::{Placement, StartupTaint, TopologySpread};
 pub use read::{Read, read};

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checked::*;
-use super::{limits, subnets, workload};
+use super::{limits, placement, subnets, workload};
 use crate::actors::ipamd;
+use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
 use crate::input::{Document, Origin, Problem, Problems, Section, Value};
 use crate::units::SimDuration;
@@ -55,10 +56,11 @@ pub fn read(
         static_nodes: workload::static_nodes(&mut root, &catalogue, &mut problems),
         node_pools: workload::node_pools(&mut root, &catalogue, &mut problems),
         karpenter: karpenter(root.section("karpenter", &mut problems), &mut problems),
-        scheduler: SchedulerSettings {
-            client: client(&mut root, "kube_scheduler", (50, 100), &mut problems),
-        },
-        controller_manager: client(&mut root, "kube_controller_manager", (20, 30), &mut problems),
+        scheduler: scheduler(root.section("kube_scheduler", &mut problems), &mut problems),
+        controller_manager: controller_manager(
+            root.section("kube_controller_manager", &mut problems),
+            &mut problems,
+        ),
         cni: cni(&mut root, profile, &mut warnings, &mut problems),
         quotas: quotas(root.section("quotas", &mut problems), &mut problems),
         market: root
@@ -78,6 +80,7 @@ pub fn read(
         );
         problems.add(root.origin(), "target_pods", what, None);
     }
+    placement::check_keys(&scenario, root.origin(), &mut problems);
     finish_cni(&mut scenario, root.origin(), &mut warnings, &mut problems);
     room_at_start(&scenario, root.origin(), &mut problems);
     root.finish(&mut problems);
@@ -153,19 +156,35 @@ fn karpenter(section: Option<Section<'_>>, problems: &mut Problems) -> Karpenter
     settings
 }
 
-fn client(
-    root: &mut Section<'_>,
-    name: &'static str,
-    standard: (u32, u32),
-    problems: &mut Problems,
-) -> ClientLimit {
-    let mut limit = ClientLimit { qps: standard.0, burst: standard.1 };
-    if let Some(mut section) = root.section(name, problems) {
-        limit.qps = section.whole("qps", 1, 100_000, problems).unwrap_or(limit.qps);
-        limit.burst = section.whole("burst", 1, 100_000, problems).unwrap_or(limit.burst);
+fn scheduler(section: Option<Section<'_>>, problems: &mut Problems) -> SchedulerSettings {
+    let mut settings = SchedulerSettings {
+        client: ClientLimit { qps: 50, burst: 100 },
+        strategy: Strategy::LeastAllocated,
+        default_spread: true,
+    };
+    if let Some(mut section) = section {
+        settings.client = client(&mut section, settings.client, problems);
+        settings.strategy = placement::strategy(&mut section, problems);
+        settings.default_spread = section.flag("default_spread", problems).unwrap_or(true);
+        section.finish(problems);
+    }
+    settings
+}
+
+fn controller_manager(section: Option<Section<'_>>, problems: &mut Problems) -> ClientLimit {
+    let mut limit = ClientLimit { qps: 20, burst: 30 };
+    if let Some(mut section) = section {
+        limit = client(&mut section, limit, problems);
         section.finish(problems);
     }
     limit
+}
+
+fn client(section: &mut Section<'_>, standard: ClientLimit, problems: &mut Problems) -> ClientLimit {
+    ClientLimit {
+        qps: section.whole("qps", 1, 100_000, problems).unwrap_or(standard.qps),
+        burst: section.whole("burst", 1, 100_000, problems).unwrap_or(standard.burst),
+    }
 }
 
 fn cni(

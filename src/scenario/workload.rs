@@ -1,6 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
+use super::placement;
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -55,6 +56,8 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
             readiness: section.section("readiness", problems).map(|probe| readiness(probe, problems)),
             schedule: schedule(&mut section, problems),
             autoscaler: section.section("autoscaler", problems).map(|part| autoscaler(part, problems)),
+            placement: placement::read(&mut section, problems),
+            priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
         };
         section.finish(problems);
         deployment
@@ -260,6 +263,10 @@ pub(super) fn node_pools(
             requirements: vec![is_in("karpenter.sh/capacity-type", vec!["on-demand".into()])],
             cpu_limit_millis: None,
             memory_limit_bytes: None,
+            node_limit: None,
+            labels: Default::default(),
+            taints: Vec::new(),
+            startup_taints: Vec::new(),
             ami_family: AmiFamily::Al2023,
         }];
     };
@@ -285,6 +292,7 @@ pub(super) fn node_pools(
         let mut limits = section.section("limits", problems);
         let cpu_limit_millis = limits.as_mut().and_then(|limits| limits.cpu("cpu", problems));
         let memory_limit_bytes = limits.as_mut().and_then(|limits| limits.bytes("memory", problems));
+        let node_limit = limits.as_mut().and_then(|limits| limits.whole("nodes", 0, 1_000_000, problems));
         if let Some(limits) = limits {
             limits.finish(problems);
         }
@@ -299,6 +307,10 @@ pub(super) fn node_pools(
             requirements,
             cpu_limit_millis,
             memory_limit_bytes,
+            node_limit: node_limit.map(i64::from),
+            labels: placement::pool_labels(&mut section, problems),
+            taints: placement::taints(&mut section, problems),
+            startup_taints: placement::startup_taints(&mut section, problems),
             ami_family: section.choice("ami_family", &families, problems).unwrap_or(AmiFamily::Al2023),
         };
         section.finish(problems);
@@ -311,7 +323,10 @@ fn is_in(key: &str, values: Vec<String>) -> NodeSelectorRequirement {
     NodeSelectorRequirement { key: key.to_string(), operator: Operator::In, values, min_values: None }
 }
 
-fn requirement(entry: &mut Section<'_>, problems: &mut Problems) -> Option<NodeSelectorRequirement> {
+pub(super) fn requirement(
+    entry: &mut Section<'_>,
+    problems: &mut Problems,
+) -> Option<NodeSelectorRequirement> {
     let key = entry.text("key", problems);
     let operator = entry.choice("operator", &Operator::ALL, problems);
     let values = entry.texts("values", problems).unwrap_or_default();

@@ -8,7 +8,8 @@ pub enum Cause {
     PodCreation,
     /// Waiting for kube-scheduler's attempt: active queue or its client limit.
     SchedulerQueue,
-    /// Failed an attempt that a node now there could serve; waits out its back-off or the next wake-up.
+    /// Failed an attempt that a node now there could serve; waits out its back-off or the next wake-up, or until pods
+    /// that make room for it have stopped.
     SchedulerBackoff,
     /// Karpenter has not decided: batch window open.
     BatchWindow,
@@ -16,7 +17,7 @@ pub enum Cause {
     SyncGate,
     /// Karpenter has not decided: a solve is running.
     Solve,
-    /// Nothing fits: no instance type of the NodePool can hold the pod.
+    /// Nothing fits: no instance type of a NodePool that the pod may use can hold it, or a constraint keeps it off.
     NoInstanceType,
     /// Nothing fits: the NodePool's limit.
     PoolLimit,

@@ -105,7 +105,7 @@ fn is_restricted(key: &str) -> bool {
 }
 
 /// At most 63 letters, digits and `-_.`, the first and last of them a letter or digit; or nothing.
-fn is_label_value(value: &str) -> bool {
+pub fn is_label_value(value: &str) -> bool {
     let ends = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
     value.len() <= 63
         && ends(value.chars().next())

@@ -163,7 +163,7 @@ pub struct Offers {
     ids: BTreeMap<Arc<Requirements>, SetId>,
     /// The outcome of narrowing a set by the requirements of a given number.
     narrowed: BTreeMap<(SetId, u32), Option<SetId>>,
-    pinned: BTreeMap<(SetId, String, String), Option<SetId>>,
+    pinned: BTreeMap<(SetId, String, Vec<String>), Option<SetId>>,
 }
 
 impl Offers {
@@ -282,21 +282,24 @@ impl Offers {
         narrowed
     }
 
-    /// The set with one label pinned to a value.
-    pub fn pin(&mut self, id: SetId, key: &str, value: &str) -> Option<SetId> {
+    /// The set with one label pinned to some values.
+    pub fn pin(&mut self, id: SetId, key: &str, values: &[String]) -> Option<SetId> {
         let own = self.set(id).requirements.clone();
-        if own.get(key).is_some_and(|requirement| requirement.single() == Some(value)) {
+        let same = |requirement: &Requirement| {
+            requirement.is_in() && requirement.named().eq(values.iter().map(String::as_str))
+        };
+        if own.get(key).is_some_and(same) {
             return Some(id);
         }
-        let call = (id, key.to_owned(), value.to_owned());
+        let call = (id, key.to_owned(), values.to_vec());
         if let Some(known) = self.pinned.get(&call) {
             return *known;
         }
-        let mut one = Requirements::default();
-        one.add(key, &Requirement::any_of([value]));
-        let pinned = own.compatible(&one, true).then(|| {
+        let mut pins = Requirements::default();
+        pins.add(key, &Requirement::any_of(values.iter().cloned()));
+        let pinned = own.compatible(&pins, true).then(|| {
             let mut both = (*own).clone();
-            both.add_all(&one);
+            both.add_all(&pins);
             {
                 let within = self.set(id).compatible.clone();
                 self.intern(both, within)

@@ -103,7 +103,7 @@ impl Requirement {
         if self.complement || self.values.len() != 1 { None } else { self.values.first().map(String::as_str) }
     }
     /// Does a label that is absent pass (NotIn, DoesNotExist)?
-    fn allows_absence(&self) -> bool {
+    pub fn allows_absence(&self) -> bool {
         self.complement != self.values.is_empty()
     }
 

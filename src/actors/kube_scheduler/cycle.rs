@@ -1,5 +1,6 @@
 //! Filter and score of one pod over all nodes of a cluster, plainly: what a run's kept-up counts must agree with.
 
+use super::anti_affinity::Occupied;
 use super::filter::{self, Rejection};
 use super::image;
 use super::score::{Strategy, balanced_allocation};
@@ -7,8 +8,8 @@ use super::spread::{self, HardCounts};
 use super::view::{Node, Pod, Version};
 use crate::actors::taints::{Effect, Toleration, tolerated};
 
-/// Normalised scores, 0 to 100 each; a plugin that is skipped has 0. The pods here have no affinity terms, so
-/// InterPodAffinity and NodeAffinity always are.
+/// Normalised scores, 0 to 100 each; a plugin that is skipped has 0. The pods here have no preferred affinity to other
+/// pods, so InterPodAffinity always is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Scores {
     pub node_resources_fit: i64,
@@ -16,6 +17,7 @@ pub struct Scores {
     pub pod_topology_spread: i64,
     pub taint_toleration: i64,
     pub image_locality: i64,
+    pub node_affinity: i64,
 }
 
 impl Scores {
@@ -26,6 +28,7 @@ impl Scores {
             + 2 * self.pod_topology_spread
             + 3 * self.taint_toleration
             + self.image_locality
+            + 2 * self.node_affinity
     }
 }
 
@@ -36,9 +39,9 @@ pub fn judge(
     strategy: &Strategy,
     version: Version,
 ) -> Vec<Result<Scores, Rejection>> {
-    let hard = HardCounts::new(pod, nodes, version);
-    let rejections: Vec<Option<Rejection>> =
-        nodes.iter().map(|node| filter::first_rejection(pod, node, &hard, version)).collect();
+    let (hard, occupied) = (HardCounts::new(pod, nodes, version), Occupied::new(pod, nodes));
+    let first = |node| filter::first_rejection(pod, node, &hard, &occupied, version);
+    let rejections: Vec<Option<Rejection>> = nodes.iter().map(first).collect();
     let passed: Vec<usize> = (0..nodes.len()).filter(|place| rejections[*place].is_none()).collect();
     let mut scores = score(pod, nodes, &passed, strategy, version).into_iter();
     let or_score = |rejection: Option<Rejection>| match rejection {
@@ -55,6 +58,7 @@ fn score(pod: &Pod, nodes: &[Node], passed: &[usize], strategy: &Strategy, versi
     let spread = spread::scores(pod, nodes, passed, version).unwrap_or_else(|| vec![0; passed.len()]);
     let images = image::Spread::new(nodes);
     let taints = taint_scores(pod, nodes, passed);
+    let affinity = affinity_scores(pod, nodes, passed);
     let of = |(place, node): (usize, &Node)| Scores {
         node_resources_fit: strategy.score(node.non_zero_requested + non_zero, node.allocatable),
         balanced_allocation: if balance {
@@ -65,6 +69,7 @@ fn score(pod: &Pod, nodes: &[Node], passed: &[usize], strategy: &Strategy, versi
         pod_topology_spread: spread[place],
         taint_toleration: taints[place],
         image_locality: images.score(pod, node, version),
+        node_affinity: affinity[place],
     };
     passed.iter().map(|place| &nodes[*place]).enumerate().map(of).collect()
 }
@@ -80,4 +85,12 @@ fn taint_scores(pod: &Pod, nodes: &[Node], passed: &[usize]) -> Vec<i64> {
     let counts: Vec<i64> = passed.iter().map(bad).collect();
     let most = counts.iter().copied().max().unwrap_or(0);
     counts.iter().map(|count| if most == 0 { 100 } else { 100 - 100 * count / most }).collect()
+}
+
+/// The weights of the preferred terms that each node meets, the most to 100.
+fn affinity_scores(pod: &Pod, nodes: &[Node], passed: &[usize]) -> Vec<i64> {
+    let weights: Vec<i64> =
+        passed.iter().map(|place| pod.node_affinity.weight(&nodes[*place].labels)).collect();
+    let most = weights.iter().copied().max().unwrap_or(0);
+    weights.iter().map(|weight| if most == 0 { 0 } else { 100 * weight / most }).collect()
 }

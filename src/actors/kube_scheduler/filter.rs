@@ -2,6 +2,7 @@
 //!
 //! Source: kubernetes v1.34.4, v1.30.14 and v1.24.17, `pkg/scheduler/framework/plugins`.
 
+use super::anti_affinity::Occupied;
 use super::spread::HardCounts;
 use super::view::{Node, Pod, Version};
 use crate::actors::taints::{Effect, Taint, first_untolerated, tolerated};
@@ -20,8 +21,15 @@ impl Rejection {
     }
 }
 
-/// The first rejection, `None` if the pod may go to the node. `hard` are the counts of the pod's hard constraints.
-pub fn first_rejection(pod: &Pod, node: &Node, hard: &HardCounts, version: Version) -> Option<Rejection> {
+/// The first rejection, `None` if the pod may go to the node. `hard` are the counts of the pod's hard constraints,
+/// `occupied` the domains that its anti-affinity keeps it off.
+pub fn first_rejection(
+    pod: &Pod,
+    node: &Node,
+    hard: &HardCounts,
+    occupied: &Occupied,
+    version: Version,
+) -> Option<Rejection> {
     unschedulable(pod, node)
         .or_else(|| taints(pod, node, version))
         .or_else(|| selector(pod, node))
@@ -31,6 +39,10 @@ pub fn first_rejection(pod: &Pod, node: &Node, hard: &HardCounts, version: Versi
             (!reasons.is_empty()).then_some(Rejection { plugin: "NodeResourcesFit", reasons })
         })
         .or_else(|| spread(node, hard))
+        .or_else(|| {
+            let reason = "node(s) didn't match pod anti-affinity rules";
+            occupied.has(node).then(|| Rejection::of("InterPodAffinity", reason)).flatten()
+        })
 }
 
 fn unschedulable(pod: &Pod, node: &Node) -> Option<Rejection> {
@@ -60,6 +72,7 @@ fn taints(pod: &Pod, node: &Node, version: Version) -> Option<Rejection> {
 /// Does the node carry every label that the pod asks for?
 pub fn selected(pod: &Pod, node: &Node) -> bool {
     pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+        && pod.node_affinity.admits(&node.labels)
 }
 
 fn selector(pod: &Pod, node: &Node) -> Option<Rejection> {

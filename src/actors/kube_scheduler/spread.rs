@@ -11,7 +11,7 @@ use crate::actors::taints::first_untolerated;
 pub const HOSTNAME: &str = "kubernetes.io/hostname";
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// The system's default constraints, both soft: (key, max skew).
-const DEFAULTS: [(&str, i64); 2] = [(HOSTNAME, 3), (ZONE, 5)];
+pub const DEFAULTS: [(&str, i64); 2] = [(HOSTNAME, 3), (ZONE, 5)];
 
 /// One of a pod's own constraints; its selector is that of [`Node::matching_pods`].
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,12 +75,12 @@ impl HardCounts {
 }
 
 /// A term of a node's raw score.
-fn term(count: i64, max_skew: i64, weight: f64) -> f64 {
+pub fn term(count: i64, max_skew: i64, weight: f64) -> f64 {
     count as f64 * weight + (max_skew - 1) as f64
 }
 
 /// The more domains, the more a pod in one of them counts.
-fn weight(domains: usize) -> f64 {
+pub fn weight(domains: usize) -> f64 {
     libm::log(domains as f64 + 2.0)
 }
 
@@ -143,8 +143,8 @@ fn default_constraint(key: &str, max_skew: i64) -> Constraint {
     Constraint { key, max_skew, hard: false, min_domains: 1, honor_affinity: true, honor_taints: false }
 }
 
-/// Raw scores to 0..100, the least raw one to 100.
-fn normalise(scores: &mut [Option<i64>]) {
+/// Raw scores to 0..100, the least raw one to 100; `None`: ignored.
+pub fn normalise(scores: &mut [Option<i64>]) {
     let known = || scores.iter().flatten().copied();
     let (Some(least), Some(most)) = (known().min(), known().max()) else { return };
     for score in scores.iter_mut().flatten() {

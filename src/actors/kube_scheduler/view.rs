@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::spread::Constraint;
+use crate::actors::node_affinity::NodeAffinity;
 use crate::actors::taints::{Taint, Toleration};
 use crate::units::{MIB, Resources};
 
@@ -30,7 +31,7 @@ pub struct Node {
     pub requested: Resources,
     /// The same, with [`MISSING_CPU_MILLIS`] and [`MISSING_MEMORY_BYTES`] for what a container does not declare.
     pub non_zero_requested: Resources,
-    /// Pods on it that the selector of the pod's spreading matches.
+    /// Pods on it that the selector of the pod's spreading and anti-affinity matches.
     pub matching_pods: i64,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
@@ -64,8 +65,11 @@ pub struct Pod {
     pub containers: Vec<Container>,
     pub init_containers: Vec<Container>,
     pub node_selector: BTreeMap<String, String>,
+    pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
     pub spreading: Spreading,
+    /// Topology keys of its required anti-affinity; it is to the pods of [`Node::matching_pods`], and theirs to it.
+    pub anti_affinity: Vec<String>,
 }
 
 impl Pod {

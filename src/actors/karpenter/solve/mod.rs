@@ -1,22 +1,27 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: affinity between pods and to nodes, volumes, host ports, DaemonSets that choose nodes, reserved capacity.
+//! Left out: affinity between pods but for the required anti-affinity of a shape to itself, volumes, host ports, DaemonSets
+//! that choose nodes, reserved capacity.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
+mod anti_affinity;
 mod claims;
 pub mod go_sort;
+mod relax;
 mod topology;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::claims::{Claims, Order};
+use self::relax::Relaxed;
 use self::topology::{Host, Topology};
 use super::labels::{NODE_POOL, may_select};
 use super::offers::{Offers, SetId, Types};
 use super::requirement::{Requirement, Requirements};
-use crate::actors::taints::{Effect, Operator, Taint, Toleration, tolerated};
+use crate::actors::node_affinity::NodeAffinity;
+use crate::actors::taints::{Effect, Taint, Toleration, tolerated};
 use crate::units::Resources;
 
 pub use self::topology::{ByName, Ties};
@@ -93,15 +98,24 @@ pub struct Spread {
 pub struct Shape {
     pub requests: Resources,
     pub node_selector: BTreeMap<String, String>,
+    pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
     pub spread: Vec<Spread>,
+    /// Topology keys of the required anti-affinity to pods of its own shape.
+    pub anti_affinity: Vec<String>,
 }
 
 impl Shape {
     /// Only requests.
     pub fn plain(requests: Resources) -> Shape {
-        let (node_selector, tolerations, spread) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Shape { requests, node_selector, tolerations, spread }
+        Shape {
+            requests,
+            node_selector: BTreeMap::new(),
+            node_affinity: NodeAffinity::default(),
+            tolerations: Vec::new(),
+            spread: Vec::new(),
+            anti_affinity: Vec::new(),
+        }
     }
 }
 
@@ -111,6 +125,8 @@ pub struct ExistingNode {
     /// Its labels. May be left empty where no pod selects or spreads.
     pub labels: Requirements,
     pub taints: Vec<Taint>,
+    /// (shape, pods of it that are bound there). May be left empty likewise.
+    pub pods: Vec<(u32, u32)>,
     /// Allocatable less requested.
     pub room: Resources,
 }
@@ -118,6 +134,14 @@ pub struct ExistingNode {
 /// A shape as far as it has been relaxed.
 #[derive(Clone, Debug)]
 struct Variant {
+    /// What it asks of labels, what it only prefers included.
+    requirements: Requirements,
+    /// Of these: a number that no other requirements have.
+    number: u32,
+    /// What it asks of labels in any case.
+    strict: Requirements,
+    /// Nodes that its spread counts meet one of these.
+    filters: Vec<Requirements>,
     tolerations: Vec<Toleration>,
     /// The shape's constraints that are left, by their places.
     spread: Vec<usize>,
@@ -131,11 +155,22 @@ struct Variant {
 #[derive(Clone, Debug)]
 struct Prepared {
     requests: Resources,
-    requirements: Requirements,
     spread: Vec<Spread>,
+    anti_affinity: Vec<String>,
     variants: Vec<Variant>,
     /// It selects what no pod may select.
     left_out: bool,
+}
+
+impl Prepared {
+    /// Does it matter where other pods of the shape are?
+    fn is_topological(&self) -> bool {
+        !self.spread.is_empty() || !self.anti_affinity.is_empty()
+    }
+    /// Does it matter as far as the shape has been relaxed?
+    fn minds_others(&self, variant: usize) -> bool {
+        !self.variants[variant].spread.is_empty() || !self.anti_affinity.is_empty()
+    }
 }
 
 /// Where a pod goes.
@@ -217,7 +252,8 @@ impl Provisioner {
             (pool, place, set)
         };
         let pools: Vec<(NodePool, u32, SetId)> = pools.into_iter().map(with_template).collect();
-        let shapes = shapes.iter().map(|shape| prepare(shape, &pools, relax_taints)).collect();
+        let mut numbers = 0;
+        let shapes = shapes.iter().map(|shape| prepare(shape, &pools, relax_taints, &mut numbers)).collect();
         Provisioner { offers, pools, shapes, domains }
     }
 
@@ -268,48 +304,55 @@ impl Provisioner {
         let (.., set) = self.pools.iter().find(|(_, place, _)| *place == pool).expect("the pool was given");
         *set
     }
+    /// The types of a pool, by the order of the pools given, whose labels and taints a pod of the shape could live with
+    /// once all is relaxed that may be.
+    pub fn within_reach(&self, shape: u32, pool: u32) -> Types {
+        let prepared = &self.shapes[shape as usize];
+        let place = self.pools.iter().position(|(_, place, _)| *place == pool).expect("the pool was given");
+        let set = self.offers.set(self.pools[place].2);
+        let lives_with = |variant: &Variant, offered: usize| {
+            let mut both = (*set.requirements).clone();
+            both.add_all(&variant.strict);
+            variant.templates[place]
+                && set.requirements.compatible(&variant.strict, true)
+                && self.offers.types[offered].requirements.intersects(&both)
+        };
+        set.compatible.filter(|offered| {
+            !prepared.left_out && prepared.variants.iter().any(|variant| lives_with(variant, offered))
+        })
+    }
     /// All that the claim's node must hold.
     pub fn requests(&self, claim: &Claim) -> Resources {
         claim.requests + self.offers.overhead()
     }
 }
 
-fn prepare(shape: &Shape, pools: &[(NodePool, u32, SetId)], relax_taints: bool) -> Prepared {
-    let requirements = Requirements::of_labels(
-        shape.node_selector.iter().map(|(key, value)| (key.as_str(), value.as_str())),
-    );
-    let variant = |tolerations: &[Toleration], spread: &[usize], relaxed_taints| Variant {
-        tolerations: tolerations.to_vec(),
-        spread: spread.to_vec(),
-        relaxed_taints,
-        // Karpenter lets a taint that is only preferred keep a pod off until it is relaxed.
-        templates: pools
-            .iter()
-            .map(|(pool, ..)| pool.taints.iter().all(|taint| tolerated(taint, tolerations)))
-            .collect(),
-    };
-    let mut tolerations = shape.tolerations.clone();
-    let mut spread: Vec<usize> = (0..shape.spread.len()).collect();
-    let mut variants = vec![variant(&tolerations, &spread, false)];
-    // Soft constraints go one by one, the last taking the place of the first.
-    while let Some(place) = spread.iter().position(|place| shape.spread[*place].soft) {
-        spread.swap_remove(place);
-        variants.push(variant(&tolerations, &spread, false));
-    }
-    let any_preferred = Toleration {
-        key: String::new(),
-        operator: Operator::Exists,
-        value: String::new(),
-        effect: Some(Effect::PreferNoSchedule),
-    };
-    if relax_taints && !tolerations.contains(&any_preferred) {
-        tolerations.push(any_preferred);
-        variants.push(variant(&tolerations, &spread, true));
+/// The shape with its relaxations in their order. `numbers` counts the requirements met so far.
+fn prepare(
+    shape: &Shape,
+    pools: &[(NodePool, u32, SetId)],
+    relax_taints: bool,
+    numbers: &mut u32,
+) -> Prepared {
+    let mut relaxed = Relaxed::new(shape, relax_taints);
+    let mut variants: Vec<Variant> = Vec::new();
+    loop {
+        let variant = relaxed.variant(shape, pools, *numbers);
+        match variants.last().filter(|last| last.requirements == variant.requirements) {
+            Some(last) => variants.push(Variant { number: last.number, ..variant }),
+            None => {
+                variants.push(variant);
+                *numbers += 1;
+            }
+        }
+        if !relaxed.relax(shape) {
+            break;
+        }
     }
     Prepared {
         requests: shape.requests,
-        requirements,
         spread: shape.spread.clone(),
+        anti_affinity: shape.anti_affinity.clone(),
         variants,
         left_out: shape.node_selector.iter().any(|(key, value)| !may_select(key, value)),
     }
@@ -327,6 +370,8 @@ struct Round<'a> {
     /// By shape: the first node that may still take one. Rooms only shrink, so for shapes that do not spread it only
     /// moves on.
     first_node: Vec<u32>,
+    /// By shape that minds where its others are and gives nothing up: nodes that will not take one any more.
+    shut_nodes: Vec<Vec<bool>>,
     /// By shape: the number of placements at its last failure. Nothing placed since: it fails again.
     failed_at: Vec<Option<(u64, Why)>>,
     placements: u64,
@@ -343,6 +388,8 @@ impl<'a> Round<'a> {
     ) -> Round<'a> {
         let shapes = provisioner.shapes.len();
         let topology = Topology::new(&provisioner.shapes, &provisioner.domains, nodes);
+        let shut = |shape: &Prepared| vec![false; if shape.is_topological() { nodes.len() } else { 0 }];
+        let shut = provisioner.shapes.iter().map(shut).collect();
         Round {
             nodes,
             rooms: nodes.iter().map(|node| node.room).collect(),
@@ -351,6 +398,7 @@ impl<'a> Round<'a> {
             topology,
             ties,
             first_node: vec![0; shapes],
+            shut_nodes: shut,
             failed_at: vec![None; shapes],
             placements: 0,
             tries_existing: 0,
@@ -396,32 +444,40 @@ impl<'a> Round<'a> {
 
     fn add_to_existing(&mut self, shape: u32, variant: usize) -> Option<u32> {
         let prepared = &self.provisioner.shapes[shape as usize];
-        let relaxed = &prepared.variants[variant];
         // A constraint may let a node in again; resources and labels never do.
-        let cursor = prepared.spread.is_empty() && prepared.variants.len() == 1;
+        let cursor = !prepared.is_topological() && prepared.variants.len() == 1;
         let from = if cursor { self.first_node[shape as usize] as usize } else { 0 };
-        let mut found = None;
-        for place in from..self.nodes.len() {
-            let node = &self.nodes[place];
-            let fits = prepared.requests.fits(&self.rooms[place])
-                && Resources::ZERO.fits(&self.rooms[place])
-                && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))
-                && node.labels.compatible(&prepared.requirements, false)
-                && self.topology.admits_node(shape, variant, prepared, place as u32, &node.labels, self.ties);
-            if fits {
-                found = Some(place);
-                break;
-            }
-        }
+        let found = (from..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant));
         let at = found.unwrap_or(self.nodes.len());
         if cursor {
             self.first_node[shape as usize] = at as u32;
         }
         self.tries_existing += (at + 1).min(self.nodes.len()) as u64;
         let place = found?;
-        self.rooms[place] = self.rooms[place] - prepared.requests;
+        self.rooms[place] = self.rooms[place] - self.provisioner.shapes[shape as usize].requests;
         self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].labels);
         Some(place as u32)
+    }
+
+    fn node_takes(&mut self, place: usize, shape: u32, variant: usize) -> bool {
+        let prepared = &self.provisioner.shapes[shape as usize];
+        let relaxed = &prepared.variants[variant];
+        let keeps = prepared.is_topological() && prepared.variants.len() == 1;
+        if keeps && self.shut_nodes[shape as usize][place] {
+            return false;
+        }
+        let node = &self.nodes[place];
+        let open = prepared.requests.fits(&self.rooms[place])
+            && Resources::ZERO.fits(&self.rooms[place])
+            && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))
+            && node.labels.compatible(&relaxed.requirements, false);
+        let (number, labels) = (place as u32, &node.labels);
+        let takes = open && self.topology.admits_node(shape, variant, prepared, number, labels, self.ties);
+        if keeps && !takes {
+            let for_good = !open || self.topology.is_full(shape, Host::Node(number));
+            self.shut_nodes[shape as usize][place] = for_good;
+        }
+        takes
     }
 
     fn add_to_claim(&mut self, shape: u32, variant: usize) -> Option<u32> {
@@ -460,8 +516,9 @@ impl<'a> Round<'a> {
             return Err(Refused::ForGood);
         }
         let offers = &mut provisioner.offers;
-        let mut set = offers.narrow(set, shape, &prepared.requirements).ok_or(Refused::ForGood)?;
-        if !prepared.variants[variant].spread.is_empty() {
+        let relaxed = &prepared.variants[variant];
+        let mut set = offers.narrow(set, relaxed.number, &relaxed.requirements).ok_or(Refused::ForGood)?;
+        if prepared.minds_others(variant) {
             let chosen = self.topology.choose(
                 shape,
                 variant,
@@ -470,12 +527,15 @@ impl<'a> Round<'a> {
                 &offers.set(set).requirements,
                 self.ties,
             );
-            for (key, value) in chosen.ok_or(Refused::Now)? {
-                set = offers.pin(set, &key, &value).ok_or(Refused::Now)?;
+            let refused = || match self.topology.is_full(shape, Host::Claim(claim)) {
+                true => Refused::ForGood,
+                false => Refused::Now,
+            };
+            for (key, values) in chosen.ok_or_else(refused)? {
+                set = offers.pin(set, &key, &values).ok_or(Refused::Now)?;
             }
         }
-        let spreads = !prepared.variants[variant].spread.is_empty();
-        let refused = if spreads { Refused::Now } else { Refused::ForGood };
+        let refused = if prepared.minds_others(variant) { Refused::Now } else { Refused::ForGood };
         if !offers.set(set).holds(requests) {
             return Err(refused);
         }
@@ -493,7 +553,7 @@ impl<'a> Round<'a> {
     }
 
     fn record(&mut self, shape: u32, claim: u32, set: SetId) {
-        if self.provisioner.shapes[shape as usize].spread.is_empty() {
+        if !self.provisioner.shapes[shape as usize].is_topological() {
             return;
         }
         let requirements = self.provisioner.offers.set(set).requirements.clone();
@@ -555,7 +615,8 @@ impl<'a> Round<'a> {
         if !prepared.variants[variant].templates[template as usize] {
             return None;
         }
-        let set = provisioner.offers.narrow(root, shape, &prepared.requirements)?;
+        let relaxed = &prepared.variants[variant];
+        let set = provisioner.offers.narrow(root, relaxed.number, &relaxed.requirements)?;
         if provisioner.offers.set(set).holds(prepared.requests) {
             return Some(Why::Limits);
         }

@@ -1,11 +1,13 @@
-//! Topology spread as Karpenter keeps it: pods by domain, in groups that constraints of the same identity share.
+//! Topology spread and anti-affinity as Karpenter keeps them: pods by domain, in groups that constraints of the same
+//! identity share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::labels::HOSTNAME;
 use super::super::offers::Offered;
 use super::super::requirement::Requirements;
-use super::{ExistingNode, NodePool, Prepared, Shape, Spread};
+use super::anti_affinity::Apart;
+use super::{ExistingNode, NodePool, Prepared, Shape, Spread, Variant};
 
 /// Which of several domains with equally few pods is taken.
 pub trait Ties {
@@ -35,15 +37,16 @@ pub(super) enum Host {
     Claim(u32),
 }
 
-/// Values of the labels that some pod spreads over: all that types of the pools carry within the pools' requirements,
+/// Values of the labels that some pod spreads over or keeps apart by: all that types of the pools carry within the pools' requirements,
 /// each label by itself, and all that a pool lists.
 pub(super) fn domains(
     types: &[Offered],
     pools: &[NodePool],
     shapes: &[Shape],
 ) -> BTreeMap<String, Vec<String>> {
-    let keys: BTreeSet<&str> =
-        shapes.iter().flat_map(|shape| &shape.spread).map(|spread| spread.key.as_str()).collect();
+    let spread = shapes.iter().flat_map(|shape| &shape.spread).map(|spread| spread.key.as_str());
+    let apart = shapes.iter().flat_map(|shape| &shape.anti_affinity).map(String::as_str);
+    let keys: BTreeSet<&str> = spread.chain(apart).collect();
     let mut domains: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for key in keys {
         let of_key = domains.entry(key.to_owned()).or_default();
@@ -75,12 +78,16 @@ struct Identity {
     key: String,
     max_skew: i64,
     relaxed_taints: bool,
+    /// Required terms of the node affinity that are left.
+    terms: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Group {
     identity: Identity,
     min_domains: Option<i64>,
+    /// Hosts that meet one of these count.
+    filters: Vec<Requirements>,
     /// Pods by domain, those without any included.
     domains: BTreeMap<String, i64>,
     hosts: BTreeMap<Host, i64>,
@@ -90,11 +97,14 @@ struct Group {
 #[derive(Clone, Debug)]
 pub(super) struct Topology {
     groups: Vec<Vec<Group>>,
+    apart: Vec<Vec<Apart>>,
     /// The domains that groups begin with, by label.
     domains: BTreeMap<String, Vec<String>>,
     /// The nodes' values of the labels in use, by label and node.
     nodes: BTreeMap<String, Vec<Option<String>>>,
     node_labels: Vec<Requirements>,
+    /// By node: (shape, pods of it that are bound there).
+    node_pods: Vec<Vec<(u32, u32)>>,
 }
 
 impl Topology {
@@ -107,53 +117,76 @@ impl Topology {
             node.labels.get(key).and_then(|requirement| requirement.single()).map(str::to_owned)
         };
         let of_key = |key: &String| (key.clone(), nodes.iter().map(|node| value(node, key)).collect());
-        let spreads = shapes.iter().any(|shape| !shape.spread.is_empty());
+        let minds = shapes.iter().any(Prepared::is_topological);
+        let counted = if minds { nodes } else { &[] };
         let mut topology = Topology {
             groups: vec![Vec::new(); shapes.len()],
+            apart: vec![Vec::new(); shapes.len()],
             domains: domains.clone(),
             nodes: domains.keys().map(of_key).collect(),
-            node_labels: if spreads {
-                nodes.iter().map(|node| node.labels.clone()).collect()
-            } else {
-                Vec::new()
-            },
+            node_labels: counted.iter().map(|node| node.labels.clone()).collect(),
+            node_pods: counted.iter().map(|node| node.pods.clone()).collect(),
         };
         for (shape, prepared) in shapes.iter().enumerate() {
             topology.use_variant(shape as u32, 0, prepared);
+            for key in &prepared.anti_affinity {
+                let domains = topology.domains.get(key).into_iter().flatten().cloned();
+                let mut apart = Apart::new(key, domains);
+                for node in 0..topology.node_pods.len() as u32 {
+                    let domain = topology.nodes[key][node as usize].clone();
+                    let pods = topology.bound(node, shape as u32);
+                    apart.count(Host::Node(node), domain, pods);
+                }
+                topology.apart[shape].push(apart);
+            }
         }
         topology
     }
 
-    fn identity(spread: &Spread, relaxed_taints: bool) -> Identity {
-        Identity { key: spread.key.clone(), max_skew: spread.max_skew, relaxed_taints }
+    /// Pods of the shape that are bound on the node.
+    fn bound(&self, node: u32, shape: u32) -> i64 {
+        let pods = self.node_pods[node as usize].iter().find(|(of, _)| *of == shape);
+        pods.map_or(0, |(_, count)| i64::from(*count))
     }
 
-    /// A pod of the shape is tried so far relaxed: groups that are new begin without pods.
+    fn identity(spread: &Spread, variant: &Variant) -> Identity {
+        Identity {
+            key: spread.key.clone(),
+            max_skew: spread.max_skew,
+            relaxed_taints: variant.relaxed_taints,
+            terms: variant.filters.len(),
+        }
+    }
+
+    /// A pod of the shape is tried so far relaxed: groups that are new begin with the pods that are bound.
     pub fn use_variant(&mut self, shape: u32, variant: usize, prepared: &Prepared) {
         let variant = &prepared.variants[variant];
         for place in &variant.spread {
             let spread = &prepared.spread[*place];
-            let identity = Topology::identity(spread, variant.relaxed_taints);
+            let identity = Topology::identity(spread, variant);
             if self.groups[shape as usize].iter().any(|group| group.identity == identity) {
                 continue;
             }
-            let mut domains: BTreeMap<String, i64> = self
-                .domains
-                .get(&spread.key)
-                .into_iter()
-                .flatten()
-                .map(|domain| (domain.clone(), 0))
-                .collect();
-            // Nodes that the pod's selector takes add theirs.
+            let listed = self.domains.get(&spread.key).into_iter().flatten();
+            let mut group = Group {
+                identity,
+                min_domains: spread.min_domains,
+                filters: variant.filters.clone(),
+                domains: listed.map(|domain| (domain.clone(), 0)).collect(),
+                hosts: BTreeMap::new(),
+            };
+            // Nodes that the pod's selector takes add their domains and their pods.
             let of_nodes = self.nodes.get(&spread.key).into_iter().flatten().zip(&self.node_labels);
-            for (domain, labels) in of_nodes {
-                if let Some(domain) = domain
-                    && labels.compatible(&prepared.requirements, false)
-                {
-                    domains.entry(domain.clone()).or_insert(0);
+            for ((domain, labels), node) in of_nodes.zip(0..) {
+                if !group.counts(labels) {
+                    continue;
                 }
+                let pods = self.bound(node, shape);
+                if let Some(domain) = domain {
+                    *group.domains.entry(domain.clone()).or_insert(0) += pods;
+                }
+                *group.hosts.entry(Host::Node(node)).or_insert(0) += pods;
             }
-            let group = Group { identity, min_domains: spread.min_domains, domains, hosts: BTreeMap::new() };
             self.groups[shape as usize].push(group);
         }
     }
@@ -167,12 +200,12 @@ impl Topology {
         host: Host,
         requirements: &Requirements,
         ties: &mut dyn Ties,
-    ) -> Option<Vec<(String, String)>> {
+    ) -> Option<Vec<(String, Vec<String>)>> {
         let variant = &prepared.variants[variant];
         let mut chosen = Vec::new();
         let mut seen: Vec<Identity> = Vec::new();
         for place in &variant.spread {
-            let identity = Topology::identity(&prepared.spread[*place], variant.relaxed_taints);
+            let identity = Topology::identity(&prepared.spread[*place], variant);
             if seen.contains(&identity) {
                 continue;
             }
@@ -186,10 +219,23 @@ impl Topology {
                 }
                 continue;
             }
-            let domain = group.least(&prepared.requirements, requirements, ties)?;
-            chosen.push((group.identity.key.clone(), domain.to_owned()));
+            let domain = group.least(&variant.strict, requirements, ties)?;
+            chosen.push((group.identity.key.clone(), vec![domain.to_owned()]));
+        }
+        for apart in &self.apart[shape as usize] {
+            chosen.extend(apart.choose(host, &variant.strict, requirements)?);
         }
         Some(chosen)
+    }
+
+    /// Has the host as many pods of the shape as a constraint over hosts lets it have, as long as none is given up?
+    pub fn is_full(&self, shape: u32, host: Host) -> bool {
+        let full = |group: &Group| {
+            let there = || group.hosts.get(&host).copied().unwrap_or(0);
+            group.identity.key == HOSTNAME && there() >= group.identity.max_skew
+        };
+        self.groups[shape as usize].iter().any(full)
+            || self.apart[shape as usize].iter().any(|apart| apart.is_full(host))
     }
 
     /// May a pod go to the node?
@@ -202,19 +248,25 @@ impl Topology {
         labels: &Requirements,
         ties: &mut dyn Ties,
     ) -> bool {
-        if prepared.variants[variant].spread.is_empty() {
+        if !prepared.minds_others(variant) {
             return true;
         }
         // What Karpenter knows of the node meets what the pod asks for: both narrow the choice of domains.
         let Some(chosen) = self.choose(shape, variant, prepared, Host::Node(node), labels, ties) else {
             return false;
         };
-        chosen.iter().all(|(key, value)| labels.get(key).is_some_and(|requirement| requirement.has(value)))
+        let has = |(key, values): &(String, Vec<String>)| {
+            labels.get(key).is_some_and(|own| values.iter().any(|value| own.has(value)))
+        };
+        chosen.iter().all(has)
     }
 
     /// A pod went to the host: it counts wherever its domain is settled.
     pub fn record(&mut self, shape: u32, host: Host, requirements: &Requirements) {
         for group in &mut self.groups[shape as usize] {
+            if !group.counts(requirements) {
+                continue;
+            }
             if group.identity.key == HOSTNAME {
                 *group.hosts.entry(host).or_insert(0) += 1;
             } else if let Some(domain) =
@@ -223,10 +275,16 @@ impl Topology {
                 *group.domains.entry(domain.to_owned()).or_insert(0) += 1;
             }
         }
+        self.apart[shape as usize].iter_mut().for_each(|apart| apart.record(host, requirements));
     }
 }
 
 impl Group {
+    /// Is a host with these requirements one that the constraint looks at?
+    fn counts(&self, host: &Requirements) -> bool {
+        self.filters.iter().any(|filter| host.compatible(filter, false))
+    }
+
     /// A domain with the fewest pods among those that the host allows and that keep the skew. The least count is taken
     /// over all domains that the pod itself allows.
     fn least(&self, pod: &Requirements, host: &Requirements, ties: &mut dyn Ties) -> Option<&str> {

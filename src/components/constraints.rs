@@ -1,0 +1,315 @@
+//! Runs in which pods or pools say more than requests: labels and taints of nodes, kube-scheduler's pass over them, and
+//! what wakes the pods that it rejected. A run without has none of this.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::placing::Placing;
+use super::state::{NONE, NodeStage, PodStage};
+use super::*;
+use crate::actors::karpenter::labels::{
+    CAPACITY_TYPE, HOSTNAME, NODE_POOL, REGION, ZONE, is_well_known, type_requirements,
+};
+use crate::actors::karpenter::requirement::Requirements;
+use crate::actors::karpenter::solve::{ExistingNode, labels_of_type};
+use crate::actors::taints::{Effect, Taint, tolerated};
+use crate::scenario::DeploymentSpec;
+
+/// What such a run keeps beside the rest.
+#[derive(Clone, Debug)]
+pub(super) struct Constraints {
+    /// By node, from its launch on.
+    labels: Vec<BTreeMap<String, String>>,
+    /// By Deployment.
+    pub placings: Vec<Placing>,
+    /// Deployments of which pods were taken off nodes since the scheduler was last told.
+    left: BTreeSet<u32>,
+}
+
+impl Constraints {
+    /// `None`: nobody asks for anything but room.
+    pub fn new(scenario: &Scenario) -> Option<Box<Constraints>> {
+        let placing = |deployment| Placing::new(deployment, &scenario.scheduler);
+        let constraints = Constraints {
+            labels: Vec::new(),
+            placings: scenario.deployments.iter().map(placing).collect(),
+            left: BTreeSet::new(),
+        };
+        scenario.has_constraints().then(|| Box::new(constraints))
+    }
+
+    fn labels(&self, node: u32) -> &BTreeMap<String, String> {
+        static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+        self.labels.get(node as usize).unwrap_or(&NO_LABELS)
+    }
+}
+
+fn taint(key: &str, value: &str, effect: Effect) -> Taint {
+    Taint { key: key.into(), value: value.into(), effect }
+}
+
+fn critical_addons() -> Taint {
+    taint("CriticalAddonsOnly", "true", Effect::NoSchedule)
+}
+
+impl Run<'_> {
+    /// The instance is known, and with it the labels its node will have.
+    pub(super) fn label_node(&mut self, node: u32) {
+        let Some(mut constraints) = self.constraints.take() else { return };
+        constraints.labels.resize(self.nodes.len(), BTreeMap::new());
+        constraints.labels[node as usize] = self.labels_of(node);
+        self.constraints = Some(constraints);
+    }
+
+    fn labels_of(&self, node: u32) -> BTreeMap<String, String> {
+        let (at, scenario) = (&self.nodes[node as usize], self.scenario);
+        let zone = scenario.zones[at.zone as usize].as_str();
+        let region = prepared::region(zone);
+        let mut labels = BTreeMap::new();
+        let mut add = |key: &str, value: &str| drop(labels.insert(key.to_owned(), value.to_owned()));
+        if at.is_static() {
+            let found = scenario.catalogue.get(at.instance_type);
+            let of_type = type_requirements(found, region, &[zone.to_owned()], &[], |_| true);
+            labels_of_type(&of_type).for_each(|(key, value)| add(key, value));
+        } else {
+            let offers = &self.provisioner.offers;
+            let of_type = &offers.types[at.offered as usize].requirements;
+            labels_of_type(of_type).for_each(|(key, value)| add(key, value));
+            // Labels of the pool and, of the user's own, what the claim's pods asked for.
+            let set = at.claim.as_ref().map(|claim| offers.set(claim.set));
+            for (key, requirement) in set.iter().flat_map(|set| set.requirements.iter()) {
+                let own = requirement.is_in() && !is_well_known(key);
+                own.then(|| requirement.named().next())
+                    .flatten()
+                    .into_iter()
+                    .for_each(|value| add(key, value));
+            }
+            add(CAPACITY_TYPE, if at.spot { "spot" } else { "on-demand" });
+            add(NODE_POOL, &scenario.node_pools[at.pool as usize].name);
+        }
+        add(ZONE, zone);
+        add(REGION, region);
+        add(HOSTNAME, &format!("node-{node}"));
+        labels
+    }
+
+    /// The node's taints as kube-scheduler sees them.
+    fn taints_of(&self, node: u32) -> Vec<Taint> {
+        let at = &self.nodes[node as usize];
+        let mut taints = self.lasting_taints(node);
+        taints.extend(at.startup_taints.iter().cloned());
+        if at.unregistered {
+            taints.push(taint("karpenter.sh/unregistered", "", Effect::NoExecute));
+        }
+        if at.not_ready {
+            taints.push(taint("node.kubernetes.io/not-ready", "", Effect::NoSchedule));
+        }
+        taints
+    }
+    /// Those that stay: all that Karpenter minds, since it leaves others out of account until the node is initialized.
+    fn lasting_taints(&self, node: u32) -> Vec<Taint> {
+        let at = &self.nodes[node as usize];
+        let pool = self.scenario.node_pools.get(at.pool as usize);
+        let mut taints = pool.map_or_else(Vec::new, |pool| pool.taints.clone());
+        if at.critical_addons_only {
+            taints.push(critical_addons());
+        }
+        taints
+    }
+
+    /// The node changed for the filters.
+    pub(super) fn refit_constrained(&mut self, node: u32) {
+        let promised = |spec: &DeploymentSpec| self.promised_to(node, spec.priority);
+        let promised: Vec<Resources> = self.scenario.deployments.iter().map(promised).collect();
+        let Some(mut constraints) = self.constraints.take() else { return };
+        let (at, taints) = (&self.nodes[node as usize], self.taints_of(node));
+        let Constraints { labels, placings, .. } = &mut *constraints;
+        for ((placing, fitting), promised) in placings.iter_mut().zip(&self.fittings).zip(promised) {
+            if let Some(labels) = labels.get(node as usize) {
+                placing.update(node, at, labels, &taints, fitting.on_node(node), promised);
+            }
+        }
+        self.constraints = Some(constraints);
+    }
+
+    /// Filter and score over all nodes; one of the best by chance.
+    pub(super) fn choose_node_constrained(&mut self, pod: u32) -> Option<u32> {
+        if let Some(node) = self.promised_node(pod) {
+            return Some(node);
+        }
+        let deployment = self.pods[pod as usize].deployment as usize;
+        let constraints = self.constraints.as_mut().expect("a run that is constrained");
+        let placing = &mut constraints.placings[deployment];
+        let looked_at =
+            placing.feasible_from(self.next_start_node, scheduler::nodes_to_find, &mut self.found);
+        if self.found.len() < 2 {
+            self.advance_start(deployment, looked_at);
+            return self.found.first().copied();
+        }
+        placing.scores(&self.found, &self.nodes, &mut self.scores);
+        self.advance_start(deployment, looked_at);
+        Some(self.pick_best(pod, &self.found))
+    }
+    fn advance_start(&mut self, deployment: usize, looked_at: u32) {
+        let nodes = self.fittings[deployment].counts().nodes;
+        if nodes > 0 && !self.found.is_empty() {
+            self.next_start_node = (self.next_start_node + looked_at) % nodes;
+        }
+    }
+
+    /// Notes why the pod's attempt failed; the message that is written, and the number of nodes in it.
+    pub(super) fn note_rejection_constrained(&mut self, pod: u32) -> Option<(u64, u32)> {
+        let state = &mut self.pods[pod as usize];
+        let tally = self.constraints.as_ref()?.placings[state.deployment as usize].tally;
+        state.rejected_by_fit = tally.by_fit();
+        state.rejected_by_taints = tally.by_taints();
+        state.rejected_by_labels = tally.by_labels();
+        state.rejected_by_spread = tally.by_spread();
+        state.rejected_by_anti_affinity = tally.by_anti_affinity();
+        Some((tally.message(), tally.nodes))
+    }
+
+    /// A Node object appeared: wakes the pods of which a plugin that rejected them says that it could help.
+    pub(super) fn node_added_constrained(&mut self, node: u32) {
+        let Some(constraints) = &self.constraints else { return };
+        let (pods, at, hints) = (&self.pods, &self.nodes[node as usize], self.queueing_hints);
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            let placing = &constraints.placings[pod.deployment as usize];
+            let (fits, tolerates, selects) =
+                (placing.fits_empty(at), placing.tolerates(node), placing.selects(node));
+            // Without hints a node that the pod cannot go to is no event for it.
+            let heard = hints || (fits && tolerates && selects);
+            let helps = (pod.rejected_by_fit && fits)
+                || (pod.rejected_by_taints && tolerates)
+                || (pod.rejected_by_labels && selects)
+                || (pod.rejected_by_spread && placing.has_keys(node))
+                || pod.rejected_by_anti_affinity;
+            heard && helps
+        });
+        self.run_scheduler();
+    }
+
+    /// A taint is gone: wakes the pods that no taint of the node keeps off any more.
+    pub(super) fn taint_gone_constrained(&mut self, node: u32) {
+        let before: Vec<bool> = self.tolerate(node);
+        self.refit(node);
+        let now_tolerated = self.tolerate(node);
+        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
+        let hints = self.queueing_hints;
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            let deployment = pod.deployment as usize;
+            let news = now_tolerated[deployment] && !before[deployment];
+            news && if hints { pod.rejected_by_taints } else { fittings[deployment].fits_empty(at) }
+        });
+        self.refresh_nominated(node);
+        if before != now_tolerated {
+            self.run_scheduler();
+        }
+    }
+    /// By Deployment: do its pods tolerate the node's taints, as far as the scheduler has been told?
+    fn tolerate(&self, node: u32) -> Vec<bool> {
+        let placings = self.constraints.iter().flat_map(|constraints| &constraints.placings);
+        placings.map(|placing| placing.tolerates(node)).collect()
+    }
+
+    /// A pod was bound: the skew of its Deployment's others may be another.
+    pub(super) fn pod_bound_constrained(&mut self, bound: u32) {
+        let deployment = self.pods[bound as usize].deployment;
+        let spreads = |spec: &DeploymentSpec| !spec.placement.topology_spread.is_empty();
+        // Up to 1.24 this is an event for affinity alone.
+        if !self.queueing_hints || !spreads(&self.scenario.deployments[deployment as usize]) {
+            return;
+        }
+        let pods = &self.pods;
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            pod.deployment == deployment && pod.rejected_by_spread
+        });
+        self.run_scheduler();
+    }
+
+    /// A pod of the Deployment was taken off a node.
+    pub(super) fn note_left(&mut self, deployment: u32) {
+        if let Some(constraints) = &mut self.constraints {
+            constraints.left.insert(deployment);
+        }
+    }
+    /// Does it help the pod that others were deleted?
+    pub(super) fn is_helped_by_deletion(pod: &Pod, left: &BTreeSet<u32>) -> bool {
+        let minds_others = pod.rejected_by_spread || pod.rejected_by_anti_affinity;
+        pod.rejected_by_fit || (minds_others && left.contains(&pod.deployment))
+    }
+    pub(super) fn take_left(&mut self) -> BTreeSet<u32> {
+        self.constraints.as_mut().map(|constraints| std::mem::take(&mut constraints.left)).unwrap_or_default()
+    }
+
+    /// The node as Karpenter tries it.
+    pub(super) fn existing_node(&self, index: u32) -> ExistingNode {
+        let node = &self.nodes[index as usize];
+        let room = node.allocatable - node.requested;
+        let Some(constraints) = &self.constraints else {
+            // Nobody selects nodes or spreads, so labels do not matter.
+            return ExistingNode {
+                labels: Requirements::default(),
+                taints: Vec::new(),
+                pods: Vec::new(),
+                room,
+            };
+        };
+        let labels = constraints.labels(index).iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let pods = self.fittings.iter().zip(0..).map(|(fitting, shape)| (shape, fitting.pods_on(index)));
+        ExistingNode {
+            labels: Requirements::of_labels(labels),
+            taints: self.lasting_taints(index),
+            pods: pods.filter(|(_, count)| *count > 0).collect(),
+            room,
+        }
+    }
+
+    /// Appoints when the startup taints of a node that has just registered go.
+    pub(super) fn appoint_startup_taints(&mut self, node: u32) {
+        let pool = self.nodes[node as usize].pool;
+        if pool == NONE {
+            return;
+        }
+        for (place, startup) in self.scenario.node_pools[pool as usize].startup_taints.iter().enumerate() {
+            self.nodes[node as usize].startup_taints.push(startup.taint.clone());
+            let event = Event::StartupTaintGone { node, place: place as u32 };
+            self.at(self.now + startup.removed_after, event);
+        }
+    }
+    pub(super) fn startup_taint_gone(&mut self, node: u32, place: u32) {
+        let pool = self.nodes[node as usize].pool as usize;
+        let gone = &self.scenario.node_pools[pool].startup_taints[place as usize].taint;
+        let taints = &mut self.nodes[node as usize].startup_taints;
+        if let Some(found) = taints.iter().position(|taint| taint == gone) {
+            taints.remove(found);
+        }
+        self.taint_gone(node);
+    }
+
+    /// May pods of the Deployment ever come to the node, as far as labels and taints go?
+    pub(super) fn may_come_to_take(&self, node: u32, deployment: u32) -> bool {
+        let at = &self.nodes[node as usize];
+        let Some(constraints) = &self.constraints else { return !at.critical_addons_only };
+        let settled = at.stage == NodeStage::Ready
+            && !(at.unregistered || at.not_ready)
+            && at.startup_taints.is_empty();
+        let waits = |pod: &Pod| pod.deployment == deployment && pod.stage == PodStage::Pending;
+        let placing = &constraints.placings[deployment as usize];
+        self.pods.iter().any(waits) && (!settled || placing.tolerates(node) && placing.selects(node))
+    }
+
+    /// Does Karpenter try nodes tainted for critical add-ons? Where nobody tolerates them they are as good as not there.
+    pub(super) fn tries_addon_nodes(&self) -> bool {
+        let tolerates = |spec: &DeploymentSpec| tolerated(&critical_addons(), &spec.placement.tolerations);
+        self.constraints.is_some() && self.scenario.deployments.iter().any(tolerates)
+    }
+
+    /// Is the node initialized for Karpenter?
+    pub(super) fn is_initialized(&self, node: u32) -> bool {
+        let at = &self.nodes[node as usize];
+        at.stage == NodeStage::Ready && at.startup_taints.is_empty()
+    }
+}

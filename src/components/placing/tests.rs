@@ -1,0 +1,250 @@
+use proptest::prelude::*;
+use proptest::strategy::Strategy;
+
+use super::super::state::NodeStage;
+use super::*;
+use crate::actors::karpenter::requirement::{Operator, Requirement};
+use crate::actors::kube_scheduler::cycle;
+use crate::actors::kube_scheduler::score::Strategy as Scoring;
+use crate::actors::kube_scheduler::spread::{Constraint, ZONE};
+use crate::actors::kube_scheduler::view::{self, Container, Spreading};
+use crate::actors::node_affinity::{NodeAffinity, Term};
+use crate::actors::taints::Operator as Tolerates;
+use crate::chance::Distribution;
+use crate::scenario::{ClientLimit, TopologySpread};
+
+const REQUESTS: Resources = Resources::new(700, 900, 1);
+const KEYS: [&str; 3] = [HOSTNAME, ZONE, "rack"];
+
+/// A node: size, labels and taints, what is on it.
+#[derive(Clone, Debug)]
+struct Case {
+    cpu: i64,
+    memory: i64,
+    slots: i64,
+    zone: Option<u8>,
+    rack: Option<u8>,
+    taints: Vec<(u8, u8)>,
+    own: u32,
+    others: i64,
+    ready: bool,
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let label = || prop::option::weighted(0.8, 0u8..4);
+    let taints = prop::collection::vec((0u8..3, 0u8..3), 0..3);
+    let size = (1i64..9, 1i64..9, 1i64..9);
+    (size, label(), label(), taints, 0u32..4, 0i64..4, prop::bool::weighted(0.9)).prop_map(
+        |((cpu, memory, slots), zone, rack, taints, own, others, ready)| Case {
+            cpu,
+            memory,
+            slots,
+            zone,
+            rack,
+            taints,
+            own,
+            others,
+            ready,
+        },
+    )
+}
+
+fn effect(number: u8) -> Effect {
+    [Effect::NoSchedule, Effect::PreferNoSchedule, Effect::NoExecute][usize::from(number)]
+}
+
+fn term(zones: &[u8]) -> Term {
+    let zones: Vec<String> = zones.iter().map(|zone| format!("z{zone}")).collect();
+    Term(vec![(ZONE.into(), Requirement::new(Operator::In, &zones, None))])
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    let zones = || prop::collection::vec(0u8..4, 1..3);
+    let spread = (0usize..3, 1u32..4, any::<bool>(), prop::option::of(1u32..5));
+    (
+        prop::option::weighted(0.2, 0u8..4),
+        prop::collection::vec(zones(), 0..3),
+        prop::collection::vec((1i64..100, zones()), 0..3),
+        prop::collection::vec((0u8..3, prop::option::of(0u8..3)), 0..3),
+        prop::collection::vec(spread, 0..3),
+        prop::collection::vec(0usize..3, 0..2),
+    )
+        .prop_map(|(rack, required, preferred, tolerations, spread, apart)| Placement {
+            node_selector: rack.map(|rack| ("rack".to_string(), format!("r{rack}"))).into_iter().collect(),
+            node_affinity: NodeAffinity {
+                required: required.iter().map(|zones| term(zones)).collect(),
+                preferred: preferred.iter().map(|(weight, zones)| (*weight, term(zones))).collect(),
+            },
+            tolerations: tolerations
+                .into_iter()
+                .map(|(key, of)| Toleration {
+                    key: format!("k{key}"),
+                    operator: Tolerates::Exists,
+                    value: String::new(),
+                    effect: of.map(effect),
+                })
+                .collect(),
+            topology_spread: spread
+                .into_iter()
+                .map(|(key, max_skew, hard, min_domains)| TopologySpread {
+                    topology_key: KEYS[key].into(),
+                    max_skew,
+                    hard,
+                    min_domains: min_domains.filter(|_| hard),
+                })
+                .collect(),
+            pod_anti_affinity: apart.into_iter().map(|key| KEYS[key].into()).collect(),
+        })
+}
+
+fn labels(index: usize, case: &Case) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([(HOSTNAME.to_string(), format!("n{index}"))]);
+    labels.extend(case.zone.map(|zone| (ZONE.to_string(), format!("z{zone}"))));
+    labels.extend(case.rack.map(|rack| ("rack".to_string(), format!("r{rack}"))));
+    labels
+}
+
+fn taints(case: &Case) -> Vec<Taint> {
+    let taint =
+        |(key, of): &(u8, u8)| Taint { key: format!("k{key}"), value: String::new(), effect: effect(*of) };
+    case.taints.iter().map(taint).collect()
+}
+
+fn node(case: &Case) -> Node {
+    let (own, others) = (i64::from(case.own), case.others);
+    Node {
+        stage: if case.ready { NodeStage::Ready } else { NodeStage::Booting },
+        allocatable: Resources::new(case.cpu * 500, case.memory * 600, case.slots),
+        requested: Resources::new(700 * own + 90 * others, 900 * own + 50 * others, own + others),
+        ..Node::claim(0)
+    }
+}
+
+fn plain_pod(placement: &Placement, default_spread: bool) -> view::Pod {
+    let constraint = |spread: &TopologySpread| Constraint {
+        key: spread.topology_key.clone(),
+        max_skew: spread.max_skew.into(),
+        hard: spread.hard,
+        min_domains: spread.min_domains.unwrap_or(1) as usize,
+        honor_affinity: true,
+        honor_taints: false,
+    };
+    let own: Vec<Constraint> = placement.topology_spread.iter().map(constraint).collect();
+    view::Pod {
+        containers: vec![Container {
+            cpu_millis: Some(REQUESTS.cpu_millis),
+            memory_bytes: Some(REQUESTS.memory_bytes),
+            image: None,
+        }],
+        init_containers: Vec::new(),
+        node_selector: placement.node_selector.clone(),
+        node_affinity: placement.node_affinity.clone(),
+        tolerations: placement.tolerations.clone(),
+        spreading: match (own.is_empty(), default_spread) {
+            (false, _) => Spreading::Own(own),
+            (true, true) => Spreading::Defaults,
+            (true, false) => Spreading::None,
+        },
+        anti_affinity: placement.pod_anti_affinity.clone(),
+    }
+}
+
+fn deployment(placement: Placement) -> DeploymentSpec {
+    DeploymentSpec {
+        name: "app".into(),
+        requests: REQUESTS,
+        image_bytes: 0,
+        startup: Distribution::Constant(0.0),
+        readiness: None,
+        schedule: Vec::new(),
+        autoscaler: None,
+        placement,
+        priority: 0,
+    }
+}
+
+/// What the plain pass says of the nodes that are there.
+fn plainly(
+    cases: &[Case],
+    placement: &Placement,
+    settings: &SchedulerSettings,
+) -> Vec<(u32, Result<i64, String>)> {
+    let there: Vec<usize> = (0..cases.len()).filter(|index| cases[*index].ready).collect();
+    let view = |index: &usize| {
+        let (case, node) = (&cases[*index], node(&cases[*index]));
+        view::Node {
+            name: format!("n{index}"),
+            labels: labels(*index, case),
+            allocatable: node.allocatable,
+            requested: node.requested,
+            non_zero_requested: node.requested,
+            matching_pods: case.own.into(),
+            unschedulable: false,
+            taints: taints(case),
+            images: Vec::new(),
+        }
+    };
+    let views: Vec<view::Node> = there.iter().map(view).collect();
+    let pod = plain_pod(placement, settings.default_spread);
+    let said = cycle::judge(&pod, &views, &settings.strategy, Version::V1_34);
+    let short = |said: Result<cycle::Scores, filter::Rejection>| {
+        said.map(|scores| scores.total()).map_err(|rejection| rejection.plugin.to_owned())
+    };
+    there.iter().map(|index| *index as u32).zip(said.into_iter().map(short)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+    /// The same nodes fit with the same scores, and where none does the same plugins are told.
+    #[test]
+    fn a_constrained_pass_is_the_plain_one(
+        cases in prop::collection::vec(case(), 1..40),
+        placement in placement(),
+        strategy in prop::sample::select(vec![
+            Scoring::LeastAllocated,
+            Scoring::MostAllocated,
+            Scoring::RequestedToCapacityRatio(vec![(0, 0), (60, 10), (100, 2)]),
+        ]),
+        default_spread in any::<bool>(),
+    ) {
+        let client = ClientLimit { qps: 50, burst: 100 };
+        let settings = SchedulerSettings { client, strategy, default_spread };
+        let mut placing = Placing::new(&deployment(placement.clone()), &settings);
+        let nodes: Vec<Node> = cases.iter().map(node).collect();
+        // Twice: an update of a node that is known changes nothing.
+        for _ in 0..2 {
+            for (index, case) in cases.iter().enumerate() {
+                let labels = labels(index, case);
+                placing.update(index as u32, &nodes[index], &labels, &taints(case), case.own, Resources::ZERO);
+            }
+        }
+        let said = plainly(&cases, &placement, &settings);
+        let (mut found, mut scores) = (Vec::new(), Vec::new());
+        let looked_at = placing.feasible_from(3, |nodes| nodes, &mut found);
+        prop_assert_eq!(looked_at as usize, said.len());
+        placing.scores(&found, &nodes, &mut scores);
+        let got: Vec<(u32, i64)> = found.iter().copied().zip(scores).collect();
+        let passed = said.iter().filter_map(|(index, said)| Some((*index, *said.as_ref().ok()?)));
+        let wanted: Vec<(u32, i64)> = passed.collect();
+        prop_assert_eq!(&got, &wanted);
+        if got.is_empty() {
+            let by = |plugin: &str| said.iter().any(|(_, said)| said.as_ref().is_err_and(|by| by == plugin));
+            let tally = placing.tally;
+            prop_assert_eq!(tally.nodes as usize, said.len());
+            prop_assert_eq!(tally.by_fit(), by("NodeResourcesFit"));
+            prop_assert_eq!(tally.by_taints(), by("TaintToleration"));
+            prop_assert_eq!(tally.by_labels(), by("NodeAffinity"));
+            prop_assert_eq!(tally.by_spread(), by("PodTopologySpread"));
+            prop_assert_eq!(tally.by_anti_affinity(), by("InterPodAffinity"));
+        }
+        // Fewer are wanted: they are of those that fit, from the start on.
+        let some = placing.feasible_from(3, |_| 2, &mut found);
+        if wanted.len() > 2 {
+            let nodes = cases.len() as u32;
+            let mut order: Vec<u32> = wanted.iter().map(|(index, _)| *index).collect();
+            order.sort_by_key(|index| (index + nodes - 3 % nodes) % nodes);
+            prop_assert_eq!(&found, &order[..2].to_vec());
+            prop_assert!(some >= 2 && some <= nodes);
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Whole runs of pods and pools that say more than room: each rule shows in where pods end up and what they wait for.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use kilopod::catalogue::Catalogue;
+use kilopod::components::{Prepared, Told, Wishes, tell};
+use kilopod::input::{Document, Problems};
+use kilopod::results::Outcome;
+use kilopod::scenario;
+use kilopod::world::cause::Cause;
+use serde_json::Value;
+
+fn prepare(text: &str) -> Prepared {
+    let mut problems = Problems::default();
+    let document = Document::parse("a.toml", text, &mut problems);
+    let read = scenario::read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+    Prepared::new(read.unwrap_or_else(|problems| panic!("{problems:#?}")).scenario)
+}
+
+/// A run whose books are checked after every event.
+fn run(text: &str) -> Told {
+    tell(&prepare(text), 1, 0, Wishes { check: true, history: true, trace: true, ..Wishes::default() })
+}
+
+/// Deployments of 1 CPU and 2 GiB in pools of m5.xlarge, which holds three of them.
+fn scenario_of(deployments: &[&str], pools: &[&str]) -> String {
+    let mut text = "subnet_prefix_length = 19\nhorizon = \"15 min\"\n".to_string();
+    for more in deployments {
+        text += &format!("[[deployments]]\ncpu = \"1\"\nmemory = \"2 GiB\"\nimage = \"0 MB\"\n{more}\n");
+    }
+    for more in pools {
+        text += &format!(
+            "[[node_pools]]\ninstance_types = [\"m5.xlarge\"]\ncapacity_types = [\"on-demand\"]\n{more}\n"
+        );
+    }
+    text
+}
+
+/// What the trace tells of launches and of where pods went.
+struct Seen {
+    /// By node: zone, capacity type.
+    nodes: BTreeMap<u64, (String, String)>,
+    /// By pod: its node and when it was assumed there (ms).
+    placed: BTreeMap<u64, (u64, f64)>,
+}
+
+impl Seen {
+    fn of(told: &Told) -> Seen {
+        let mut seen = Seen { nodes: BTreeMap::new(), placed: BTreeMap::new() };
+        for line in &told.trace {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+            match line["event"].as_str().unwrap() {
+                "instance_launched" => {
+                    let node = line["node"].as_u64().unwrap();
+                    seen.nodes.insert(node, (text("zone"), text("capacity_type")));
+                }
+                "pod_assumed" => {
+                    let at = (line["node"].as_u64().unwrap(), line["at_ms"].as_f64().unwrap());
+                    seen.placed.insert(line["pod"].as_u64().unwrap(), at);
+                }
+                _ => {}
+            }
+        }
+        seen
+    }
+    /// Pods by what `domain` makes of their node.
+    fn pods_by<K: Ord>(&self, domain: impl Fn(u64) -> K) -> BTreeMap<K, u32> {
+        let mut counts = BTreeMap::new();
+        self.placed.values().for_each(|(node, _)| *counts.entry(domain(*node)).or_insert(0) += 1);
+        counts
+    }
+    fn zone(&self, node: u64) -> String {
+        self.nodes[&node].0.clone()
+    }
+}
+
+/// The exact pass with a constraint that constrains nothing is the kept-up one of plain pods, to the last event.
+#[test]
+fn a_toleration_of_nothing_changes_nothing() {
+    for more in [
+        "",
+        "market = \"tight\"",
+        "profile = \"2022-11\"",
+        "static_nodes = [{ count = 130, pods_with_address = 0 }]",
+    ] {
+        let text = |placement: &str| {
+            let deployments = [
+                format!("replicas = 150\n{placement}"),
+                format!("schedule = [{{ at = \"40 s\", replicas = 60 }}]\n{placement}"),
+            ];
+            let spot = "capacity_types = [\"spot\"]\ninstance_types = [\"m5.xlarge\"]";
+            let scenario = scenario_of(&[&deployments[0], &deployments[1]], &[]);
+            format!("{more}\n{scenario}[[node_pools]]\n{spot}\n")
+        };
+        let told = |placement| tell(&prepare(&text(placement)), 5, 0, Wishes::default()).record;
+        let constrained = told("tolerations = [{ key = \"nobody\", operator = \"Exists\" }]");
+        let plain = told("");
+        assert_eq!(plain.time_to_target_ms, constrained.time_to_target_ms, "{more}");
+        assert!(plain == constrained, "{more}: {:x} and {:x}", plain.trace_hash, constrained.trace_hash);
+    }
+}
+
+#[test]
+fn a_zone_is_selected() {
+    let told = run(&scenario_of(
+        &["replicas = 30\nnode_selector = { \"topology.kubernetes.io/zone\" = \"us-east-1b\" }"],
+        &[""],
+    ));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let seen = Seen::of(&told);
+    assert_eq!(seen.pods_by(|node| seen.zone(node)), BTreeMap::from([("us-east-1b".into(), 30)]));
+}
+
+/// The heavier preference is met as long as it can be; nothing at all meets it in the second run.
+#[test]
+fn a_preferred_zone_is_taken_and_given_up() {
+    for (zone, wanted) in [("us-east-1c", Some("us-east-1c")), ("us-east-1z", None)] {
+        let affinity = format!(
+            "replicas = 12\n[deployments.node_affinity]\npreferred = [{{ weight = 50, expressions = [\
+             {{ key = \"topology.kubernetes.io/zone\", operator = \"In\", values = [\"{zone}\"] }}] }}]"
+        );
+        let told = run(&scenario_of(&[&affinity], &[""]));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{zone}");
+        let seen = Seen::of(&told);
+        let zones = seen.pods_by(|node| seen.zone(node));
+        assert!(wanted.is_none_or(|wanted| zones == BTreeMap::from([(wanted.into(), 12)])), "{zones:?}");
+    }
+}
+
+/// Terms are alternatives: the first is impossible, the second is taken.
+#[test]
+fn one_required_term_is_enough() {
+    let zone = |zone: &str| {
+        format!(
+            "{{ expressions = [{{ key = \"topology.kubernetes.io/zone\", operator = \"In\", values = [\"{zone}\"] }}] }}"
+        )
+    };
+    let affinity = format!(
+        "replicas = 9\n[deployments.node_affinity]\nrequired = [{}, {}]",
+        zone("us-east-1z"),
+        zone("us-east-1a")
+    );
+    let told = run(&scenario_of(&[&affinity], &[""]));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let seen = Seen::of(&told);
+    assert_eq!(seen.pods_by(|node| seen.zone(node)), BTreeMap::from([("us-east-1a".into(), 9)]));
+}
+
+#[test]
+fn a_label_that_no_pool_gives_is_waited_for_in_vain() {
+    let told = run(&scenario_of(&["replicas = 3\nnode_selector = { team = \"a\" }"], &[""]));
+    assert_eq!((told.record.outcome, told.record.reason), (Outcome::Stuck, Some(Cause::NoInstanceType)));
+    let told = run(&scenario_of(
+        &["replicas = 3\nnode_selector = { team = \"a\" }"],
+        &["name = \"others\"\nweight = 10", "name = \"ours\"\nlabels = { team = \"a\" }"],
+    ));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+}
+
+/// The heavier pool is tainted: those that tolerate it go there, the others to the light one.
+#[test]
+fn a_tainted_pool_is_for_those_that_tolerate_it() {
+    let taints =
+        "weight = 10\ntaints = [{ key = \"dedicated\", value = \"batch\", effect = \"NoSchedule\" }]";
+    let tolerations = "replicas = 9\ntolerations = [{ key = \"dedicated\", value = \"batch\" }]";
+    let spot = "capacity_types = [\"spot\"]";
+    let pools = format!(
+        "{}\n[[node_pools]]\ninstance_types = [\"m5.xlarge\"]\n{spot}",
+        scenario_of(&[tolerations, "replicas = 12"], &[taints])
+    );
+    let told = run(&pools);
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let seen = Seen::of(&told);
+    let kinds = |pods: std::ops::Range<u64>| -> Vec<&str> {
+        let mut kinds: Vec<&str> = pods.map(|pod| seen.nodes[&seen.placed[&pod].0].1.as_str()).collect();
+        kinds.dedup();
+        kinds
+    };
+    assert_eq!((kinds(0..9), kinds(9..21)), (vec!["on-demand"], vec!["spot"]));
+}
+
+/// Pods without a toleration keep off a tainted pool for good, and say so.
+#[test]
+fn a_taint_that_nobody_tolerates_is_a_stuck_run() {
+    let told = run(&scenario_of(
+        &["replicas = 3"],
+        &["taints = [{ key = \"dedicated\", value = \"batch\", effect = \"NoExecute\" }]"],
+    ));
+    assert_eq!((told.record.outcome, told.record.reason), (Outcome::Stuck, Some(Cause::NoInstanceType)));
+}
+
+/// Karpenter gives a preference not to schedule up; kube-scheduler only scores by it.
+#[test]
+fn a_soft_taint_keeps_nobody_off_in_the_end() {
+    let told = run(&scenario_of(
+        &["replicas = 3"],
+        &["taints = [{ key = \"full\", effect = \"PreferNoSchedule\" }]"],
+    ));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+}
+
+/// The taint goes so long after the node registered, and until then its pods wait for that.
+#[test]
+fn a_startup_taint_holds_its_node_back() {
+    let time = |more: &str| {
+        let told = run(&scenario_of(&["replicas = 6"], &[more]));
+        assert_eq!(told.record.outcome, Outcome::Reached);
+        (told.record.time_to_target_ms.unwrap(), told.record.cause_pod_ms[Cause::TaintRemoval as usize])
+    };
+    let startup = |span: &str| {
+        format!(
+            "startup_taints = [{{ key = \"agent\", effect = \"NoSchedule\", removed_after = \"{span}\" }}]"
+        )
+    };
+    let ((without, _), (with, waited)) = (time(""), time(&startup("60 s")));
+    assert!((with - without) > 30_000 && waited > 6 * 30_000, "{without} to {with} ms, {waited} ms waited");
+    // Gone before the node is Ready it costs nothing.
+    assert_eq!(time(&startup("0.1 s")).0, without);
+}
+
+/// One zone more or less: at every instant in which a pod is placed, by the counts of those placed.
+#[test]
+fn a_hard_zone_spread_keeps_its_skew() {
+    let spread =
+        "replicas = 60\ntopology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", max_skew = 1 }]";
+    let told = run(&scenario_of(&[spread], &[""]));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let seen = Seen::of(&told);
+    let zones = seen.pods_by(|node| seen.zone(node));
+    assert_eq!(zones.values().copied().collect::<Vec<u32>>(), [20, 20, 20]);
+    // At every binding, over the zones that have a node then: one without is no domain.
+    let mut pods: BTreeMap<String, u32> = BTreeMap::new();
+    for line in &told.trace {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let node = || seen.zone(line["node"].as_u64().unwrap());
+        match line["event"].as_str().unwrap() {
+            "node_registered" => drop(pods.entry(node()).or_insert(0)),
+            "pod_assumed" => {
+                *pods.get_mut(&node()).unwrap() += 1;
+                let (least, most) = (pods.values().min().unwrap(), pods[&node()]);
+                assert!(most - least <= 1, "{pods:?}");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(pods.values().sum::<u32>(), 60);
+}
+
+#[test]
+fn a_spread_over_capacity_types_buys_both() {
+    let spread =
+        "replicas = 24\ntopology_spread = [{ topology_key = \"karpenter.sh/capacity-type\", max_skew = 1 }]";
+    let text = scenario_of(&[spread], &[]);
+    let told = run(&format!(
+        "{text}[[node_pools]]\ninstance_types = [\"m5.xlarge\"]\ncapacity_types = [\"spot\", \"on-demand\"]"
+    ));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let seen = Seen::of(&told);
+    let kinds = seen.pods_by(|node| seen.nodes[&node].1.clone());
+    assert_eq!(kinds, BTreeMap::from([("on-demand".into(), 12), ("spot".into(), 12)]));
+}
+
+/// Where a soft constraint cannot be met, it is not.
+#[test]
+fn a_soft_spread_over_zones_that_are_not_there_is_dropped() {
+    let told = run(&scenario_of(
+        &[
+            "replicas = 30\ntopology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", when_unsatisfiable = \"ScheduleAnyway\" }]\nnode_selector = { \"topology.kubernetes.io/zone\" = \"us-east-1a\" }",
+        ],
+        &[""],
+    ));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+}
+
+/// Fewer zones than `min_domains`: at most the skew in each.
+#[test]
+fn too_few_domains_let_max_skew_pods_into_each() {
+    let told = run(&scenario_of(
+        &[
+            "replicas = 12\ntopology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", max_skew = 2, min_domains = 4 }]",
+        ],
+        &[""],
+    ));
+    assert_ne!(told.record.outcome, Outcome::Reached);
+    assert_eq!(told.record.pods_ready_at_end, 6);
+}
+
+#[test]
+fn a_node_holds_one_of_pods_that_keep_apart() {
+    for placement in [
+        "pod_anti_affinity = [\"kubernetes.io/hostname\"]",
+        "topology_spread = [{ topology_key = \"kubernetes.io/hostname\", max_skew = 1 }]",
+    ] {
+        let told = run(&scenario_of(&[&format!("replicas = 20\n{placement}")], &[""]));
+        assert_eq!((told.record.outcome, told.record.nodes_launched), (Outcome::Reached, 20), "{placement}");
+        let seen = Seen::of(&told);
+        assert!(seen.pods_by(|node| node).values().all(|pods| *pods == 1));
+    }
+}
+
+/// Karpenter, not knowing where a new node will be, places one pod a round; three zones hold three pods.
+#[test]
+fn pods_that_keep_apart_by_zone_are_one_a_zone() {
+    let told =
+        run(&scenario_of(&["replicas = 4\npod_anti_affinity = [\"topology.kubernetes.io/zone\"]"], &[""]));
+    assert_ne!(told.record.outcome, Outcome::Reached);
+    let seen = Seen::of(&told);
+    assert_eq!(seen.pods_by(|node| seen.zone(node)).values().copied().collect::<Vec<u32>>(), [1, 1, 1]);
+    assert!(told.record.scheduling_rounds >= 3);
+}
+
+/// Pods that tolerate everything are bound before the network is there, and start as soon as it is.
+#[test]
+fn a_pod_that_tolerates_everything_waits_for_the_network() {
+    let scenario = scenario_of(&["replicas = 3\ntolerations = [{ operator = \"Exists\" }]"], &[""]);
+    let told = run(&format!("static_nodes = []\n{scenario}"));
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let first = |part: &str| told.trace.iter().position(|line| line.contains(part)).unwrap();
+    assert!(first("\"pod_bound\"") < first("\"cni_ready\""));
+    assert!(told.record.cause_pod_ms[Cause::CniStart as usize] > 0);
+}
+
+/// A thousand pods over three zones on hundreds of nodes.
+#[test]
+fn a_thousand_spread_pods_reach() {
+    let spread = "replicas = 1000\ntopology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", max_skew = 1 }]";
+    let told = tell(&prepare(&scenario_of(&[spread], &[""])), 1, 0, Wishes::default());
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    assert!(told.record.nodes_launched >= 334);
+}
+
+/// Two full nodes and no more to be had: three pods of higher priority take the places of three others, which stop first.
+#[test]
+fn higher_priority_takes_the_place_of_lower() {
+    let scenario = |priority: i32| {
+        let nodes = "static_nodes = [{ count = 2, instance_type = \"m5.xlarge\" }]\ntarget_pods = 9\n";
+        let high = format!("schedule = [{{ at = \"2 min\", replicas = 3 }}]\npriority = {priority}");
+        format!("{nodes}{}", scenario_of(&["replicas = 6", &high], &["limits = { nodes = 0 }"]))
+    };
+    let told = run(&scenario(1_000));
+    assert_eq!((told.record.pods_ready_at_end, told.record.reason), (6, Some(Cause::PoolLimit)));
+    let count = |event: &str| told.trace.iter().filter(|line| line.contains(event)).count();
+    assert_eq!((count("\"pod_preempts\""), count("\"victim_gone\"")), (3, 3));
+    let seen = Seen::of(&told);
+    for pod in 6..9 {
+        let (_, at) = seen.placed[&pod];
+        assert!(
+            (150_000.0..170_000.0).contains(&at),
+            "pod {pod} at {at} ms: 30 s are for the victims to stop"
+        );
+    }
+    let waited = told.record.cause_pod_ms[Cause::SchedulerBackoff as usize];
+    assert!(waited >= 3 * 29_000, "{waited} ms in which victims stopped");
+    // Of the same priority nobody goes.
+    let told = run(&scenario(0));
+    assert_eq!(told.record.pods_ready_at_end, 6);
+    assert!(!told.trace.iter().any(|line| line.contains("\"pod_preempts\"")));
+    assert!(Seen::of(&told).placed.keys().all(|pod| *pod < 6));
+}
+
+/// Where Karpenter may launch, those that had to go come to be on new nodes.
+#[test]
+fn victims_find_new_nodes() {
+    let nodes = "static_nodes = [{ count = 4, instance_type = \"m5.xlarge\" }]\n";
+    let high = "schedule = [{ at = \"1 min\", replicas = 8 }]\npriority = 10";
+    let told = run(&format!("{nodes}{}", scenario_of(&["replicas = 12", high], &[""])));
+    assert_eq!((told.record.outcome, told.record.pods_ready_at_end), (Outcome::Reached, 20));
+    assert!(told.trace.iter().any(|line| line.contains("\"pod_preempts\"")));
+    assert!(told.record.nodes_launched >= 3);
+}
+
+/// Runs of every kind of constraint, tight markets and small subnets: exactly one cause a pod at every instant, the same
+/// bytes for the same seed, and no run that was called stuck reaches after all.
+#[test]
+fn constrained_runs_keep_their_books() {
+    let placements = [
+        "topology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", max_skew = 2 }, { topology_key = \"kubernetes.io/hostname\", max_skew = 2, when_unsatisfiable = \"ScheduleAnyway\" }]",
+        "pod_anti_affinity = [\"kubernetes.io/hostname\"]\ntolerations = [{ operator = \"Exists\", effect = \"NoSchedule\" }]",
+        "node_selector = { \"karpenter.sh/capacity-type\" = \"spot\" }\npriority = 5",
+    ];
+    let pool = "capacity_types = [\"spot\", \"on-demand\"]\nstartup_taints = [{ key = \"a\", effect = \"NoSchedule\", removed_after = \"50 s\" }]\n\
+                taints = [{ key = \"b\", effect = \"PreferNoSchedule\" }]\ninstance_types = [\"m5.xlarge\"]";
+    for more in
+        ["market = \"tight\"", "profile = \"2022-11\"", "quotas = { on_demand_vcpus = 24, spot_vcpus = 40 }"]
+    {
+        let deployments = placements.map(|placement| format!("replicas = 25\n{placement}"));
+        let deployments = deployments.each_ref().map(String::as_str);
+        let text = format!("{more}\n{}[[node_pools]]\n{pool}\n", scenario_of(&deployments, &[]));
+        let text = text.replace("subnet_prefix_length = 19", "subnet_prefix_length = 24");
+        let (once, again) = (run(&text), run(&text));
+        assert_eq!(once.record, again.record, "{more}");
+        assert!(once.record.pods_ready_at_end > 20, "{more}: {:?}", once.record.outcome);
+        let ends = once.history.iter().filter(|(_, cause, _)| cause.is_none()).count();
+        assert!(ends >= once.record.pods_ready_at_end as usize);
+        if once.record.outcome == Outcome::Stuck {
+            let on = Wishes { stop_when_stuck: false, ..Wishes::default() };
+            let later = tell(&prepare(&text), 1, 0, on).record;
+            assert_eq!(later.pods_ready_at_end, once.record.pods_ready_at_end, "{more}");
+        }
+    }
+}
