@@ -15,6 +15,8 @@ use serde_json::Value;
 fn scenario_text(case: &Value) -> String {
     let total: u64 = case["pods"].as_array().unwrap().iter().map(|pod| pod["count"].as_u64().unwrap()).sum();
     let mut text = format!("target_pods = {total}\nsubnet_prefix_length = 17\nzones = {}\n", case["zones"]);
+    // Pods that tolerate everything would go onto the nodes that are there.
+    text += "static_nodes = []\n";
     if case["daemonsets"].as_array().is_none_or(Vec::is_empty) {
         text += "daemonsets = []\n";
     }
