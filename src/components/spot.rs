@@ -99,6 +99,7 @@ impl Run<'_> {
         at.disrupted = true;
         let until = self.now + UNAVAILABLE_FOR;
         self.marks.insert(offering, Mark { until, quota: false });
+        self.provisioning.offers_hold_until = self.now;
         self.refit(node);
         let nominated = std::mem::take(&mut self.nodes[node as usize].nominated);
         for pod in nominated {
