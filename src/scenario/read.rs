@@ -233,6 +233,7 @@ fn cni(
 const IPV6: &str = "ENABLE_IPv6";
 const IPV4: &str = "ENABLE_IPv4";
 const CLUSTER_NAME: &str = "CLUSTER_NAME";
+const CUSTOM_NETWORKING: &str = "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG";
 
 fn is_variable(name: &str) -> bool {
     [IPV6, IPV4, CLUSTER_NAME].contains(&name)
@@ -258,10 +259,14 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
             let what = "IPv6 needs ENABLE_PREFIX_DELEGATION; ipamd exits without it";
             problems.add(origin, "cni.env.ENABLE_IPv6", what, None);
         }
+        for other in [IPV4, CUSTOM_NETWORKING].into_iter().filter(|name| on(name)) {
+            let what = format!("IPv6 does not go with {other}; ipamd exits with both");
+            problems.add(origin, "cni.env.ENABLE_IPv6", what, None);
+        }
         scenario.cni.mode = CniMode::VpcIpv6;
     }
     scenario.cluster_name = env.get(CLUSTER_NAME).cloned();
-    if on("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG") {
+    if on(CUSTOM_NETWORKING) {
         for (zone, name) in scenario.zones.iter().enumerate() {
             let of_zone = || scenario.subnets.iter().filter(|subnet| subnet.zone == zone as u32);
             let named = of_zone().filter(|subnet| subnet.eni_config).count();

@@ -58,3 +58,42 @@ fn others_suffice(settings: &Settings, pool: &Pool, index: usize) -> bool {
         || free >= settings.warm_prefix_target;
     warm_kept && minimum_kept && prefixes_kept
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::settings::{Limits, Version};
+    use super::*;
+
+    /// The rows of `tests/tables/ipamd-free.csv`: ENIs as assigned/total, all old, nothing cooling.
+    #[test]
+    fn enis_go_as_its_tests_say() {
+        let mut failed = Vec::new();
+        let mut table = csv::Reader::from_path("tests/tables/ipamd-free.csv").unwrap();
+        let rows: Vec<BTreeMap<String, String>> = table.deserialize().map(Result::unwrap).collect();
+        for row in &rows {
+            let pairs = row["settings"].split_whitespace().map(|pair| pair.split_once('=').unwrap());
+            let env: BTreeMap<String, String> = pairs.map(|(k, v)| (k.into(), v.into())).collect();
+            let limits = Limits { max_enis: 4, ipv4_per_eni: 15, prefixes: true, trunking: None };
+            let settings = Settings::read(Version::V1_23, &env, limits, 110, &mut Vec::new());
+            let mut pool = Pool::new(1, settings.cooldown);
+            for (serial, eni) in (0..).zip(row["enis"].split_whitespace()) {
+                let (assigned, total) = eni.split_once('/').unwrap();
+                pool.add_eni(serial, SimTime::ZERO);
+                pool.add_new_cidrs(serial, serial * 100, total.parse().unwrap());
+                // The first ENI with a free address serves a pod, and that is this one.
+                (0..assigned.parse::<u32>().unwrap()).for_each(|_| {
+                    pool.assign(SimTime::ZERO).unwrap();
+                });
+            }
+            let old = SimTime::ZERO + MIN_ENI_LIFETIME;
+            let got = deletable(&settings, &pool, old).map_or(String::new(), |eni| eni.to_string());
+            if got != row["freed"] {
+                failed.push(format!("{}: {got:?}, stated {:?}", row["id"], row["freed"]));
+            }
+        }
+        assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
+        assert_eq!(rows.len(), 6);
+    }
+}

@@ -511,3 +511,16 @@ fn doubled(first: SimDuration, failed: u8, more: f64) -> SimDuration {
 fn delete_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
     doubled(SimDuration::from_millis(500), failed, 0.15 * jitter())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T26-1 and T26-2 of `pkg/utils/retry`: 10 s and then 20 s, up to a minute; jitter of 3 s lengthens 10 s to 13 s at most.
+    #[test]
+    fn waits_double_up_to_a_minute_and_jitter_lengthens_them() {
+        let of = |failed, more| doubled(SimDuration::from_secs(10), failed, more).millis();
+        assert_eq!([1, 2, 3, 4, 9].map(|failed| of(failed, 0.0)), [10_000, 20_000, 40_000, 60_000, 60_000]);
+        assert_eq!((of(1, 0.15), of(1, 0.3)), (11_500, 13_000));
+    }
+}

@@ -239,3 +239,60 @@ impl Pool {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// One step: `eniN`, `-eniN`, `N:c` and `-N:c` add and remove an ENI or a CIDR; `pod` asks, `release` gives the
+    /// latest back, `wait` lets the coolings end. What the pool then has, as ENIs/total/assigned; `none`: no address.
+    fn step(pool: &mut Pool, pods: &mut Vec<PodAddress>, now: &mut SimTime, step: &str) -> String {
+        let cidr = |text: &str| {
+            let (eni, name) = text.split_once(':').unwrap();
+            (eni.parse().unwrap(), u32::from(name.as_bytes()[0]))
+        };
+        match step {
+            "pod" => match pool.assign(*now) {
+                Some(address) => pods.push(address),
+                None => return "none".into(),
+            },
+            "release" => pool.release(pods.pop().unwrap(), *now),
+            "wait" => *now += SimDuration::from_secs(31),
+            _ if step.starts_with("eni") => pool.add_eni(step[3..].parse().unwrap(), *now),
+            _ if step.starts_with("-eni") => pool.remove_eni(step[4..].parse().unwrap()),
+            _ if step.starts_with('-') => {
+                let (eni, cidr) = cidr(&step[1..]);
+                pool.remove_cidr(eni, cidr);
+            }
+            _ => {
+                let (eni, cidr) = cidr(step);
+                pool.add_cidr(eni, cidr);
+            }
+        }
+        let counts = pool.counts(*now);
+        format!("{}/{}/{}", counts.enis, counts.total, counts.assigned)
+    }
+
+    /// The rows of `tests/tables/ipamd-store.csv`, each beginning with an empty primary ENI.
+    #[test]
+    fn the_store_counts_as_its_tests_say() {
+        let mut failed = Vec::new();
+        let mut table = csv::Reader::from_path("tests/tables/ipamd-store.csv").unwrap();
+        let rows: Vec<BTreeMap<String, String>> = table.deserialize().map(Result::unwrap).collect();
+        for row in &rows {
+            let size = if row["prefixes"] == "yes" { 16 } else { 1 };
+            let mut pool = Pool::new(size, Some(SimDuration::from_secs(30)));
+            pool.add_eni(0, SimTime::ZERO);
+            let (mut pods, mut now) = (Vec::new(), SimTime::ZERO);
+            let steps = row["steps"].split_whitespace();
+            let got: Vec<String> = steps.map(|text| step(&mut pool, &mut pods, &mut now, text)).collect();
+            if got.join(" ") != row["expected"] {
+                failed.push(format!("{}: {}, stated {}", row["id"], got.join(" "), row["expected"]));
+            }
+        }
+        assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
+        assert_eq!(rows.len(), 20);
+    }
+}

@@ -77,3 +77,51 @@ pub(super) fn wanted_cidrs(settings: &Settings, counts: &PoolCounts) -> i64 {
         (true, false) => (settings.warm_prefix_target - i64::from(counts.free_cidrs)).max(least),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::settings::Limits;
+    use super::*;
+
+    /// The rows of `tests/tables/ipamd-targets.csv`: what the program makes of a pool's counts.
+    #[test]
+    fn pools_are_too_low_or_too_high_as_its_tests_say() {
+        let mut failed = Vec::new();
+        let mut table = csv::Reader::from_path("tests/tables/ipamd-targets.csv").unwrap();
+        let rows: Vec<BTreeMap<String, String>> = table.deserialize().map(Result::unwrap).collect();
+        for row in &rows {
+            let number = |column: &str| row[column].parse::<u32>().unwrap();
+            let pairs = row["settings"].split_whitespace().map(|pair| pair.split_once('=').unwrap());
+            let mut env: BTreeMap<String, String> = pairs.map(|(k, v)| (k.into(), v.into())).collect();
+            let prefixes = row["prefixes"] == "yes";
+            env.insert("ENABLE_PREFIX_DELEGATION".into(), prefixes.to_string());
+            let limits =
+                Limits { max_enis: 4, ipv4_per_eni: number("slots") + 1, prefixes: true, trunking: None };
+            let settings = Settings::read(Version::V1_23, &env, limits, number("max_pods"), &mut Vec::new());
+            let counts = PoolCounts {
+                enis: 1,
+                total: number("total"),
+                assigned: number("assigned"),
+                cooling: 0,
+                free_cidrs: number("free_cidrs"),
+                cidrs: number("total") / settings.cidr_size(),
+            };
+            let yes = |is: bool| if is { "yes" } else { "no" }.to_string();
+            let state = target_state(&settings, &counts);
+            let got = [
+                ("ip_targets", yes(settings.ip_targets())),
+                ("low", yes(too_low(&settings, &counts))),
+                ("short", state.short.to_string()),
+                ("over", state.over.to_string()),
+            ];
+            let wrong = got.iter().filter(|(column, got)| !row[*column].is_empty() && row[*column] != *got);
+            failed.extend(
+                wrong.map(|(column, got)| format!("{}: {column} {got}, stated {}", row["id"], row[*column])),
+            );
+        }
+        assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
+        assert_eq!(rows.len(), 26);
+    }
+}

@@ -19,6 +19,10 @@ impl Ipamd {
 
     pub(super) fn imds_read(&mut self, settings: &Settings, answer: Answer<'_>, now: SimTime) -> Ask {
         let Answer::View(view) = answer else { return self.reconciled(now) };
+        // A node has its primary ENI at least: without any, IMDS is not believed.
+        if view.is_empty() {
+            return self.reconcile_ended();
+        }
         self.view = view.to_vec();
         if self.view.iter().any(|(eni, _)| self.pool.find(*eni).is_none()) {
             return self.call(Stage::DescribeAll, Api::DescribeNetworkInterfaces, Call::ALL_ENIS, 0);
