@@ -63,3 +63,13 @@ fn check(program: Program, table: &str, cases: usize) {
 fn ipamd_goes_as_its_documents_and_tests_say() {
     check(Program::Ipamd, "ipamd.jsonl", 31);
 }
+
+#[test]
+fn kube_scheduler_scores_and_filters_as_its_tests_say() {
+    check(Program::KubeScheduler, "kube-scheduler.jsonl", 54);
+}
+
+#[test]
+fn the_autoscaler_decides_as_its_tests_say() {
+    check(Program::Hpa, "hpa.jsonl", 83);
+}

@@ -276,6 +276,20 @@ mod tests {
         }
     }
 
+    /// SC-7 (TestFairEvaluationForNodes): 150 of 500 feasible nodes a cycle; the next begins where the last one ended.
+    #[test]
+    fn each_cycle_begins_where_the_last_one_ended() {
+        let mut fitting = Fitting::new(REQUESTS, 1);
+        let mut node = Node { allocatable: Resources::new(4_000, 4_000, 110), ..Node::claim(0) };
+        (node.stage, node.unregistered, node.not_ready) = (NodeStage::Ready, false, false);
+        (0..500).for_each(|index| fitting.update(index, &node));
+        let (mut start, mut found) = (0, Vec::new());
+        for cycle in 1..=20 {
+            start = (start + fitting.feasible_from(start, 150, &mut found)) % 500;
+            assert_eq!((found.len(), start), (150, 150 * cycle % 500), "cycle {cycle}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
         /// Nodes join, lose their taints and go, pods come and leave: the fast pass is the plain one at every step.

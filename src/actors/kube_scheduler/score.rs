@@ -10,7 +10,7 @@ use crate::units::Resources;
 pub enum Strategy {
     LeastAllocated,
     MostAllocated,
-    /// Points (utilisation 0..100, score 0..10), by rising utilisation.
+    /// Points (utilisation 0..100, score 0..100), by rising utilisation.
     RequestedToCapacityRatio(Vec<(i64, i64)>),
 }
 
@@ -69,18 +69,14 @@ fn requested_to_capacity(shape: &[(i64, i64)], requested: Resources, allocatable
     libm::round(scores.iter().sum::<i64>() as f64 / scores.len() as f64) as i64
 }
 
-/// The line through the points, their scores times 10, flat outside; divisions cut.
-fn broken_linear(shape: &[(i64, i64)], utilisation: i64) -> i64 {
-    for (place, (x, y)) in shape.iter().map(|(x, y)| (*x, y * 10)).enumerate() {
-        if utilisation <= x {
-            if place == 0 {
-                return y;
-            }
-            let (x0, y0) = (shape[place - 1].0, shape[place - 1].1 * 10);
-            return y0 + (y - y0) * (utilisation - x0) / (x - x0);
-        }
-    }
-    shape.last().map_or(0, |(_, y)| y * 10)
+/// The line through the points, flat outside; divisions cut.
+fn broken_linear(points: &[(i64, i64)], x: i64) -> i64 {
+    let Some(right) = points.iter().position(|(to, _)| x <= *to) else {
+        return points.last().map_or(0, |(_, y)| *y);
+    };
+    let (x1, y1) = points[right];
+    let Some((x0, y0)) = right.checked_sub(1).map(|left| points[left]) else { return y1 };
+    y0 + (y1 - y0) * (x - x0) / (x1 - x0)
 }
 
 /// NodeResourcesBalancedAllocation: 100 where cpu and memory are requested to the same share.
@@ -119,16 +115,23 @@ mod tests {
         check((0, 0), (0, 0), 0, 100);
     }
 
-    /// The cases BL-1 to BL-21 of the real test, their scores a tenth of those here.
+    /// The rows of `tests/tables/broken-line.csv`.
     #[test]
     fn the_shape_is_a_broken_line() {
-        let rising = [(10, 1), (90, 9)];
-        for (x, y) in [(-10, 10), (0, 10), (10, 10), (15, 15), (20, 20), (90, 90), (99, 90), (100, 90)] {
-            assert_eq!(broken_linear(&rising, x), y, "{x}");
+        let mut failed = Vec::new();
+        let mut rows = 0;
+        for row in csv::Reader::from_path("tests/tables/broken-line.csv").unwrap().records() {
+            let row = row.unwrap();
+            let number = |text: &str| text.parse::<i64>().unwrap();
+            let point = |text: &str| text.split_once(':').map(|(x, y)| (number(x), number(y))).unwrap();
+            let points: Vec<(i64, i64)> = row[1].split_whitespace().map(point).collect();
+            let got = broken_linear(&points, number(&row[2]));
+            if got != number(&row[3]) {
+                failed.push(format!("{}: {got}, stated {}", &row[0], &row[3]));
+            }
+            rows += 1;
         }
-        let peak = [(0, 2), (40, 10), (100, 0)];
-        for (x, y) in [(-10, 20), (0, 20), (20, 60), (40, 100), (70, 50), (100, 0)] {
-            assert_eq!(broken_linear(&peak, x), y, "{x}");
-        }
+        assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
+        assert_eq!(rows, 21);
     }
 }

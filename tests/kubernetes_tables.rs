@@ -1,0 +1,140 @@
+//! Tables of kube-scheduler and the ReplicaSet controller that are not cases of `decide`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use kilopod::actors::kube_scheduler::queue::{Failure, QueueState, QueueVersion, SchedulingQueue};
+use kilopod::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE, scores};
+use kilopod::actors::kube_scheduler::view::{Container, Node, Pod, Spreading, Version};
+use kilopod::actors::taints::{Effect, Taint};
+use kilopod::catalogue::Catalogue;
+use kilopod::components::{Prepared, Wishes, tell};
+use kilopod::input::{Document, Problems};
+use kilopod::scenario;
+use kilopod::units::{Resources, SimDuration, SimTime};
+use serde_json::Value;
+
+/// All rows of a table hold, or those that do not are told by name; `got` gives what is stated in the last column.
+fn check(table: &str, count: usize, got: impl Fn(&BTreeMap<String, String>) -> String, stated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables").join(table);
+    let rows: Vec<BTreeMap<String, String>> =
+        csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect();
+    let differing = rows.iter().map(|row| (row, got(row))).filter(|(row, got)| row[stated] != *got);
+    let failed: Vec<String> =
+        differing.map(|(row, got)| format!("{}: {got:?}, stated {:?}", row["id"], row[stated])).collect();
+    assert!(failed.is_empty(), "{} of {table} fail:\n{}", failed.len(), failed.join("\n"));
+    assert_eq!(rows.len(), count, "rows of {table}");
+}
+
+/// `key:max_skew[:min_domains[:honor]]`, with short keys; the last is the policy for taints.
+fn constraint(text: &str) -> Constraint {
+    let mut parts = text.split(':');
+    let key = match parts.next().unwrap() {
+        "host" => HOSTNAME,
+        "zone" => ZONE,
+        other => other,
+    };
+    Constraint {
+        key: key.to_owned(),
+        max_skew: parts.next().unwrap().parse().unwrap(),
+        hard: false,
+        min_domains: parts.next().map_or(1, |number| number.parse().unwrap()),
+        honor_affinity: true,
+        honor_taints: parts.next().is_some(),
+    }
+}
+
+/// `name[/zone][=matching]` and then `!` for no candidate, `~` for not selected, `^` for tainted.
+fn node(text: &str) -> (Node, bool) {
+    let (plain, marks) = text.split_at(text.find(['!', '~', '^']).unwrap_or(text.len()));
+    let (place, matching) = plain.split_once('=').unwrap_or((plain, "0"));
+    let (name, zone) = place.split_once('/').unwrap_or((place, ""));
+    let mut labels = BTreeMap::from([(HOSTNAME.to_owned(), name.to_owned()), ("node".into(), name.into())]);
+    if !zone.is_empty() {
+        labels.insert(ZONE.into(), zone.into());
+    }
+    if !marks.contains('~') {
+        labels.insert("selected".into(), "yes".into());
+    }
+    let taint = Taint { key: "foo".into(), value: String::new(), effect: Effect::NoSchedule };
+    let node = Node {
+        name: name.into(),
+        labels,
+        allocatable: Resources::new(4_000, 1 << 30, 110),
+        requested: Resources::ZERO,
+        non_zero_requested: Resources::ZERO,
+        matching_pods: matching.parse().unwrap(),
+        unschedulable: false,
+        taints: if marks.contains('^') { vec![taint] } else { Vec::new() },
+        images: Vec::new(),
+    };
+    (node, !marks.contains('!'))
+}
+
+/// The candidates are given, as in the real tests, whether they would pass the filters or not.
+#[test]
+fn soft_spreading_scores_candidates_as_its_tests_say() {
+    let got = |row: &BTreeMap<String, String>| {
+        let (nodes, candidates): (Vec<Node>, Vec<bool>) = row["nodes"].split_whitespace().map(node).unzip();
+        let selects = row["nodes"].contains('~');
+        let pod = Pod {
+            containers: vec![Container::default()],
+            init_containers: Vec::new(),
+            node_selector: selects.then(|| ("selected".to_owned(), "yes".to_owned())).into_iter().collect(),
+            tolerations: Vec::new(),
+            spreading: Spreading::Own(row["constraints"].split_whitespace().map(constraint).collect()),
+        };
+        let passed: Vec<usize> = (0..nodes.len()).filter(|place| candidates[*place]).collect();
+        let scores = scores(&pod, &nodes, &passed, Version::V1_34).unwrap();
+        scores.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
+    };
+    check("spread-scores.csv", 15, got, "expected");
+}
+
+/// Each pod failed once at so many seconds from now and waits out its back-off; who has by now?
+#[test]
+fn back_offs_end_as_the_queues_tests_say() {
+    let now = SimTime::from_secs(100);
+    let got = |row: &BTreeMap<String, String>| {
+        let mut queue = SchedulingQueue::new(QueueVersion::V1_34, SimDuration::ZERO);
+        let mut names = Vec::new();
+        for (pod, text) in (0u32..).zip(row["pods"].split_whitespace()) {
+            let parts: Vec<&str> = text.split(':').collect();
+            let from_now = (parts[1].parse::<f64>().unwrap() * 1_000.0).round() as i64;
+            let at = SimTime::from_millis((now.millis() as i64 + from_now) as u64);
+            queue.add(pod, parts[3].parse().unwrap(), SimTime::from_secs(90));
+            assert_eq!(queue.pop_active(SimTime::from_secs(90)), Some(pod));
+            queue.event_in_cycle(pod);
+            let failure = if parts[2] == "error" { Failure::Error } else { Failure::Rejected };
+            queue.fail(pod, failure, at);
+            names.push(parts[0]);
+        }
+        queue.wake_where(now, |_| false);
+        let active = |pod: &usize| queue.state(*pod as u32) == QueueState::Active;
+        let mut left: Vec<&str> = (0..names.len()).filter(active).map(|pod| names[pod]).collect();
+        left.sort_unstable();
+        left.join(" ")
+    };
+    check("back-off.csv", 6, got, "leave");
+}
+
+/// SS-2 (pkg/controller/replicaset/replica_set_test.go, TestSlowStartBatch): ten pods come in batches of 1, 2, 4 and 3.
+#[test]
+fn a_replica_set_makes_its_pods_in_batches_that_double() {
+    let mut problems = Problems::default();
+    let text =
+        "target_pods = 10\n[[deployments]]\nname = \"app\"\nreplicas = 10\ncpu = \"1\"\nmemory = \"1 GiB\"\n";
+    let document = Document::parse("case.toml", text, &mut problems);
+    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+    let prepared = Prepared::new(read.unwrap_or_else(|problems| panic!("{problems:?}")).scenario);
+    let told = tell(&prepared, 1, 0, Wishes { trace: true, ..Wishes::default() });
+    let mut created = BTreeMap::<u64, u32>::new();
+    for line in &told.trace {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["event"] == "pod_created" {
+            *created.entry((line["at_ms"].as_f64().unwrap() * 1e3) as u64).or_default() += 1;
+        }
+    }
+    assert_eq!(created.values().copied().collect::<Vec<_>>(), [1, 2, 4, 3]);
+}
