@@ -65,6 +65,11 @@ fn ipamd_goes_as_its_documents_and_tests_say() {
 }
 
 #[test]
+fn karpenter_decides_as_the_providers_tests_say() {
+    check(Program::Karpenter, "karpenter.jsonl", 10);
+}
+
+#[test]
 fn kube_scheduler_scores_and_filters_as_its_tests_say() {
     check(Program::KubeScheduler, "kube-scheduler.jsonl", 54);
 }
