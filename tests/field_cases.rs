@@ -203,3 +203,16 @@ fn one_more_task_is_no_more_pod() {
     (41..=44).for_each(|tasks| check(10, f64::from(tasks), 10));
     check(10, 45.0, 12);
 }
+
+/// F05, amazon-vpc-cni-k8s#1477: a minimum of one prefix without a warm target serves 16 pods; the next never gets one.
+#[test]
+fn a_minimum_alone_serves_sixteen_pods_of_one_prefix() {
+    let case = json!({"id": "f", "instance_type": "m5.large", "max_pods": 110, "time": {}, "events": [{"at_ms": 0, "add": 17}],
+        "env": {"ENABLE_PREFIX_DELEGATION": "true", "MINIMUM_IP_TARGET": "16", "WARM_PREFIX_TARGET": "1"},
+        "until_ms": 3_600_000});
+    let answer = decide(Program::Ipamd, &case);
+    let mut served = vec![json!(0); 16];
+    served.push(Value::Null);
+    assert_eq!(answer["assigned_ms"], json!(served));
+    assert_eq!(answer["steps"].as_array().unwrap().last().unwrap()["prefixes"], 1);
+}
