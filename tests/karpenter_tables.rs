@@ -234,6 +234,7 @@ fn node(row: &RowNode, types: &[Offered]) -> ExistingNode {
     ExistingNode {
         labels,
         taints: row.taints.iter().map(RowTaint::read).collect(),
+        pods: Vec::new(),
         room: of.allocatable - used,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kilopod::actors::kube_scheduler::queue::{Failure, QueueState, QueueVersion, SchedulingQueue};
 use kilopod::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE, scores};
 use kilopod::actors::kube_scheduler::view::{Container, Node, Pod, Spreading, Version};
+use kilopod::actors::node_affinity::NodeAffinity;
 use kilopod::actors::taints::{Effect, Taint};
 use kilopod::catalogue::Catalogue;
 use kilopod::components::{Prepared, Wishes, tell};
@@ -82,6 +83,8 @@ fn soft_spreading_scores_candidates_as_its_tests_say() {
             containers: vec![Container::default()],
             init_containers: Vec::new(),
             node_selector: selects.then(|| ("selected".to_owned(), "yes".to_owned())).into_iter().collect(),
+            node_affinity: NodeAffinity::default(),
+            anti_affinity: Vec::new(),
             tolerations: Vec::new(),
             spreading: Spreading::Own(row["constraints"].split_whitespace().map(constraint).collect()),
         };
