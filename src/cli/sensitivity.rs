@@ -243,8 +243,8 @@ fn noise(noise: Option<NoiseShare>) -> String {
         return "with one replication a point nothing is known of the noise\n\n".to_string();
     };
     format!(
-        "noise: chance is {:.1} % of the variance at a point, {:.1} % between points, which meet the same replications;\n\
-         a total of about the latter is none\n\n",
+        "noise: what chance adds to a point's mean is {:.0} % of the variance between points, and {:.1} % without what it adds to\n\
+         all of them, which meet the same replications; a total up to the latter may be chance alone\n\n",
         noise.own * 100.0,
         noise.paired * 100.0
     )

@@ -50,10 +50,10 @@ pub fn sensitivity_columns(table: &str) -> Vec<Column> {
             number("total", "Share with all its interactions."),
             number("total_lo", "Lower end of its interval."),
             number("total_hi", "Upper end of its interval."),
-            number("noise", "Share of the variance that chance has by itself at a point."),
+            number("noise", "What chance adds to a point's mean, as a share of the variance between points."),
             number(
                 "noise_paired",
-                "Share that chance has between points, which meet the same replications; an inert factor's total is about this.",
+                "The same without what it adds to all points, which meet the same replications; a total up to this may be chance alone.",
             ),
         ],
         "points" => vec![
