@@ -8,7 +8,7 @@ use kilopod::actors::karpenter::launch;
 use kilopod::actors::karpenter::offers::{CapacityType, Offered, Offers, all_available, runs_al2023};
 use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::solve::{
-    ByName, ExistingNode, Limits, NodePool, Placed, Provisioner, Shape, Spread,
+    ByName, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape, Spread,
 };
 use kilopod::actors::karpenter::{NodeFamily, NodeSettings, Operator, allocatable, capacity, kube_reserved};
 use kilopod::actors::taints::{Effect, Taint};
@@ -231,12 +231,9 @@ fn node(row: &RowNode, types: &[Offered]) -> ExistingNode {
         .iter()
         .for_each(|key| labels.add(key, of.requirements.get(key).unwrap()));
     let used = Resources::new(row.used_cpu_millis, 0, row.used_pods);
-    ExistingNode {
-        labels,
-        taints: row.taints.iter().map(RowTaint::read).collect(),
-        pods: Vec::new(),
-        room: of.allocatable - used,
-    }
+    let taints = row.taints.iter().map(RowTaint::read).collect();
+    let features = NodeFeatures { labels, taints, pods: Vec::new() };
+    ExistingNode { room: of.allocatable - used, features: Some(Box::new(features)) }
 }
 
 /// All types everywhere on demand, spot in the first two zones, as Karpenter's own tests have it.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
 use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::solve::{
-    ByName, ExistingNode, Limits, NodePool, Placed, Provisioner, Shape, go_sort,
+    ByName, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape, go_sort,
 };
 use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
 use kilopod::actors::node_affinity::Term;
@@ -101,6 +101,10 @@ fn relaxed(shape: &Shape) -> Vec<Requirements> {
     all
 }
 
+fn features(node: &ExistingNode) -> &NodeFeatures {
+    node.features.as_deref().expect("the cases' nodes have features")
+}
+
 /// What both solvers are given.
 struct Input {
     types: Vec<Offered>,
@@ -162,9 +166,11 @@ fn input(case: &Case) -> Input {
         shape.anti_affinity = apart.then(|| "kubernetes.io/hostname".to_string()).into_iter().collect();
     }
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
-        labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
-        taints: Vec::new(),
-        pods: vec![(*shape as u32, 1)],
+        features: Some(Box::new(NodeFeatures {
+            labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
+            taints: Vec::new(),
+            pods: vec![(*shape as u32, 1)],
+        })),
         room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
     };
     Input {
@@ -246,7 +252,8 @@ impl Input {
             let (a, b) = (&self.pools[*a], &self.pools[*b]);
             b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
         });
-        let bound = |node: &ExistingNode| node.pods.iter().map(|(shape, _)| *shape as usize).collect();
+        let bound =
+            |node: &ExistingNode| features(node).pods.iter().map(|(shape, _)| *shape as usize).collect();
         let mut round = Round {
             rooms: self.nodes.iter().map(|node| (node.room, bound(node))).collect(),
             limits: self.limits.iter().map(|limit| limit.cpu_millis).collect(),
@@ -284,7 +291,7 @@ impl Input {
         for (place, node) in self.nodes.iter().enumerate() {
             let (room, there) = &mut rooms[place];
             let apart = !shape.anti_affinity.is_empty() && there.contains(&number);
-            if shape.requests.fits(room) && node.labels.compatible(pod, false) && !apart {
+            if shape.requests.fits(room) && features(node).labels.compatible(pod, false) && !apart {
                 *room = *room - shape.requests;
                 there.push(number);
                 return Some(Placed::Existing(place as u32));

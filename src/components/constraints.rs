@@ -10,7 +10,7 @@ use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, REGION, ZONE, is_well_known, type_requirements,
 };
 use crate::actors::karpenter::requirement::Requirements;
-use crate::actors::karpenter::solve::{ExistingNode, labels_of_type};
+use crate::actors::karpenter::solve::{ExistingNode, NodeFeatures, labels_of_type};
 use crate::actors::taints::{Effect, Taint, tolerated};
 use crate::scenario::DeploymentSpec;
 
@@ -249,22 +249,17 @@ impl Run<'_> {
         let node = &self.nodes[index as usize];
         let room = node.allocatable - node.requested;
         let Some(constraints) = &self.constraints else {
-            // Nobody selects nodes or spreads, so labels do not matter.
-            return ExistingNode {
-                labels: Requirements::default(),
-                taints: Vec::new(),
-                pods: Vec::new(),
-                room,
-            };
+            // Nobody selects nodes, spreads or tolerates.
+            return ExistingNode { room, features: None };
         };
         let labels = constraints.labels(index).iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let pods = self.fittings.iter().zip(0..).map(|(fitting, shape)| (shape, fitting.pods_on(index)));
-        ExistingNode {
+        let features = NodeFeatures {
             labels: Requirements::of_labels(labels),
             taints: self.lasting_taints(index),
             pods: pods.filter(|(_, count)| *count > 0).collect(),
-            room,
-        }
+        };
+        ExistingNode { room, features: Some(Box::new(features)) }
     }
 
     /// Appoints when the startup taints of a node that has just registered go.

@@ -143,9 +143,9 @@ impl Run<'_> {
             let node = &self.nodes[*index as usize];
             node.lives() && !node.disrupted && (addons || !node.critical_addons_only)
         };
-        let initialized = |index: &u32| self.is_initialized(*index);
-        let all = || (0..self.nodes.len() as u32).filter(counts);
-        let indices: Vec<u32> = all().filter(initialized).chain(all().filter(|i| !initialized(i))).collect();
+        let all = (0..self.nodes.len() as u32).filter(counts);
+        let (mut indices, others): (Vec<u32>, Vec<u32>) = all.partition(|index| self.is_initialized(*index));
+        indices.extend(others);
         let nodes = indices.iter().map(|index| self.existing_node(*index)).collect();
         (indices, nodes)
     }

@@ -10,7 +10,7 @@ use crate::actors::karpenter::launch::{self, Request};
 use crate::actors::karpenter::offers::{CapacityType, Offered, Offers, Zones, all_available, runs_al2023};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::actors::karpenter::solve::{
-    self, ByName, Claim, ExistingNode, Limits, NodePool, Placed, Provisioner, Shape, Spread,
+    self, ByName, Claim, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape, Spread,
 };
 use crate::actors::karpenter::{NodeFamily, NodeSettings, Operator, allocatable, capacity};
 use crate::catalogue::{Catalogue, InstanceType};
@@ -414,12 +414,12 @@ fn existing(
         let of_type = solve::labels_of_type(&offered.requirements)
             .filter(|(key, _)| *key != CAPACITY_TYPE && *key != ZONE);
         let of_pool = pool.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        nodes.push(ExistingNode {
+        let features = NodeFeatures {
             labels: Requirements::of_labels(own.into_iter().chain(initialized).chain(of_type).chain(of_pool)),
             taints: pool.taints.clone(),
             pods: Vec::new(),
-            room: offered.allocatable - used,
-        });
+        };
+        nodes.push(ExistingNode { room: offered.allocatable - used, features: Some(Box::new(features)) });
     }
     Ok((nodes, sorted.iter().map(|node| node.name.clone()).collect(), limits))
 }

@@ -154,6 +154,9 @@ impl Requirement {
 pub struct Requirements(BTreeMap<String, Requirement>);
 
 impl Requirements {
+    /// Nothing is required.
+    pub const NONE: Requirements = Requirements(BTreeMap::new());
+
     /// Each label has exactly this value.
     pub fn of_labels<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Requirements {
         let mut requirements = Requirements::default();
@@ -206,7 +209,7 @@ impl Requirements {
                 || self.0.contains_key(key)
                 || requirement.allows_absence()
         };
-        pod.0.iter().all(known) && self.intersects(pod)
+        pod.is_empty() || (pod.0.iter().all(known) && self.intersects(pod))
     }
 }
 

@@ -122,13 +122,28 @@ impl Shape {
 /// A managed node, or a claim that was launched before.
 #[derive(Clone, Debug)]
 pub struct ExistingNode {
-    /// Its labels. May be left empty where no pod selects or spreads.
-    pub labels: Requirements,
-    pub taints: Vec<Taint>,
-    /// (shape, pods of it that are bound there). May be left empty likewise.
-    pub pods: Vec<(u32, u32)>,
     /// Allocatable less requested.
     pub room: Resources,
+    /// May be left out where no pod selects, spreads or tolerates, and no node has a taint.
+    pub features: Option<Box<NodeFeatures>>,
+}
+
+/// What pods may choose a node by.
+#[derive(Clone, Debug)]
+pub struct NodeFeatures {
+    pub labels: Requirements,
+    pub taints: Vec<Taint>,
+    /// (shape, pods of it that are bound there)
+    pub pods: Vec<(u32, u32)>,
+}
+
+static FEATURELESS: NodeFeatures =
+    NodeFeatures { labels: Requirements::NONE, taints: Vec::new(), pods: Vec::new() };
+
+impl ExistingNode {
+    fn features(&self) -> &NodeFeatures {
+        self.features.as_deref().unwrap_or(&FEATURELESS)
+    }
 }
 
 /// A shape as far as it has been relaxed.
@@ -455,7 +470,7 @@ impl<'a> Round<'a> {
         self.tries_existing += (at + 1).min(self.nodes.len()) as u64;
         let place = found?;
         self.rooms[place] = self.rooms[place] - self.provisioner.shapes[shape as usize].requests;
-        self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].labels);
+        self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
         Some(place as u32)
     }
 
@@ -466,7 +481,7 @@ impl<'a> Round<'a> {
         if keeps && self.shut_nodes[shape as usize][place] {
             return false;
         }
-        let node = &self.nodes[place];
+        let node = self.nodes[place].features();
         let open = prepared.requests.fits(&self.rooms[place])
             && Resources::ZERO.fits(&self.rooms[place])
             && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))

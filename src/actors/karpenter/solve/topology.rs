@@ -114,7 +114,7 @@ impl Topology {
         nodes: &[ExistingNode],
     ) -> Topology {
         let value = |node: &ExistingNode, key: &str| {
-            node.labels.get(key).and_then(|requirement| requirement.single()).map(str::to_owned)
+            node.features().labels.get(key).and_then(|requirement| requirement.single()).map(str::to_owned)
         };
         let of_key = |key: &String| (key.clone(), nodes.iter().map(|node| value(node, key)).collect());
         let minds = shapes.iter().any(Prepared::is_topological);
@@ -124,8 +124,8 @@ impl Topology {
             apart: vec![Vec::new(); shapes.len()],
             domains: domains.clone(),
             nodes: domains.keys().map(of_key).collect(),
-            node_labels: counted.iter().map(|node| node.labels.clone()).collect(),
-            node_pods: counted.iter().map(|node| node.pods.clone()).collect(),
+            node_labels: counted.iter().map(|node| node.features().labels.clone()).collect(),
+            node_pods: counted.iter().map(|node| node.features().pods.clone()).collect(),
         };
         for (shape, prepared) in shapes.iter().enumerate() {
             topology.use_variant(shape as u32, 0, prepared);
