@@ -261,7 +261,8 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
         }
         for other in [IPV4, CUSTOM_NETWORKING].into_iter().filter(|name| on(name)) {
             let what = format!("IPv6 does not go with {other}; ipamd exits with both");
-            problems.add(origin, "cni.env.ENABLE_IPv6", what, None);
+            let hint = format!("leave {other} out or set it to \"false\"");
+            problems.add(origin, "cni.env.ENABLE_IPv6", what, Some(hint));
         }
         scenario.cni.mode = CniMode::VpcIpv6;
     }
