@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{BAD_INPUT, FAILED};
-use crate::experiment::{Factor, Forecast, Overrides, Plan, forecast, plan_file};
+use crate::experiment::{Factor, Forecast, Overrides, Plan, forecast, parse_share, plan_file};
 
 /// Say what a sweep would run, how long it might take and how well it would know, and keep it as a plan
 ///
@@ -33,7 +33,7 @@ pub(super) struct PlanArguments {
     /// A folder with an experiment.toml, such a file, or a plan.json of `kilopod plan`
     #[arg(value_name = "EXPERIMENT|PLAN")]
     experiment: PathBuf,
-    /// Replications of each cell, instead of the experiment's own number
+    /// Replications of each cell, instead of the experiment's own number; with --precision at most, 2048 if left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     replications: Option<u32>,
     /// Seed of all chance, instead of the experiment's own
@@ -42,12 +42,23 @@ pub(super) struct PlanArguments {
     /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Run each cell until half of its interval is within this share of the estimate: 5%
+    #[arg(long, value_name = "PERCENT", value_parser = parse_share)]
+    precision: Option<f64>,
+    /// What is to be that precise, a column of cells.csv; time_to_target_p50_ms if left out
+    #[arg(long, value_name = "NAME")]
+    measure: Option<String>,
 }
 
 impl PlanArguments {
     /// The plan; everything wrong with it is told, and the exit code comes back.
     pub(super) fn read(&self) -> Result<Plan, u8> {
-        let overrides = Overrides { replications: self.replications, seed: self.seed };
+        let overrides = Overrides {
+            replications: self.replications,
+            seed: self.seed,
+            precision: self.precision,
+            measure: self.measure.clone(),
+        };
         super::read_plan(&self.experiment, &self.settings, &overrides)
     }
 }
@@ -113,12 +124,22 @@ fn as_text(plan: &Plan, forecast: &Forecast) -> String {
     for factor in &plan.factors {
         line(format!("  {:<12} {}", factor.name, levels(factor)));
     }
-    line(format!(
-        "{} cells x {} replications = {}",
-        plan.cells.len(),
-        plan.replications,
-        forecast.replications
-    ));
+    line(match &plan.precision {
+        None => format!(
+            "{} cells x {} replications = {}",
+            plan.cells.len(),
+            plan.replications,
+            forecast.replications
+        ),
+        Some(precision) => format!(
+            "{} cells x at most {} replications, about {} until {} is known to {}",
+            plan.cells.len(),
+            plan.replications,
+            forecast.replications,
+            precision.of.column(),
+            precision.target_text()
+        ),
+    });
     let tried: u32 = forecast.pilots.iter().map(|pilot| pilot.replications).sum();
     line(format!(
         "about {:.0} s on {} threads ({:.1} ms a replication, from a trial of {tried} in {} cells)",

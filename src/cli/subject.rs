@@ -44,7 +44,7 @@ fn of_file(path: &Path, settings: &[String], seed: u64) -> Result<Subject, u8> {
 }
 
 fn of_experiment(path: &Path, id: &str, settings: &[String], seed: Option<u64>) -> Result<Subject, u8> {
-    let plan = super::read_plan(path, settings, &Overrides { seed, replications: None })?;
+    let plan = super::read_plan(path, settings, &Overrides { seed, ..Overrides::default() })?;
     let Some(cell) = plan.cells.iter().find(|cell| cell.id() == id) else {
         let last = plan.cells.last().map(Cell::id).unwrap_or_default();
         eprintln!("error: {id:?} is no cell of {}; they go from c0001 to {last}", plan.name);

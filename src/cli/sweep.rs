@@ -6,8 +6,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::plan::{PlanArguments, show};
 use super::{BAD_INPUT, FAILED, OK};
-use crate::experiment::{Finished, Folder, Found, Meta, Plan, Shard, sweep};
+use crate::experiment::{Finished, Folder, Found, Meta, Plan, Shard, StoppedBy, sweep, sweep_within};
 use crate::results::tables::TABLES;
+use crate::units::SimDuration;
+use crate::units::text::parse_duration;
 
 /// Run every cell of an experiment many times and write the tables
 ///
@@ -16,6 +18,7 @@ use crate::results::tables::TABLES;
 ///   kilopod sweep experiments/thousand-pods --replications 400 --seed 7 -o results/again
 ///   kilopod sweep experiments/thousand-pods --dry-run
 ///   kilopod sweep plan.json --shard 0/4
+///   kilopod sweep experiments/thousand-pods --precision 5% --time-budget "10 min"
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -27,6 +30,9 @@ pub struct Arguments {
     /// Where to write; results/NAME if left out
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Stop cells that are not known well enough, each at its next look, after so much time (such as "10 min"). Needs a precision
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| parse_duration(text).map_err(|error| error.to_string()))]
+    time_budget: Option<SimDuration>,
     /// Run one part of the cells, such as 0/4, 1/4, 2/4 or 3/4; `kilopod merge` puts them together
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
@@ -53,6 +59,11 @@ pub fn run(arguments: &Arguments) -> u8 {
     if arguments.show_config {
         return super::print(&plan.resolved);
     }
+    if arguments.time_budget.is_some() && plan.precision.is_none() {
+        eprintln!("error: --time-budget stops cells at a look, and a fixed number of replications has none");
+        eprintln!("hint: add --precision 5%");
+        return BAD_INPUT;
+    }
     let name = match arguments.shard {
         None => plan.name.clone(),
         Some(shard) => format!("{}.shard-{}-of-{}", plan.name, shard.index, shard.of),
@@ -63,6 +74,13 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(Found::Complete) if !arguments.overwrite => {
             eprintln!("{} is complete: the same plan was run before", output.display());
             return OK;
+        }
+        Ok(Found::CutShort) if !arguments.overwrite => {
+            eprintln!("error: {} holds this plan's results cut short by a time budget", output.display());
+            eprintln!(
+                "hint: keep them and write elsewhere with -o DIR, or run the plan anew with --overwrite"
+            );
+            return BAD_INPUT;
         }
         Ok(Found::Other) if !arguments.overwrite => {
             eprintln!("error: {} holds something else, not the results of this plan", output.display());
@@ -83,7 +101,7 @@ pub fn run(arguments: &Arguments) -> u8 {
             return FAILED;
         }
     }
-    match execute(&plan, arguments.shard, &folder, arguments.threads) {
+    match execute(&plan, arguments, &folder) {
         Ok((cells, took)) => {
             let text = report(&plan, &cells, took);
             let files = if arguments.shard.is_some() {
@@ -96,6 +114,7 @@ pub fn run(arguments: &Arguments) -> u8 {
                 )
             };
             let code = super::print(&(text + &files));
+            tell_stops(&plan, &cells);
             let failed: u64 = cells.iter().map(|(_, cell)| cell.failures).sum();
             if failed == 0 {
                 return code;
@@ -117,18 +136,25 @@ type Executed = (Vec<(String, Finished)>, Duration);
 
 fn execute(
     plan: &Plan,
-    shard: Option<Shard>,
+    arguments: &Arguments,
     folder: &Folder,
-    threads: Option<usize>,
 ) -> Result<Executed, Box<dyn std::error::Error>> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build()?;
+    let shard = arguments.shard;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.unwrap_or(0)).build()?;
     folder.open(plan)?;
     let cells = (0..plan.cells.len()).filter(|cell| shard.is_none_or(|shard| shard.has(*cell))).count();
     let work = cells as u64 * u64::from(plan.replications);
     let style = "{bar:40} {pos}/{len} replications, {per_sec}, {eta} left";
     let bar = ProgressBar::new(work).with_style(ProgressStyle::with_template(style)?);
     let began = super::clock();
-    let cells = pool.install(|| sweep(plan, shard, folder, &|count| bar.inc(count)))?;
+    let done = |count| bar.inc(count);
+    let cells = match arguments.time_budget {
+        None => pool.install(|| sweep(plan, shard, folder, &done))?,
+        Some(budget) => {
+            let is_over = || began.elapsed().as_secs_f64() > budget.secs_f64();
+            pool.install(|| sweep_within(plan, shard, folder, &done, &is_over))?
+        }
+    };
     bar.finish_and_clear();
     let meta = Meta::of(plan);
     match shard {
@@ -139,6 +165,30 @@ fn execute(
         }
     }
     Ok((cells, began.elapsed()))
+}
+
+/// Cells that are not known as well as was asked for.
+fn tell_stops(plan: &Plan, cells: &[(String, Finished)]) {
+    let Some(precision) = &plan.precision else { return };
+    let why =
+        [(StoppedBy::Time, "the time was over"), (StoppedBy::Replications, "they had all replications")];
+    for (stopped_by, why) in why {
+        let short: Vec<&str> = cells
+            .iter()
+            .filter(|(_, cell)| cell.stopped_by == stopped_by)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        if !short.is_empty() {
+            let (first, column) = (short[..short.len().min(5)].join(", "), precision.of.column());
+            let more = if short.len() > 5 { ", ..." } else { "" };
+            eprintln!(
+                "warning: {} of {} cells stopped before {column} was known to {}, as {why}: {first}{more}",
+                short.len(),
+                cells.len(),
+                precision.target_text()
+            );
+        }
+    }
 }
 
 /// `161.6 s (158.2 to 163.0)`.
@@ -160,6 +210,9 @@ fn report(plan: &Plan, cells: &[(String, Finished)], took: Duration) -> String {
     header.extend(plan.factors.iter().map(|factor| factor.name.clone()));
     let fixed = ["reached", "ready", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
     header.extend(fixed.map(String::from));
+    if plan.precision.is_some() {
+        header.extend(["runs", "stopped by"].map(String::from));
+    }
     table.set_header(header);
     let of_plan = |id: &str| plan.cells.iter().find(|cell| cell.id() == id).expect("a cell of the plan");
     for (id, finished) in cells {
@@ -177,12 +230,15 @@ fn report(plan: &Plan, cells: &[(String, Finished)], took: Duration) -> String {
         row.push(s.least_free.to_string());
         row.push(format!("{:.2}", s.cost_to_target_usd));
         row.push(format!("{:.2}", s.cost_per_hour_usd));
+        if plan.precision.is_some() {
+            row.extend([s.replications.to_string(), finished.stopped_by.name().to_string()]);
+        }
         table.add_row(row);
     }
     for column in table.column_iter_mut().skip(1 + plan.factors.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let work = cells.len() as u64 * u64::from(plan.replications);
+    let work: u64 = cells.iter().map(|(_, cell)| cell.summary.replications + cell.failures).sum();
     format!(
         "{table}\nReady: pods at the end, on average. Times with 95 % intervals. Waste: addresses attached, less those of pods, less\n\
          one a node, at the target (on average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n",

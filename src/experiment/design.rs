@@ -8,6 +8,7 @@ use super::designs::{self, Point};
 use super::factors::{Factor, conflicts, factors, print_value};
 use super::identity::identity;
 use super::plan_file::read_plan;
+use super::precision::{self, Precision};
 use crate::catalogue::Catalogue;
 use crate::input::{Document, Node, Problem, Problems, Section, Value};
 use crate::scenario::{self, Scenario};
@@ -38,7 +39,9 @@ pub struct Plan {
     pub name: String,
     pub factors: Vec<Factor>,
     pub cells: Vec<Cell>,
+    /// Of each cell; with a precision, at most.
     pub replications: u32,
+    pub precision: Option<Precision>,
     pub seed: u64,
     /// The input with everything laid over it, itself a valid experiment.
     pub resolved: String,
@@ -54,8 +57,13 @@ pub struct Plan {
 /// What is typed beside the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
+    /// With a precision: at most.
     pub replications: Option<u32>,
     pub seed: Option<u64>,
+    /// Half of the interval over the estimate.
+    pub precision: Option<f64>,
+    /// Of what: a column of `cells.csv`, or a measure.
+    pub measure: Option<String>,
 }
 
 /// Reads an experiment from a folder with an `experiment.toml`, from such a file, or from a plan (`plan.json`), which is run as
@@ -73,6 +81,8 @@ pub fn read_file(
         let mut typed: Vec<String> = settings.iter().map(|setting| format!("--set {setting}")).collect();
         typed.extend(overrides.replications.map(|number| format!("--replications {number}")));
         typed.extend(overrides.seed.map(|seed| format!("--seed {seed}")));
+        typed.extend(overrides.precision.map(|share| format!("--precision {}%", share * 100.0)));
+        typed.extend(overrides.measure.iter().map(|measure| format!("--measure {measure}")));
         return if typed.is_empty() { read_plan(path, catalogue) } else { Err(vec![as_it_is(path, &typed)]) };
     }
     let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
@@ -118,7 +128,10 @@ pub fn read(
     let mut root = Section::new(&nodes.root, "", &mut problems);
     let name = root.text("name", &mut problems).unwrap_or_else(|| name.to_string());
     let replications = root.whole("replications", 1, 10_000_000, &mut problems);
-    let replications = overrides.replications.or(replications).unwrap_or(100);
+    let precision = precision::read(&mut root, overrides, &mut problems);
+    // A precision has a number of its own.
+    let typed = overrides.replications.filter(|_| precision.is_none());
+    let replications = typed.or(replications).unwrap_or(100);
     let seed = seed(&mut root, &mut problems);
     let seed = overrides.seed.or(seed).unwrap_or(1);
     let base = base(&mut root, folder, settings, &mut problems);
@@ -155,12 +168,19 @@ pub fn read(
     replace(&mut document.root, "scenario", base.root);
     replace(&mut document.root, "replications", integer(&nodes.root, i64::from(replications)));
     replace(&mut document.root, "seed", Node { value: Value::Text(seed.to_string()), ..nodes.root.clone() });
+    if let Some((precision, most)) = &precision {
+        replace(&mut document.root, "precision", precision.to_node(*most, &nodes.root));
+    }
     let Value::Table(entries) = &mut document.root.value else { unreachable!("a document is a table") };
     entries.retain(|(key, _)| key != "base");
     let resolved = toml::to_string(&document.root.to_toml()).expect("what was TOML is TOML");
     let id = identity(&name, &resolved, &factors, &cells, catalogue);
     let folder = folder.to_path_buf();
-    Ok(Plan { name, factors, cells, replications, seed, resolved, document, folder, id, warnings })
+    let (precision, replications) = match precision {
+        Some((precision, most)) => (Some(precision), most),
+        None => (None, replications),
+    };
+    Ok(Plan { precision, name, factors, cells, replications, seed, resolved, document, folder, id, warnings })
 }
 
 fn integer(like: &Node, number: i64) -> Node {

@@ -118,6 +118,7 @@ mod tests {
         Meta {
             plan_id: String::new(),
             results_version: 0,
+            precision: None,
             name: String::new(),
             seed: "1".into(),
             replications: 1,

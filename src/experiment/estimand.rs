@@ -4,7 +4,9 @@ use crate::input::nearest;
 use crate::results::rows::CONFIDENCE;
 use crate::results::tables::is_cause;
 use crate::results::{Kind, Measure, ReplicationRecord, measures};
-use crate::statistics::{MeanInterval, Ranks, TFactors};
+use crate::statistics::{
+    MeanInterval, QuantileInterval, Ranks, TFactors, mean_is_narrow, quantile_is_narrow,
+};
 
 /// A statistic of a measure.
 #[derive(Clone, Debug)]
@@ -74,6 +76,29 @@ impl Estimand {
     /// Its column in `cells.csv`.
     pub fn column(&self) -> String {
         self.measure.with(self.statistic.name())
+    }
+
+    /// Is half its interval within `target` of the estimate?
+    pub(super) fn is_narrow(&self, records: &[ReplicationRecord], target: f64) -> bool {
+        if records.is_empty() {
+            return false;
+        }
+        let raw: Vec<Option<u64>> = records.iter().map(|record| self.measure.raw(record)).collect();
+        match self.statistic {
+            Statistic::Quantile(p) => quantile_is_narrow(&QuantileInterval::of(&raw, p, CONFIDENCE), target),
+            Statistic::Mean => {
+                // As in the tables: of the runs that have a value.
+                let values: Vec<f64> = raw.into_iter().flatten().map(|raw| raw as f64).collect();
+                let mean = MeanInterval::of(&values, &mut TFactors::new(CONFIDENCE));
+                mean.is_some_and(|mean| mean_is_narrow(&mean, target))
+            }
+        }
+    }
+
+    /// Is it a quantile of something that none of these came to?
+    pub(super) fn is_beyond(&self, few: &[ReplicationRecord]) -> bool {
+        let came = |record: &ReplicationRecord| self.measure.raw(record).is_some();
+        matches!(self.statistic, Statistic::Quantile(_)) && !few.iter().any(came)
     }
 
     /// Estimate and half-width that `n` replications may be expected to give, in the measure's unit, judged by a few. `None` if

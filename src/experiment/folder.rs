@@ -12,6 +12,7 @@ use super::design::Plan;
 use super::effects::effects;
 use super::meta::Meta;
 use super::pareto::resampled;
+use super::precision::StoppedBy;
 use super::report::report;
 use super::sweep::Finished;
 use super::workbook::workbook;
@@ -36,6 +37,8 @@ pub enum Found {
     Nothing,
     /// The complete results of this very plan.
     Complete,
+    /// Results of this very plan, some of whose cells stopped for want of time.
+    CutShort,
     /// Results of another plan, or something else.
     Other,
     /// Cells of an interrupted sweep of another plan.
@@ -82,7 +85,13 @@ impl Folder {
                 None => String::new(),
             };
             let known: Value = serde_json::from_str(&text).unwrap_or_default();
-            return Ok(if known["plan_id"] == plan_id { Found::Complete } else { Found::Other });
+            let cut = |by: &Value| *by == StoppedBy::Time.name();
+            let cut_short = known["stopped_by"].as_object().is_some_and(|cells| cells.values().any(cut));
+            return Ok(match known["plan_id"] == plan_id {
+                true if cut_short => Found::CutShort,
+                true => Found::Complete,
+                false => Found::Other,
+            });
         }
         let unfinished = self.unfinished().join("plan_id");
         if unfinished.exists() && read(&unfinished)? != plan_id {
@@ -166,7 +175,7 @@ impl Folder {
             .map_err(|error| trouble(&path, std::io::Error::other(error)))?;
         fs::write(&path, book).map_err(|error| trouble(&path, error))?;
         write(&aside.join("report.html"), &report(meta, cells, &best))?;
-        let manifest = json!({
+        let mut manifest = json!({
             "kilopod": env!("CARGO_PKG_VERSION"),
             "results_version": meta.results_version,
             "plan_id": meta.plan_id,
@@ -178,6 +187,10 @@ impl Folder {
             "files": files,
             "input": meta.input,
         });
+        if let Some((target, measure)) = &meta.precision {
+            manifest["precision"] = json!({"target": target, "measure": measure});
+            manifest["stopped_by"] = stopped_by(meta.cell_ids.iter().zip(cells));
+        }
         write_json(&aside.join("manifest.json"), &manifest)?;
         write_json(&aside.join("datapackage.json"), &data_package(&meta.name, &meta.keys))?;
         self.put_in_place(&aside)
@@ -204,7 +217,11 @@ impl Folder {
         for (id, cell) in cells {
             write_json(&aside.join(format!("{id}.json")), &json!(cell))?;
         }
-        write_json(&aside.join(SHARD), &json!(meta))?;
+        let mut shard = json!(meta);
+        if meta.precision.is_some() {
+            shard["stopped_by"] = stopped_by(cells.iter().map(|(id, cell)| (id, cell)));
+        }
+        write_json(&aside.join(SHARD), &shard)?;
         self.put_in_place(&aside)
     }
 
@@ -247,6 +264,11 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// By cell, why it has as many replications as it has.
+fn stopped_by<'a>(cells: impl Iterator<Item = (&'a String, &'a Finished)>) -> Value {
+    cells.map(|(id, cell)| (id.clone(), json!(cell.stopped_by.name()))).collect()
 }
 
 pub(super) fn sha256(text: &str) -> String {

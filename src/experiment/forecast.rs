@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::comparisons::COMPARED;
 use super::design::Plan;
 use super::estimand::Estimand;
-use super::sweep::attempt;
+use super::sweep::{attempt, looks};
 use crate::components::{Prepared, simulate};
 use crate::results::rows::CONFIDENCE;
 use crate::results::{ApiCount, ReplicationRecord, TIMELINE_POINTS};
@@ -40,7 +40,9 @@ pub struct Pilot {
     pub replications: u32,
     /// Replications that reached the target.
     pub reached: u32,
-    /// The estimate, and half of the interval that all replications are likely to give, in the measure's unit; `None` where so few
+    /// Replications that the cell is likely to need.
+    pub likely: u32,
+    /// The estimate, and half of the interval that these are likely to give, in the measure's unit; `None` where so few
     /// cannot tell.
     pub expected: Option<(f64, f64)>,
 }
@@ -78,7 +80,7 @@ impl Forecast {
         let pilot = |pilot: &Pilot| {
             let (estimate, half_width) = pilot.expected.unzip();
             json!({
-                "cell": pilot.cell, "replications": pilot.replications, "reached": pilot.reached,
+                "cell": pilot.cell, "replications": pilot.replications, "reached": pilot.reached, "likely": pilot.likely,
                 "estimate": estimate, "half_width": half_width,
             })
         };
@@ -105,7 +107,7 @@ impl Forecast {
 
 /// Tries some cells of a plan. `seconds` is a clock (s).
 pub fn forecast(plan: &Plan, seconds: &dyn Fn() -> f64) -> Forecast {
-    let of = Estimand::default();
+    let of = plan.precision.as_ref().map_or_else(Estimand::default, |precision| precision.of.clone());
     let step = plan.cells.len().div_ceil(PILOTS).max(1);
     let (mut pilots, mut types) = (Vec::new(), 0);
     let began = seconds();
@@ -123,25 +125,41 @@ pub fn forecast(plan: &Plan, seconds: &dyn Fn() -> f64) -> Forecast {
             ran += 1;
         }
         types += records.iter().map(|record| record.nodes_by_type.len()).max().unwrap_or(0);
+        let likely = likely(plan, &of, &records);
         pilots.push(Pilot {
             cell: cell.id(),
             replications: records.len() as u32,
             reached: records.iter().filter(|record| record.time_to_target_ms.is_some()).count() as u32,
-            expected: of.expected(&records, plan.replications),
+            likely,
+            expected: of.expected(&records, likely),
         });
     }
     let seconds_each = (seconds() - began) / f64::from(ran.max(1));
     let types = (types * plan.cells.len()).div_ceil(pilots.len().max(1)) as u64;
     let warnings = plan.warnings.iter().cloned().chain(warnings(plan, &pilots)).collect();
-    let replications = plan.cells.len() as u64 * u64::from(plan.replications);
-    Forecast { replications, seconds_each, pilots, rows: rows(plan, types), of, warnings }
+    let likely: u64 = pilots.iter().map(|pilot| u64::from(pilot.likely)).sum();
+    let replications = (likely * plan.cells.len() as u64).div_ceil(pilots.len().max(1) as u64);
+    Forecast { replications, seconds_each, rows: rows(plan, replications, types), pilots, of, warnings }
 }
 
-fn rows(plan: &Plan, types: u64) -> Vec<(&'static str, Rows)> {
+/// Replications that a cell needs, by a few of them: those of the first look at which its interval is likely to be narrow enough.
+fn likely(plan: &Plan, of: &Estimand, few: &[ReplicationRecord]) -> u32 {
+    let Some(precision) = &plan.precision else { return plan.replications };
+    let enough = |look: &u32| match of.expected(few, *look) {
+        Some((estimate, half)) => half <= precision.target * estimate.abs(),
+        None => of.is_beyond(few),
+    };
+    looks(plan).into_iter().find(enough).unwrap_or(plan.replications)
+}
+
+fn rows(plan: &Plan, replications: u64, types: u64) -> Vec<(&'static str, Rows)> {
     let cells = plan.cells.len() as u64;
     let subnets = plan.cells.iter().map(|cell| cell.scenario.subnets.len() as u64).sum();
     vec![
-        ("replications", Rows::Exactly(cells * u64::from(plan.replications))),
+        (
+            "replications",
+            if plan.precision.is_some() { Rows::About(replications) } else { Rows::Exactly(replications) },
+        ),
         ("cells", Rows::Exactly(cells)),
         ("subnets", Rows::Exactly(subnets)),
         ("nodes", Rows::About(types)),
@@ -156,11 +174,10 @@ fn warnings(plan: &Plan, pilots: &[Pilot]) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, p) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
         let least = least_replications(p, CONFIDENCE);
-        if (plan.replications as usize) < least {
-            warnings.push(format!(
-                "{name} with {} replications has no upper bound: needs {least}",
-                plan.replications
-            ));
+        // A cell may stop at its first look.
+        let least_run = looks(plan)[0];
+        if (least_run as usize) < least {
+            warnings.push(format!("{name} with {least_run} replications has no upper bound: needs {least}"));
         }
     }
     let never: Vec<&str> =

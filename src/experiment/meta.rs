@@ -14,6 +14,8 @@ pub struct Meta {
     /// As text: not every reader of JSON keeps 64 bits.
     pub seed: String,
     pub replications: u32,
+    /// Where cells stop when they are known well enough: how well, and the column of `cells.csv`.
+    pub precision: Option<(String, String)>,
     pub horizon_ms: u64,
     pub target_pods: u32,
     pub cell_ids: Vec<String>,
@@ -35,6 +37,10 @@ impl Meta {
             name: plan.name.clone(),
             seed: plan.seed.to_string(),
             replications: plan.replications,
+            precision: plan
+                .precision
+                .as_ref()
+                .map(|precision| (precision.target_text(), precision.of.column())),
             horizon_ms: first.map_or(0, |scenario| scenario.horizon.millis()),
             target_pods: first.map_or(0, |scenario| scenario.target_pods),
             cell_ids: plan.cells.iter().map(super::design::Cell::id).collect(),

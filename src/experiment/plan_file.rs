@@ -29,6 +29,7 @@ fn said(plan: &Plan) -> Value {
     json!({
         "plan_id": plan.id,
         "replications": plan.replications,
+        "precision": plan.precision.as_ref().map(|precision| json!({"target": precision.target_text(), "measure": precision.of.column()})),
         // As text: not every reader of JSON keeps 64 bits.
         "seed": plan.seed.to_string(),
         "factors": plan.factors.iter().map(|factor| factor.name.as_str()).collect::<Vec<&str>>(),

@@ -14,18 +14,22 @@ const TEMPLATE: &str = include_str!("report.html");
 /// The page; `cells` and `best` (is the cell not dominated?) in the plan's order.
 pub(super) fn report(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
     let about = format!(
-        "{} cells of {} replications, seed {}; horizon {} s. Plan {}, kilopod {}.",
+        "{} cells of {}{} replications, seed {}; horizon {} s. Plan {}, kilopod {}.",
         cells.len(),
+        if meta.precision.is_some() { "at most " } else { "" },
         meta.replications,
         meta.seed,
         meta.horizon_ms / 1_000,
         meta.plan_id,
         env!("CARGO_PKG_VERSION")
     );
-    let command = format!(
+    let mut command = format!(
         "kilopod sweep experiments/{} --replications {} --seed {}",
         meta.name, meta.replications, meta.seed
     );
+    if let Some((target, measure)) = &meta.precision {
+        command.push_str(&format!(" --precision '{target}' --measure {measure}"));
+    }
     let mut page = String::with_capacity(TEMPLATE.len() + 200_000);
     let mut rest = TEMPLATE;
     while let Some((before, after)) = rest.split_once("{{") {

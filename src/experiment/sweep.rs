@@ -9,17 +9,20 @@ use rayon::prelude::*;
 use super::design::{Cell, Plan};
 use super::folder::{Folder, FolderError};
 use super::meta::Shard;
+use super::precision::StoppedBy;
 use crate::components::{Prepared, simulate};
 use crate::results::ReplicationRecord;
 use crate::results::rows::{CONFIDENCE, CellRows, CellSummary, cell_rows, failure_rows};
 use crate::results::tables::{CellKeys, Column, ColumnType};
-use crate::statistics::TFactors;
+use crate::statistics::{self, TFactors};
 
 /// A cell with all its replications done.
 #[derive(Clone, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Finished {
     /// Replications that failed.
     pub failures: u64,
+    /// Why there are no more.
+    pub stopped_by: StoppedBy,
     pub rows: CellRows,
     pub summary: CellSummary,
 }
@@ -47,6 +50,9 @@ fn keys_of(cell: &Cell) -> Vec<String> {
     keys
 }
 
+/// Hears of replications that are done, or not needed any more.
+pub(super) type Done<'a> = &'a (dyn Fn(u64) + Sync);
+
 /// Runs what `folder` does not have already of the plan, or of a part of it, and keeps each cell there as it finishes. `done` hears of each
 /// replication.
 ///
@@ -58,68 +64,131 @@ pub fn sweep(
     folder: &Folder,
     done: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<(String, Finished)>, FolderError> {
-    let wanted = |(index, _): &(usize, &Cell)| shard.is_none_or(|shard| shard.has(*index));
-    plan.cells
-        .par_iter()
-        .enumerate()
-        .filter(wanted)
-        .map(|(_, cell)| {
-            let id = cell.id();
-            if let Some(finished) = folder.load(&id) {
-                done(u64::from(plan.replications));
-                return Ok((id, finished));
+    part(plan, shard)
+        .into_par_iter()
+        .map(|cell| {
+            if let Some(finished) = kept(plan, cell, folder, done) {
+                return Ok((cell.id(), finished));
             }
-            let finished = run_cell(plan, cell, done);
-            folder.store(&id, &finished)?;
-            Ok((id, finished))
+            let prepared = Prepared::new(cell.scenario.clone());
+            let finished =
+                run_cell(plan, cell, &|replication| simulate(&prepared, plan.seed, replication), done);
+            folder.store(&cell.id(), &finished)?;
+            Ok((cell.id(), finished))
         })
         .collect()
+}
+
+/// The cells of a plan, or of a part of it.
+pub(super) fn part(plan: &Plan, shard: Option<Shard>) -> Vec<&Cell> {
+    let wanted = |(index, _): &(usize, &Cell)| shard.is_none_or(|shard| shard.has(*index));
+    plan.cells.iter().enumerate().filter(wanted).map(|(_, cell)| cell).collect()
+}
+
+/// A cell that an interrupted sweep finished.
+pub(super) fn kept(plan: &Plan, cell: &Cell, folder: &Folder, done: Done<'_>) -> Option<Finished> {
+    let finished = folder.load(&cell.id())?;
+    done(u64::from(plan.replications));
+    Some(finished)
+}
+
+/// The numbers of replications at which it is seen whether a cell goes on; the last is the most.
+pub(super) fn looks(plan: &Plan) -> Vec<u32> {
+    match plan.precision {
+        Some(_) => statistics::looks(plan.replications).collect(),
+        None => vec![plan.replications],
+    }
 }
 
 /// Simulates a replication.
 pub(super) type Simulate<'a> = &'a (dyn Fn(u32) -> ReplicationRecord + Sync);
 
-fn run_cell(plan: &Plan, cell: &Cell, done: &(dyn Fn(u64) + Sync)) -> Finished {
-    let prepared = Prepared::new(cell.scenario.clone());
-    let one = |replication| simulate(&prepared, plan.seed, replication);
-    summed_up(plan, cell, &one, done)
+/// All replications of a cell, as many as it needs.
+fn run_cell(plan: &Plan, cell: &Cell, simulate: Simulate<'_>, done: Done<'_>) -> Finished {
+    let mut runs = Runs::default();
+    let mut stopped_by = None;
+    for look in looks(plan) {
+        runs.extend(look, simulate, done);
+        stopped_by = runs.stopped_by(plan);
+        if stopped_by.is_some() {
+            break;
+        }
+    }
+    runs.finished(plan, cell, stopped_by.unwrap_or_default(), done)
 }
 
-/// All replications of a cell. One that panics is told of and left out; the others go on.
-fn summed_up(plan: &Plan, cell: &Cell, simulate: Simulate<'_>, done: &(dyn Fn(u64) + Sync)) -> Finished {
-    let one = |replication| {
-        let outcome = attempt(simulate, replication);
-        done(1);
-        outcome.map_err(|message| (replication, message))
-    };
-    let outcomes: Vec<Result<ReplicationRecord, (u32, String)>> =
-        (0..plan.replications).into_par_iter().map(one).collect();
-    let (mut records, mut failures) = (Vec::new(), Vec::new());
-    for outcome in outcomes {
-        match outcome {
-            Ok(record) => records.push(record),
-            Err((replication, message)) => {
-                let replay = format!(
-                    "kilopod run {} --cell {} --replication {replication} --seed {}",
-                    plan.name,
-                    cell.id(),
-                    plan.seed
-                );
-                failures.push((replication, message, replay));
+/// A cell's replications so far. One that panics is told of and left out; the others go on.
+#[derive(Default)]
+pub(super) struct Runs {
+    records: Vec<ReplicationRecord>,
+    /// Replication and what it said.
+    failures: Vec<(u32, String)>,
+}
+
+impl Runs {
+    pub(super) fn count(&self) -> u32 {
+        (self.records.len() + self.failures.len()) as u32
+    }
+
+    /// Goes on to so many replications.
+    pub(super) fn extend(&mut self, to: u32, simulate: Simulate<'_>, done: Done<'_>) {
+        let one = |replication| {
+            let outcome = attempt(simulate, replication);
+            done(1);
+            outcome.map_err(|message| (replication, message))
+        };
+        let outcomes: Vec<Result<ReplicationRecord, (u32, String)>> =
+            (self.count()..to).into_par_iter().map(one).collect();
+        for outcome in outcomes {
+            match outcome {
+                Ok(record) => self.records.push(record),
+                Err(failure) => self.failures.push(failure),
             }
         }
     }
-    let keys = keys_of(cell);
-    let mut finished = Finished { failures: failures.len() as u64, ..Finished::default() };
-    let failed = failure_rows(&keys, &failures);
-    if !records.is_empty() {
-        let subnets: Vec<String> = cell.scenario.subnets.iter().map(|subnet| subnet.name.clone()).collect();
-        let horizon = cell.scenario.horizon.millis();
-        let mut factors = TFactors::new(CONFIDENCE);
-        (finished.rows, finished.summary) = cell_rows(&keys, horizon, &subnets, &records, &mut factors);
+
+    /// Why these are enough; `None` if they are not.
+    pub(super) fn stopped_by(&self, plan: &Plan) -> Option<StoppedBy> {
+        match &plan.precision {
+            Some(precision) if precision.is_met(&self.records) => Some(StoppedBy::Precision),
+            _ if self.count() >= plan.replications => Some(StoppedBy::Replications),
+            _ => None,
+        }
     }
-    finished.rows.append(failed);
-    finished
+
+    /// The cell's rows.
+    pub(super) fn finished(
+        self,
+        plan: &Plan,
+        cell: &Cell,
+        stopped_by: StoppedBy,
+        done: Done<'_>,
+    ) -> Finished {
+        done(u64::from(plan.replications - self.count()));
+        let replay = |(replication, message): (u32, String)| {
+            let replay = format!(
+                "kilopod run {} --cell {} --replication {replication} --seed {}",
+                plan.name,
+                cell.id(),
+                plan.seed
+            );
+            (replication, message, replay)
+        };
+        let failures: Vec<(u32, String, String)> = self.failures.into_iter().map(replay).collect();
+        let keys = keys_of(cell);
+        let mut finished = Finished { failures: failures.len() as u64, stopped_by, ..Finished::default() };
+        let failed = failure_rows(&keys, &failures);
+        if !self.records.is_empty() {
+            let subnets: Vec<String> =
+                cell.scenario.subnets.iter().map(|subnet| subnet.name.clone()).collect();
+            let horizon = cell.scenario.horizon.millis();
+            let mut factors = TFactors::new(CONFIDENCE);
+            (finished.rows, finished.summary) =
+                cell_rows(&keys, horizon, &subnets, &self.records, &mut factors);
+        }
+        finished.rows.append(failed);
+        finished
+    }
 }
 
 /// One replication; if it panics, what it said.
@@ -156,7 +225,7 @@ mod tests {
             assert!(replication != 1, "the books do not balance");
             simulate(&prepared, plan.seed, replication)
         };
-        let finished = summed_up(&plan, cell, &broken, &|_| {});
+        let finished = run_cell(&plan, cell, &broken, &|_| {});
         let rows = |name: &str| {
             let place = table_place(name);
             (finished.rows.rows[place], finished.rows.text[place].as_str())
@@ -164,7 +233,7 @@ mod tests {
         assert_eq!((finished.failures, rows("replications").0, rows("cells").0), (1, 2, 1));
         let (count, text) = rows("failures");
         assert!(count == 1 && text.contains("the books do not balance") && text.contains("--replication 1"));
-        let all_broken = summed_up(&plan, cell, &|_| panic!("no"), &|_| {});
+        let all_broken = run_cell(&plan, cell, &|_| panic!("no"), &|_| {});
         assert_eq!((all_broken.failures, all_broken.rows.rows[1]), (3, 0));
     }
 }

@@ -7,7 +7,7 @@
 //! in the tests. Runs are independent replications of a terminating simulation: no warm-up is cut, no
 //! batch means are taken, and pods of one replication are never pooled over replications.
 //!
-//! Left out: sequential stopping (the number of replications is fixed), Kaplan-Meier (all cells of a
+//! Left out: sequential stopping for decisions (`sequential` stops for precision), Kaplan-Meier (all cells of a
 //! study share one horizon, where it equals the empirical distribution), bootstrap of quantiles (its interval
 //! of the 95 % point of 100 values covers 88 % instead of 95 %).
 
@@ -22,6 +22,7 @@ pub mod noise;
 pub mod paired;
 pub mod proportion;
 pub mod quantile;
+pub mod sequential;
 pub mod sobol;
 pub mod sobol_points;
 pub mod verdict;
@@ -34,6 +35,7 @@ pub use noise::{NoiseShare, noise_share};
 pub use paired::{PairedSummary, RatioInterval, ratio_of_means};
 pub use proportion::{ProportionInterval, clopper_pearson, wilson};
 pub use quantile::{Bound, QuantileInterval, Ranks, least_replications, quantile_of_sorted};
+pub use sequential::{FIRST_LOOK, looks, mean_is_narrow, quantile_is_narrow};
 pub use sobol::{Indices, Share, VarianceDesign};
 pub use sobol_points::sobol_points;
 pub use verdict::{Limits, Verdict};
