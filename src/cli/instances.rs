@@ -1,4 +1,5 @@
 use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
 
 use super::{BAD_INPUT, FAILED, types};
 use crate::actors::karpenter::{NodeSettings, allocatable};
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// Comma-separated values instead of a table
     #[arg(long)]
     csv: bool,
+    /// Print JSON instead of a table
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
 }
 
 const HEADER: [&str; 9] = [
@@ -63,6 +67,9 @@ pub fn run(arguments: &Arguments) -> u8 {
         catalogue.types().iter().filter(|found| arguments.keep(found)).map(row).collect();
     if rows.is_empty() {
         eprintln!("no instance type of the catalogue passes these filters");
+    }
+    if arguments.json {
+        return super::print_json(&rows.iter().map(as_json).collect());
     }
     let text = if arguments.csv { as_csv(&rows) } else { Ok(as_table(&rows)) };
     match text {
@@ -122,6 +129,18 @@ fn as_csv(rows: &[[String; 9]]) -> Result<String, csv::Error> {
     }
     let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8(bytes).expect("names and numbers are UTF-8"))
+}
+
+/// One type by column; what is not known is null.
+fn as_json(row: &[String; 9]) -> Value {
+    let value = |(column, field): (&str, &String)| match (column, field.as_str()) {
+        (_, "") => (column.to_string(), Value::Null),
+        ("instance_type", name) => (column.to_string(), name.into()),
+        (_, number) => {
+            (column.to_string(), serde_json::from_str(number).expect("the other columns are numbers"))
+        }
+    };
+    HEADER.into_iter().zip(row).map(value).collect::<serde_json::Map<String, Value>>().into()
 }
 
 fn as_table(rows: &[[String; 9]]) -> String {

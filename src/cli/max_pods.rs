@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::{BAD_INPUT, types};
 use crate::catalogue::Catalogue;
 
@@ -12,15 +14,21 @@ pub struct Arguments {
     /// Instance types
     #[arg(required = true, value_name = "TYPE")]
     types: Vec<String>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
     let catalogue = Catalogue::compiled_in();
-    let (mut lines, mut problems) = (Vec::new(), Vec::new());
+    let (mut lines, mut values, mut problems) = (Vec::new(), Vec::<Value>::new(), Vec::new());
     for name in &arguments.types {
         match types::named(&catalogue, name).and_then(|found| Ok((found, types::interface_limits(found)?))) {
             Ok((found, (enis, addresses))) => {
                 let pods = found.eni_limited_max_pods().expect("both limits are known");
+                values.push(json!({
+                    "instance_type": name, "max_enis": enis, "ipv4_per_eni": addresses, "max_pods": pods,
+                }));
                 lines.push(format!("{name}: {enis} ENIs x ({addresses} addresses - 1) + 2 = {pods}"));
             }
             Err(problem) => problems.push(problem),
@@ -29,6 +37,9 @@ pub fn run(arguments: &Arguments) -> u8 {
     if !problems.is_empty() {
         problems.iter().for_each(|problem| eprintln!("error: {problem}"));
         return BAD_INPUT;
+    }
+    if arguments.json {
+        return super::print_json(&values.into());
     }
     super::print(&(lines.join("\n") + "\n"))
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::summary::as_json;
 use super::{BAD_INPUT, FAILED, OK, PARTS_DO_NOT_FIT};
 use crate::experiment::{Finished, Folder, Meta};
 
@@ -15,6 +16,9 @@ pub struct Arguments {
     /// Where to write; must not be there yet
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+    /// Print what the cells came to as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
@@ -71,7 +75,10 @@ pub fn run(arguments: &Arguments) -> u8 {
                 arguments.parts.len(),
                 arguments.output.display()
             );
-            OK
+            match arguments.json {
+                true => super::print(&as_json(&arguments.output, &meta, meta.cell_ids.iter().zip(&ordered))),
+                false => OK,
+            }
         }
         Err(error) => {
             eprintln!("error: {error}");

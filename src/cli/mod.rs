@@ -9,6 +9,7 @@ mod plan;
 mod run;
 mod sensitivity;
 mod subject;
+mod summary;
 mod sweep;
 mod types;
 mod warm_pool;
@@ -81,6 +82,11 @@ fn read_plan(path: &Path, settings: &[String], overrides: &Overrides) -> Result<
         problems.iter().for_each(|problem| eprintln!("{problem}"));
         BAD_INPUT
     })
+}
+
+/// Prints JSON that a person can read too.
+fn print_json(value: &serde_json::Value) -> u8 {
+    print(&(serde_json::to_string_pretty(value).expect("JSON is text") + "\n"))
 }
 
 /// The wall clock, which nothing below the command line sees.

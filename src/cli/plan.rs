@@ -79,8 +79,9 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 /// What `sweep --dry-run` shows: the same.
-pub(super) fn show(plan: &Plan) -> u8 {
-    super::print(&as_text(plan, &tried(plan)))
+pub(super) fn show(plan: &Plan, json: bool) -> u8 {
+    let forecast = tried(plan);
+    super::print(&if json { plan_file(plan, &forecast.to_json(threads())) } else { as_text(plan, &forecast) })
 }
 
 /// Tries some cells, and tells what is to be known before the run.

@@ -1,9 +1,11 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use super::FAILED;
 use crate::components::{Prepared, Told, Wishes, tell};
-use crate::results::{Outcome, TimelinePoint};
+use crate::results::{Kind, Measure, Outcome, TimelinePoint, measures};
 use crate::scenario::Scenario;
 use crate::units::SimTime;
 use crate::world::cause::Cause;
@@ -36,6 +38,9 @@ pub struct Arguments {
     /// Check all books after every event (slow)
     #[arg(long)]
     check: bool,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
@@ -60,7 +65,42 @@ fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {
         eprintln!("error: {}: {error}", path.display());
         return FAILED;
     }
-    super::print(&report(&told, &prepared.scenario))
+    match arguments.json {
+        true => super::print_json(&as_json(&told, &prepared.scenario, seed)),
+        false => super::print(&report(&told, &prepared.scenario)),
+    }
+}
+
+/// The run by the columns of `replications.csv`, its nodes by type and its subnets.
+fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
+    let record = &told.record;
+    let number = |raw: u64, measure: &Measure| match measure.kind {
+        Kind::Instant | Kind::Count => json!(raw),
+        Kind::Usd | Kind::Hours => json!(raw as f64 / measure.scale()),
+    };
+    let measured = |measure: Measure| {
+        let value = measure.raw(record).map(|raw| number(raw, &measure));
+        (measure.column(), json!(value))
+    };
+    let subnets = scenario.subnets.iter().zip(&record.subnets).map(|(spec, subnet)| {
+        json!({
+            "subnet": spec.name, "free_at_end": subnet.free_at_end, "least_free": subnet.least_free,
+            "first_dry_ms": subnet.first_dry_ms,
+        })
+    });
+    json!({
+        // As text: not every reader of JSON keeps 64 bits.
+        "seed": seed.to_string(),
+        "replication": record.replication,
+        "target_pods": scenario.target_pods,
+        "horizon_ms": scenario.horizon.millis(),
+        "outcome": record.outcome.name(),
+        "reason": record.reason.map(Cause::name),
+        "measures": measures().into_iter().map(measured).collect::<serde_json::Map<String, Value>>(),
+        "nodes_by_type": record.nodes_by_type.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "subnets": subnets.collect::<Vec<Value>>(),
+        "trace_hash": format!("h{:016x}", record.trace_hash),
+    })
 }
 
 const WIDTH: usize = 24;

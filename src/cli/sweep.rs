@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::plan::{PlanArguments, show};
+use super::summary::as_json;
 use super::{BAD_INPUT, FAILED, OK};
 use crate::experiment::{Finished, Folder, Found, Meta, Plan, Shard, StoppedBy, sweep, sweep_within};
 use crate::results::tables::TABLES;
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Say what would be run, and how long it might take, as `kilopod plan` does
     #[arg(long)]
     dry_run: bool,
+    /// Print what the cells came to as JSON instead of a table; with --dry-run the plan
+    #[arg(long)]
+    json: bool,
     /// Print the experiment as it would be run, itself a valid one
     #[arg(long)]
     show_config: bool,
@@ -53,7 +57,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Err(code) => return code,
     };
     if arguments.dry_run {
-        return show(&plan);
+        return show(&plan, arguments.json);
     }
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     if arguments.show_config {
@@ -113,7 +117,14 @@ pub fn run(arguments: &Arguments) -> u8 {
                     output.display()
                 )
             };
-            let code = super::print(&(text + &files));
+            let code = match arguments.json {
+                true => super::print(&as_json(
+                    &output,
+                    &Meta::of(&plan),
+                    cells.iter().map(|(id, cell)| (id, cell)),
+                )),
+                false => super::print(&(text + &files)),
+            };
             tell_stops(&plan, &cells);
             let failed: u64 = cells.iter().map(|(_, cell)| cell.failures).sum();
             if failed == 0 {

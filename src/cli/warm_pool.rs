@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
 
 use super::{BAD_INPUT, types};
 use crate::actors::ipamd::{self, Limits, PoolState, Rest, Settings, Version, resting_states};
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// kubelet's maxPods; by default the type's own limit
     #[arg(long, value_name = "N")]
     max_pods: Option<u32>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
 }
 
 fn pod_range(text: &str) -> Result<RangeInclusive<u32>, String> {
@@ -52,7 +56,11 @@ pub fn run(arguments: &Arguments) -> u8 {
             warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             let most = u32::try_from(settings.max_pods).unwrap_or(0).saturating_sub(2);
             let range = arguments.pods.clone().unwrap_or(0..=most);
-            super::print(&(table(&settings, range).to_string() + "\n"))
+            let rests = rests(&settings, range);
+            if arguments.json {
+                return super::print_json(&rests.iter().map(as_json).collect());
+            }
+            super::print(&(table(&rests).to_string() + "\n"))
         }
         Err(problems) => {
             problems.iter().for_each(|problem| eprintln!("error: {problem}"));
@@ -99,7 +107,39 @@ fn settings(arguments: &Arguments) -> Result<(Settings, Vec<String>), Vec<String
     }
 }
 
-fn table(settings: &Settings, range: RangeInclusive<u32>) -> Table {
+/// A state that a pool comes to with so many pods, and the period (s) of the cycle that it belongs to.
+type Resting = (usize, PoolState, Option<u64>);
+
+fn rests(settings: &Settings, range: RangeInclusive<u32>) -> Vec<Resting> {
+    let mut rests = Vec::new();
+    for (pods, rest) in resting_states(settings, *range.end()).into_iter().enumerate() {
+        if !range.contains(&(pods as u32)) {
+            continue;
+        }
+        match rest {
+            Rest::Still(state) => rests.push((pods, state, None)),
+            Rest::Cycle { period, states } => {
+                rests.extend(states.into_iter().map(|state| (pods, state, Some(period.millis() / 1_000))));
+            }
+        }
+    }
+    rests
+}
+
+fn as_json((pods, state, period): &Resting) -> Value {
+    json!({
+        "pods": pods,
+        "enis": state.enis(),
+        "addresses_attached": state.attached(),
+        "assigned": state.assigned,
+        "warm": state.warm(),
+        "per_eni": state.per_eni,
+        "without_address": state.waiting,
+        "period_s": period,
+    })
+}
+
+fn table(rests: &[Resting]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([
@@ -112,20 +152,8 @@ fn table(settings: &Settings, range: RangeInclusive<u32>) -> Table {
         "without address",
         "period",
     ]);
-    for (pods, rest) in resting_states(settings, *range.end()).iter().enumerate() {
-        if !range.contains(&(pods as u32)) {
-            continue;
-        }
-        match rest {
-            Rest::Still(state) => {
-                table.add_row(row(pods, state, ""));
-            }
-            Rest::Cycle { period, states } => {
-                for state in states {
-                    table.add_row(row(pods, state, &format!("{} s", period.millis() / 1_000)));
-                }
-            }
-        }
+    for (pods, state, period) in rests {
+        table.add_row(row(*pods, state, &period.map_or(String::new(), |period| format!("{period} s"))));
     }
     for column in table.column_iter_mut().filter(|column| column.index != 5) {
         column.set_cell_alignment(CellAlignment::Right);
