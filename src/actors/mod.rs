@@ -2,9 +2,12 @@
 
 pub mod client_limit;
 pub mod ec2;
+pub mod eviction;
 pub mod hpa;
+pub mod int_or_percent;
 pub mod ipamd;
 pub mod karpenter;
 pub mod kube_scheduler;
 pub mod node_affinity;
+pub mod replica_set;
 pub mod taints;

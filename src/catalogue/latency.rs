@@ -115,6 +115,12 @@ latencies! {
     SolvePerExistingTried = "solve_per_existing_tried",
     /// Spot interruption notice until Karpenter's queue consumer has it.
     SpotNotice = "spot_notice",
+    /// TerminateInstances, request to answer, from when on the instance shuts down.
+    TerminateInstances = "terminate_instances",
+    /// Shutting down until the instance is terminated and its interfaces are gone.
+    InstanceShutdown = "instance_shutdown",
+    /// An instance gone with pods on it until the control plane deletes these.
+    PodLossNoticed = "pod_loss_noticed",
 }
 
 /// How well a number is known.

@@ -71,10 +71,9 @@ impl Run<'_> {
             };
             PodMetric { usage_millis, request_millis: request, state }
         };
-        let exists = |pod: &&Pod| !matches!(pod.stage, PodStage::Wanted | PodStage::Gone);
         Metric::Utilisation {
             target_percent: spec.target_percent as i32,
-            pods: of().filter(exists).map(told).collect(),
+            pods: of().filter(|pod| pod.is_active()).map(told).collect(),
         }
     }
 }

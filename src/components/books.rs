@@ -18,6 +18,11 @@ pub(super) struct Books {
     pub ready_pods: u32,
     /// Karpenter's nodes that have an instance.
     pub nodes: u32,
+    /// What they cost now (micro-USD an hour).
+    rate: u64,
+    /// Micro-USD an hour times nanoseconds, paid up to `paid_until`.
+    paid: u128,
+    paid_until: SimTime,
     waste_peak: u64,
     attached_peak: u64,
     /// Address-nanoseconds.
@@ -39,6 +44,9 @@ impl Books {
             running_pods: 0,
             ready_pods: 0,
             nodes: 0,
+            rate: 0,
+            paid: 0,
+            paid_until: SimTime::ZERO,
             waste_peak: 0,
             attached_peak: 0,
             waste_integral: 0,
@@ -52,6 +60,37 @@ impl Books {
     /// Attached, less what pods hold, less one primary for each instance.
     pub fn waste(&self) -> u64 {
         self.attached - self.assigned - self.instances
+    }
+
+    /// An instance costs so much an hour from `now` on.
+    pub fn pay(&mut self, micro_usd: u64, now: SimTime) {
+        (self.paid, self.paid_until) = (self.paid_at(now), now);
+        self.rate += micro_usd;
+    }
+    /// It does no more.
+    pub fn stop_paying(&mut self, micro_usd: u64, now: SimTime) {
+        (self.paid, self.paid_until) = (self.paid_at(now), now);
+        self.rate -= micro_usd;
+    }
+    fn paid_at(&self, now: SimTime) -> u128 {
+        self.paid + u128::from(self.rate) * u128::from(now.since(self.paid_until).nanos())
+    }
+    /// What instances cost now (micro-USD an hour).
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// What is told of the instant at which the target is reached.
+    pub fn at_target(&mut self, now: SimTime) -> AtTarget {
+        self.settle(now);
+        AtTarget {
+            attached: self.attached,
+            assigned: self.assigned,
+            waste: self.waste(),
+            waste_integral: self.waste_integral,
+            attached_integral: self.attached_integral,
+            paid: self.paid_at(now),
+        }
     }
 
     /// Books what held up to `now`; to be called before addresses change.
@@ -86,34 +125,60 @@ impl Books {
             addresses_attached: self.attached as u32,
             addresses_assigned: self.assigned as u32,
             addresses_free: self.free as u32,
+            cents_per_hour: (self.rate / 10_000) as u32,
         }
     }
 
     /// The books of a run that ended at `end`; the rest of the grid keeps the last state.
-    pub fn close(
-        mut self,
-        end: SimTime,
-        horizon: SimDuration,
-        reached: bool,
-    ) -> (AddressBooks, Vec<TimelinePoint>) {
-        self.settle(end);
+    pub fn close(mut self, end: SimTime, horizon: SimDuration, target: Option<AtTarget>) -> Closed {
         self.pass_points(end);
         let last = self.point();
         self.timeline.resize(TIMELINE_POINTS, last);
+        let reached = target.is_some();
+        let until = target.unwrap_or_else(|| self.at_target(end));
+        self.settle(end);
         let rest = u128::from((SimTime::ZERO + horizon).saturating_since(end).nanos());
         let millis = |integral: u128| (integral / 1_000_000) as u64;
+        let micro_usd = |paid: u128| (paid / 3_600_000_000_000) as u64;
         let at_target = |count: u64| reached.then_some(count);
-        let books = AddressBooks {
-            attached_at_target: at_target(self.attached),
-            assigned_at_target: at_target(self.assigned),
-            waste_at_target: at_target(self.waste()),
-            waste_peak: self.waste_peak,
-            attached_peak: self.attached_peak,
-            waste_address_ms: millis(self.waste_integral),
-            waste_address_ms_to_horizon: millis(self.waste_integral + u128::from(self.waste()) * rest),
-            attached_address_ms: millis(self.attached_integral),
-            attached_address_ms_to_horizon: millis(self.attached_integral + u128::from(self.attached) * rest),
-        };
-        (books, self.timeline)
+        Closed {
+            cost_to_target_micro_usd: micro_usd(until.paid),
+            cost_to_horizon_micro_usd: micro_usd(self.paid_at(end) + u128::from(self.rate) * rest),
+            books: AddressBooks {
+                attached_at_target: at_target(until.attached),
+                assigned_at_target: at_target(until.assigned),
+                waste_at_target: at_target(until.waste),
+                waste_peak: self.waste_peak,
+                attached_peak: self.attached_peak,
+                attached_at_end: self.attached,
+                waste_address_ms: millis(until.waste_integral),
+                waste_address_ms_to_horizon: millis(self.waste_integral + u128::from(self.waste()) * rest),
+                attached_address_ms: millis(until.attached_integral),
+                attached_address_ms_to_horizon: millis(
+                    self.attached_integral + u128::from(self.attached) * rest,
+                ),
+            },
+            timeline: self.timeline,
+        }
     }
+}
+
+/// Addresses and money at the instant of the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtTarget {
+    attached: u64,
+    assigned: u64,
+    waste: u64,
+    waste_integral: u128,
+    attached_integral: u128,
+    paid: u128,
+}
+
+/// The books of a run that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Closed {
+    pub books: AddressBooks,
+    pub cost_to_target_micro_usd: u64,
+    pub cost_to_horizon_micro_usd: u64,
+    pub timeline: Vec<TimelinePoint>,
 }

@@ -1,8 +1,9 @@
 //! The ReplicaSet controller: syncs of at most 500 pods, in batches that double, through a client's limit that
-//! its own events and status writes share. Source: `pkg/controller/replicaset/replica_set.go`.
+//! its own events and status writes share; too many pods are deleted at once, at most 500 a sync. Source: `pkg/controller/replicaset/replica_set.go`.
 
-use super::state::{NONE, Pod, PodStage};
+use super::state::{Pod, PodStage};
 use super::*;
+use crate::actors::replica_set::{self, ActivePod};
 
 const BURST_REPLICAS: u32 = 500;
 /// client-go sends so many events of one object, then hardly any.
@@ -28,12 +29,33 @@ impl Run<'_> {
         self.start_sync(deployment, first);
     }
 
-    /// So many pods are wanted, or as many as before if that is more.
+    /// So many pods are wanted; beside an autoscaler as many as before if that is more.
     pub(super) fn want_replicas(&mut self, deployment: u32, replicas: u32) {
+        let scales_in = self.scenario.deployments[deployment as usize].autoscaler.is_none();
         let set = &mut self.replica_sets[deployment as usize];
-        let more = replicas.saturating_sub(set.wanted);
-        set.wanted = set.wanted.max(replicas);
+        set.wanted = if scales_in { replicas } else { set.wanted.max(replicas) };
+        let more = set.wanted.saturating_sub(set.active);
+        // A sync under way makes the pods that it began with.
+        let spare = set.active.saturating_sub(set.wanted).min(set.unmade.len() as u32 - set.left);
         (0..more).for_each(|_| self.want_pod(deployment));
+        (0..spare).for_each(|_| self.drop_unmade(deployment));
+    }
+
+    /// A pod that is not created yet is not wanted after all.
+    fn drop_unmade(&mut self, deployment: u32) {
+        let set = &mut self.replica_sets[deployment as usize];
+        let pod = set.unmade.pop_back().expect("no more pods are dropped than are to be made");
+        self.pods[pod as usize].stage = PodStage::Gone;
+        self.uncount(pod, PodStage::Wanted);
+    }
+
+    /// The pod is none of its Deployment's any more; `stage` is how far it had come.
+    pub(super) fn uncount(&mut self, pod: u32, stage: PodStage) {
+        self.replica_sets[self.pods[pod as usize].deployment as usize].active -= 1;
+        self.books.wanted_pods -= 1;
+        self.books.running_pods -= u32::from(matches!(stage, PodStage::Running | PodStage::Ready));
+        self.books.ready_pods -= u32::from(stage == PodStage::Ready);
+        self.waits_for(pod, None);
     }
 
     /// One more pod is wanted, at the start or in place of one that was deleted.
@@ -41,7 +63,9 @@ impl Run<'_> {
         let pod = self.pods.len() as u32;
         self.pods.push(Pod::new(deployment));
         self.books.wanted_pods += 1;
-        self.replica_sets[deployment as usize].unmade.push_back(pod);
+        let set = &mut self.replica_sets[deployment as usize];
+        set.active += 1;
+        set.unmade.push_back(pod);
         self.waits_for(pod, Some(Cause::PodCreation));
     }
 
@@ -56,6 +80,9 @@ impl Run<'_> {
     /// One batch goes out; the next when this one is answered.
     pub(super) fn replica_set_syncs(&mut self, deployment: u32) {
         let set = &mut self.replica_sets[deployment as usize];
+        if set.left == 0 && set.active > set.wanted {
+            return self.scale_in(deployment);
+        }
         if set.left == 0 {
             set.left = BURST_REPLICAS.min(set.unmade.len() as u32);
             set.batch = 1;
@@ -88,40 +115,48 @@ impl Run<'_> {
         self.at(answered, Event::ReplicaSetSyncs(deployment));
     }
 
-    /// A pod is deleted; its ReplicaSet makes another at once.
-    pub(super) fn delete_pod(&mut self, pod: u32) {
-        if self.pods[pod as usize].stage == PodStage::Gone {
-            return self.victim_gone(pod);
+    /// Those that serve least are deleted, all at once; the next sync sees them gone.
+    fn scale_in(&mut self, deployment: u32) {
+        let victims = self.victims(deployment);
+        let set = &mut self.replica_sets[deployment as usize];
+        set.draws += 1;
+        let (draws, events) = (set.draws, set.events_left.min(victims.len() as u32));
+        set.events_left -= events;
+        (0..STATUS_WRITES + events).for_each(|_| {
+            self.controller_client.reserve(self.now);
+        });
+        let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1_000 + draws);
+        let mut answered = self.now + takes;
+        for pod in victims {
+            answered = self.controller_client.reserve(self.now) + takes;
+            self.at(answered, Event::PodDeleted(pod));
         }
-        let state = &mut self.pods[pod as usize];
-        let (deployment, stage, node) = (state.deployment, state.stage, state.node);
-        let (address, nominated) = (state.address.take(), state.nominated);
-        state.stage = PodStage::Gone;
-        state.node = NONE;
-        state.nominated = NONE;
-        self.books.wanted_pods -= 1;
-        self.books.running_pods -= u32::from(matches!(stage, PodStage::Running | PodStage::Ready));
-        self.books.ready_pods -= u32::from(stage == PodStage::Ready);
-        self.waits_for(pod, None);
-        if nominated != NONE {
-            self.nodes[nominated as usize].nominated.retain(|other| *other != pod);
-        }
-        if node != NONE {
-            let at = &mut self.nodes[node as usize];
-            at.pods.retain(|other| *other != pod);
-            at.without_address.retain(|other| *other != pod);
-            self.unassume(node, pod);
-            if let Some(address) = address {
-                self.release_address(node, address);
-            }
-        }
-        self.replace_pod(deployment, pod);
+        self.at(answered, Event::ReplicaSetSyncs(deployment));
     }
 
-    /// A pod goes: its ReplicaSet makes another.
-    pub(super) fn replace_pod(&mut self, deployment: u32, pod: u32) {
-        self.want_pod(deployment);
-        let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1 << 20 | pod);
-        self.start_sync(deployment, takes);
+    fn victims(&self, deployment: u32) -> Vec<u32> {
+        let set = &self.replica_sets[deployment as usize];
+        let surplus = (set.active - set.wanted).min(BURST_REPLICAS);
+        let of = |pod: &u32| {
+            let pod = &self.pods[*pod as usize];
+            pod.deployment == deployment && pod.is_active()
+        };
+        let active: Vec<u32> = (0..self.pods.len() as u32).filter(of).collect();
+        let mut on_node = BTreeMap::<u32, u32>::new();
+        active.iter().for_each(|pod| *on_node.entry(self.pods[*pod as usize].node).or_default() += 1);
+        let view = |pod: &u32| {
+            let state = &self.pods[*pod as usize];
+            ActivePod {
+                assigned: state.stage >= PodStage::Bound,
+                running: state.stage >= PodStage::Running,
+                ready_since: (state.stage == PodStage::Ready).then_some(state.ready_at),
+                on_node: on_node[&state.node],
+                created_at: state.created_at,
+                uid: self.chance.bits(Component::Controller, *pod, 1 << 30),
+            }
+        };
+        let views: Vec<ActivePod> = active.iter().map(view).collect();
+        let places = replica_set::victims(&views, surplus as usize, self.now);
+        places.into_iter().map(|place| active[place]).collect()
     }
 }

@@ -57,19 +57,33 @@ pub(super) enum Event {
         daemon: u16,
         step: DaemonStep,
     },
-    /// A pod that made room for another has stopped.
-    VictimGone(u32),
     SandboxDue(u32),
     SandboxReady(u32),
     ImagePulled(u32),
     ContainerStarted(u32),
     PodReady(u32),
+    /// The API server has deleted the pod for its ReplicaSet.
+    PodDeleted(u32),
+    /// A deleted pod's containers and its sandbox are gone.
+    PodStopped(u32),
+    /// It is gone from the API too.
+    PodGone(u32),
     /// A pool of spot capacity runs out.
     PoolTightens(u32),
     SpotInterrupted(u32),
     /// Karpenter has the notice.
     NoticeReceived(u32),
+    /// EC2 takes the instance back, two minutes after the notice.
+    InstanceReclaimed(u32),
+    /// The drain of a node is looked at.
+    DrainChecked(u32),
+    /// The Eviction API answers for a pod.
+    EvictionAnswered(u32),
+    /// EC2 shuts the instance down.
+    InstanceStopping(u32),
     InstanceGone(u32),
+    /// The control plane has missed the node on which the pod was lost.
+    PodLossNoticed(u32),
     /// Another user of a subnet takes addresses.
     OtherUserTakes {
         subnet: u32,
@@ -124,9 +138,16 @@ impl Event {
             Event::OtherUserTakes { .. } => ("other_user_takes", 35),
             Event::OtherUserReturns(_) => ("other_user_returns", 36),
             Event::AutoscalerSyncs(_) => ("autoscaler_syncs", 37),
+            Event::PodDeleted(_) => ("pod_deleted", 38),
+            Event::PodStopped(_) => ("pod_stopped", 39),
+            Event::PodGone(_) => ("pod_gone", 40),
+            Event::InstanceReclaimed(_) => ("instance_reclaimed", 41),
+            Event::DrainChecked(_) => ("drain_checked", 42),
+            Event::EvictionAnswered(_) => ("eviction_answered", 43),
+            Event::InstanceStopping(_) => ("instance_stopping", 44),
+            Event::PodLossNoticed(_) => ("pod_loss_noticed", 45),
             Event::DaemonPod { .. } => ("daemon_pod", 60),
-            Event::StartupTaintGone { .. } => ("startup_taint_gone", 38),
-            Event::VictimGone(_) => ("victim_gone", 39),
+            Event::StartupTaintGone { .. } => ("startup_taint_gone", 61),
         }
     }
 
@@ -139,12 +160,16 @@ impl Event {
             Event::PodCreated(pod)
             | Event::ConditionPatched(pod)
             | Event::PodBound(pod)
-            | Event::VictimGone(pod)
             | Event::SandboxDue(pod)
             | Event::SandboxReady(pod)
             | Event::ImagePulled(pod)
             | Event::ContainerStarted(pod)
-            | Event::PodReady(pod) => (Whom::Pod, pod),
+            | Event::PodReady(pod)
+            | Event::PodDeleted(pod)
+            | Event::PodStopped(pod)
+            | Event::PodGone(pod)
+            | Event::EvictionAnswered(pod)
+            | Event::PodLossNoticed(pod) => (Whom::Pod, pod),
             Event::QueueTimer
             | Event::WindowCloses
             | Event::Solved
@@ -171,6 +196,9 @@ impl Event {
             | Event::LifecyclePatched(node)
             | Event::SpotInterrupted(node)
             | Event::NoticeReceived(node)
+            | Event::InstanceReclaimed(node)
+            | Event::DrainChecked(node)
+            | Event::InstanceStopping(node)
             | Event::InstanceGone(node)
             | Event::DaemonPod { node, .. } => (Whom::Node, node),
         }

@@ -1,6 +1,6 @@
 //! How a run ends: is anything still moving, and what it came to.
 
-use super::state::{NONE, NodeStage, PodStage};
+use super::state::{NONE, PodStage};
 use super::*;
 use crate::results::{Outcome, SubnetRecord, WasteSplit};
 use crate::scenario::CniMode;
@@ -32,12 +32,20 @@ impl Run<'_> {
             }
             return;
         }
+        let reached = self.reached();
         let ready = u64::from(self.books.ready_pods);
         for (slot, share) in self.times.ready.iter_mut().zip(SHARES) {
             if ready >= (target * share).div_ceil(100) {
                 slot.get_or_insert(now);
             }
         }
+        if self.reached() && !reached {
+            self.at_target = Some((self.books.at_target(now), self.ledger.millis_until(now)));
+        }
+    }
+    /// Has the run done all that it was asked for?
+    pub(super) fn ends_at_target(&self) -> bool {
+        self.reached() && self.scenario.until == Until::Target
     }
     pub(super) fn reached(&self) -> bool {
         self.times.ready[3].is_some()
@@ -61,11 +69,9 @@ impl Run<'_> {
     /// no instance goes, no pool of spot capacity changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
-        let moving = self.market_events > 0
-            || self.leaving > 0
-            || self.going > 0
-            || raises
-            || self.others_may_return();
+        let leaving = |node: &Node| node.lives() && (node.disrupted || node.noticed_at < SimTime::NEVER);
+        let leaving = self.terminating > 0 || self.losses > 0 || self.nodes.iter().any(leaving);
+        let moving = self.market_events > 0 || leaving || raises || self.others_may_return();
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -172,14 +178,9 @@ impl Run<'_> {
         let reason = if reached { None } else { self.main_cause() };
         let millis = |at: Option<SimTime>| at.map(SimTime::millis);
         let mut by_type = std::collections::BTreeMap::new();
-        let (mut per_hour, mut spent) = (0, self.cost_of_gone);
         let launched = |node: &&Node| !node.is_static() && node.launched < SimTime::NEVER;
         for node in self.nodes.iter().filter(launched) {
             *by_type.entry(node.instance_type).or_insert(0u32) += 1;
-            if node.stage != NodeStage::Gone {
-                per_hour += node.price_micro_usd;
-                spent += u128::from(node.price_micro_usd) * u128::from(end.since(node.launched).nanos());
-            }
         }
         let name = |(id, count): (TypeId, u32)| (self.scenario.catalogue.get(id).name.clone(), count);
         let subnet = |(book, dry): (&Subnet, &Option<SimTime>)| SubnetRecord {
@@ -188,10 +189,12 @@ impl Run<'_> {
             free_at_end: book.free(),
             free_blocks_at_end: book.free_blocks(),
         };
-        let cause_pod_ms = self.ledger.millis_until(end);
+        let cause_pod_ms = self.at_target.map_or_else(|| self.ledger.millis_until(end), |(_, millis)| millis);
         let (waste_at_end, address_wait_p95_ms) = (self.waste_split(), self.address_wait_p95(end));
+        let replacement_p95_ms = self.replacement_p95(end);
         let (pods_ready_at_end, nodes) = (self.books.ready_pods, self.books.nodes);
-        let (books, timeline) = self.books.close(end, horizon, reached);
+        let cost_per_hour_micro_usd = self.books.rate();
+        let closed = self.books.close(end, horizon, self.at_target.map(|(books, _)| books));
         ReplicationRecord {
             replication,
             outcome,
@@ -201,15 +204,17 @@ impl Run<'_> {
             time_to_50pct_ms: millis(self.times.ready[0]),
             time_to_90pct_ms: millis(self.times.ready[1]),
             time_to_99pct_ms: millis(self.times.ready[2]),
-            observed_ms: if reached { end.millis() } else { horizon.millis() },
+            observed_ms: millis(self.times.ready[3]).unwrap_or(horizon.millis()),
+            ended_ms: end.millis(),
             pods_ready_at_end,
             nodes,
             nodes_launched: self.nodes_launched,
-            books,
+            books: closed.books,
             subnets: self.subnets.iter().zip(&self.first_dry).map(subnet).collect(),
             nodes_by_type: by_type.into_iter().map(name).collect(),
-            cost_to_target_micro_usd: (spent / 3_600_000_000_000) as u64,
-            cost_per_hour_micro_usd: per_hour,
+            cost_to_target_micro_usd: closed.cost_to_target_micro_usd,
+            cost_to_horizon_micro_usd: closed.cost_to_horizon_micro_usd,
+            cost_per_hour_micro_usd,
             api_counts: self.api_counts,
             enis_created: self.enis_created,
             enis_deleted: self.enis_deleted,
@@ -218,11 +223,15 @@ impl Run<'_> {
             sandbox_failures: self.sandbox_failures,
             capacity_errors: self.capacity_errors,
             interruptions: self.interruptions,
+            nodes_removed: self.nodes_removed,
+            pods_evicted: self.pods_evicted,
+            pods_lost: self.pods_lost,
+            replacement_p95_ms,
             scheduling_rounds: self.rounds,
             cause_pod_ms,
             events: self.events,
             trace_hash: self.hash,
-            timeline,
+            timeline: closed.timeline,
         }
     }
 
@@ -255,6 +264,18 @@ impl Run<'_> {
         let rank = (self.asked_for_address * 95).div_ceil(100).checked_sub(1)?;
         let at_once = self.asked_for_address.saturating_sub(waits.len() as u64);
         Some(rank.checked_sub(at_once).map_or(0, |place| waits[place as usize]))
+    }
+
+    /// The 95th percentile of the time from an interruption's notice until the pod that came in another's place was Ready;
+    /// those that are not yet count until the end. `None`: nothing was taken.
+    fn replacement_p95(&self, end: SimTime) -> Option<u64> {
+        let mut waits = self.replacements_ms.clone();
+        let still =
+            self.pods.iter().filter(|pod| pod.replaces_since < SimTime::NEVER && pod.stage < PodStage::Ready);
+        waits.extend(still.map(|pod| end.since(pod.replaces_since).millis()));
+        waits.sort_unstable();
+        let rank = (waits.len() * 95).div_ceil(100).checked_sub(1)?;
+        Some(waits[rank])
     }
 
     /// Do the books balance?
@@ -293,12 +314,20 @@ impl Run<'_> {
         assert_eq!(stage(&[PodStage::Ready]), self.books.ready_pods, "pods Ready at {}", self.now);
         assert_eq!(stage(&[PodStage::Running, PodStage::Ready]), self.books.running_pods, "at {}", self.now);
         for (index, pod) in self.pods.iter().enumerate() {
-            let waits = !matches!(pod.stage, PodStage::Ready | PodStage::Gone) && pod.cause.is_none();
+            let waits = pod.stage < PodStage::Ready && pod.cause.is_none();
             assert!(!waits, "pod {index} is {:?} and waits for nothing at {}", pod.stage, self.now);
             if pod.nominated != NONE {
                 let known = self.nodes[pod.nominated as usize].nominated.contains(&(index as u32));
                 assert!(known, "pod {index} is nominated for {} which does not know", pod.nominated);
             }
+        }
+        let paid = self.nodes.iter().filter(|node| node.lives() && !node.stopped);
+        let rate: u64 = paid.map(|node| node.price_micro_usd).sum();
+        assert_eq!(rate, self.books.rate(), "micro-USD an hour at {}", self.now);
+        for (index, set) in self.replica_sets.iter().enumerate() {
+            let of = |pod: &&Pod| pod.deployment == index as u32 && pod.stage < PodStage::Terminating;
+            let active = self.pods.iter().filter(of).count() as u32;
+            assert_eq!(active, set.active, "pods of Deployment {index} at {}", self.now);
         }
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.lives()) {
             let daemons = self.prepared.daemons;

@@ -107,7 +107,10 @@ impl Run<'_> {
             state.provisionable && state.stage == PodStage::Pending
         };
         let waiting: Vec<u32> = (0..self.pods.len() as u32).filter(waits).collect();
-        let shapes: Vec<u32> = waiting.iter().map(|pod| self.pods[*pod as usize].deployment).collect();
+        // Those of nodes that go are planned for as if they waited, and stay where they are until they are evicted.
+        let moving = self.pods_to_move();
+        let shape = |pod: &u32| self.pods[*pod as usize].deployment;
+        let shapes: Vec<u32> = waiting.iter().chain(&moving).map(shape).collect();
         let (indices, nodes) = self.existing_nodes();
         let limits = self.limits_left();
         let mut ties = Drawn { chance: self.chance, round: self.rounds as u32, draws: 0 };
@@ -127,7 +130,7 @@ impl Run<'_> {
                 self.draw(latency, Component::Karpenter, 0, 0).secs_f64() * count as f64,
             )
         };
-        let takes = cost(Latency::SolvePerPod, waiting.len() as u64)
+        let takes = cost(Latency::SolvePerPod, shapes.len() as u64)
             + cost(Latency::SolvePerExistingTried, solution.tries_existing)
             + cost(Latency::SolvePerClaimTried, solution.tries_new);
         self.at(self.now + takes, Event::Solved);

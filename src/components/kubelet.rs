@@ -146,6 +146,10 @@ impl Run<'_> {
             self.pods[pod as usize].stage = PodStage::Ready;
             self.pods[pod as usize].ready_at = self.now;
             self.waits_for(pod, None);
+            let since = self.pods[pod as usize].replaces_since;
+            if since < SimTime::NEVER {
+                self.replacements_ms.push(self.now.since(since).millis());
+            }
             self.books.ready_pods += 1;
             self.mark_time(false);
             let node = self.pods[pod as usize].node;

@@ -262,13 +262,14 @@ impl<'a> Run<'a> {
         self.nodes_launched += 1;
         self.books.nodes += 1;
         self.vcpus[usize::from(offering.spot)] += sold.vcpus;
-        let price = sold.micro_usd[usize::from(offering.spot)];
+        let price = sold.micro_usd[usize::from(offering.spot)].expect("what is launched has a price");
+        self.books.pay(price, self.now);
         let node = &mut self.nodes[claim as usize];
         node.instance_type = offering.instance_type;
         node.offered = place;
         node.zone = offering.zone;
         node.spot = offering.spot;
-        node.price_micro_usd = price.expect("what is launched has a price");
+        node.price_micro_usd = price;
         node.allocatable = allocatable;
         node.requested = self.prepared.daemons;
         node.launched = self.now;

@@ -7,6 +7,8 @@ mod capacity;
 mod constraints;
 mod controllers;
 mod daemons;
+mod deletion;
+mod drain;
 mod event;
 mod finish;
 mod fitting;
@@ -27,7 +29,7 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use books::Books;
+use books::{AtTarget, Books};
 use constraints::Constraints;
 use event::{Event, Whom};
 use fitting::Fitting;
@@ -40,6 +42,7 @@ use crate::actors::ec2::TokenBucket;
 use crate::actors::hpa::Autoscaler;
 use crate::actors::ipamd::{Call, Ipamd};
 use crate::actors::karpenter::batcher::Batcher;
+use crate::actors::karpenter::disruption::Reason;
 use crate::actors::karpenter::solve::Provisioner;
 use crate::actors::kube_scheduler::queue::{QueueVersion, SchedulingQueue};
 use crate::actors::kube_scheduler::spread::Candidate;
@@ -47,7 +50,7 @@ use crate::catalogue::{Latency, TypeId};
 use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
 use crate::results::{ApiCount, ReplicationRecord};
-use crate::scenario::{Market, Profile, Scenario, ZoneTie};
+use crate::scenario::{Market, Profile, Scenario, Until, ZoneTie};
 use crate::units::{Resources, SimDuration, SimTime};
 use crate::world::cause::Cause;
 use crate::world::subnet::Subnet;
@@ -56,6 +59,10 @@ pub use prepared::Prepared;
 
 /// More events than any run of 10,000 pods needs; beyond it a loop spins.
 const MOST_EVENTS: u64 = 50_000_000;
+
+/// `KUBE_CLIENT_QPS` and `KUBE_CLIENT_BURST` of Karpenter; what its eviction queue retries at most, on one CPU.
+const KARPENTER_CLIENT: (u32, u32) = (200, 300);
+const EVICTION_RETRIES: (u32, u32) = (100, 1_000);
 
 /// What a run is asked to do beside its result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,8 +118,6 @@ struct Run<'a> {
     /// By Deployment.
     fittings: Vec<Fitting>,
     constraints: Option<Box<Constraints>>,
-    /// Pods that were told to go for others and have not stopped yet.
-    going: u32,
     found: Vec<u32>,
     candidates: Vec<Candidate>,
     scores: Vec<i64>,
@@ -144,16 +149,21 @@ struct Run<'a> {
     watched_pools: BTreeSet<u32>,
     lifecycle: node::Lifecycle,
     lifecycle_client: ClientBucket,
+    karpenter_client: ClientBucket,
+    eviction_retries: ClientBucket,
 
     books: Books,
     ledger: Ledger,
     times: finish::Marks,
+    /// What stood in the books at the target, and what pods had waited for until then (ms).
+    at_target: Option<(AtTarget, [u64; Cause::COUNT])>,
     stops_when_stuck: bool,
     stuck: bool,
     /// Changes of the spot market that will happen before the horizon.
     market_events: u32,
-    /// Instances that are going.
-    leaving: u32,
+    /// Pods that kubelet stops, and those that were lost and not missed yet.
+    terminating: u32,
+    losses: u32,
     lines: Option<Vec<String>>,
     hash: u64,
     events: u64,
@@ -173,8 +183,13 @@ struct Run<'a> {
     capacity_errors: u64,
     interruptions: u64,
     nodes_launched: u32,
-    /// Micro-USD an hour times nanoseconds, of instances that are gone.
-    cost_of_gone: u128,
+    /// Claims deleted, by [`Reason`].
+    nodes_removed: [u64; Reason::ALL.len()],
+    pods_evicted: u64,
+    /// Pods that an instance still had when it stopped.
+    pods_lost: u64,
+    /// From the notice of an interruption until the pod in the place of one that it took was Ready (ms).
+    replacements_ms: Vec<u64>,
 }
 
 /// Runs one replication until the target's number of pods is Ready, nothing can change any more, or the horizon.
@@ -190,7 +205,7 @@ pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) ->
     let mut run = Run::new(prepared, Chance::new(seed, replication), wishes);
     run.start();
     let horizon = SimTime::ZERO + run.scenario.horizon;
-    while !run.reached() && !run.stuck {
+    while !run.ends_at_target() && !run.stuck {
         let next = run.agenda.pop().filter(|(at, _)| *at <= horizon);
         let Some((at, event)) = next else {
             run.now = horizon;
@@ -212,7 +227,7 @@ pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) ->
             run.check_books();
         }
     }
-    if !run.reached() {
+    if !run.ends_at_target() {
         // Of a run that is stuck nothing more is told until the horizon: what it holds then, it holds now.
         run.now = horizon;
     }
@@ -266,7 +281,6 @@ impl<'a> Run<'a> {
             next_start_node: 0,
             fittings: scenario.deployments.iter().map(fitting).collect(),
             constraints: Constraints::new(scenario),
-            going: 0,
             found: Vec::new(),
             candidates: Vec::new(),
             scores: Vec::new(),
@@ -290,13 +304,18 @@ impl<'a> Run<'a> {
             watched_pools: BTreeSet::new(),
             lifecycle: node::Lifecycle::new(),
             lifecycle_client: ClientBucket::new(client.qps, client.burst),
+            karpenter_client: ClientBucket::new(KARPENTER_CLIENT.0, KARPENTER_CLIENT.1),
+            eviction_retries: ClientBucket::new(EVICTION_RETRIES.0, EVICTION_RETRIES.1),
             books: Books::new(scenario.horizon),
             ledger: Ledger::new(wishes.history),
             times: finish::Marks::default(),
-            stops_when_stuck: wishes.stop_when_stuck,
+            at_target: None,
+            // What comes after the target matters even if the target cannot be reached.
+            stops_when_stuck: wishes.stop_when_stuck && scenario.until == Until::Target,
             stuck: false,
             market_events: 0,
-            leaving: 0,
+            terminating: 0,
+            losses: 0,
             lines: wishes.trace.then(Vec::new),
             hash: 0,
             events: 0,
@@ -313,7 +332,10 @@ impl<'a> Run<'a> {
             capacity_errors: 0,
             interruptions: 0,
             nodes_launched: 0,
-            cost_of_gone: 0,
+            nodes_removed: [0; Reason::ALL.len()],
+            pods_evicted: 0,
+            pods_lost: 0,
+            replacements_ms: Vec::new(),
         }
     }
 
@@ -374,15 +396,21 @@ impl<'a> Run<'a> {
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),
             Event::DaemonPod { node, daemon, step } => self.daemon_pod(node, daemon, step),
-            Event::VictimGone(pod) => self.victim_gone(pod),
             Event::SandboxDue(pod) => self.sandbox_due(pod),
             Event::SandboxReady(pod) => self.sandbox_ready(pod),
             Event::ImagePulled(pod) => self.image_pulled(pod),
             Event::ContainerStarted(pod) => self.container_started(pod),
             Event::PodReady(pod) => self.pod_ready(pod),
+            Event::PodDeleted(pod) => self.pod_deleted(pod),
+            Event::PodStopped(pod) => self.pod_stopped(pod),
+            Event::PodGone(pod) => self.pod_gone(pod),
+            Event::EvictionAnswered(pod) => self.eviction_answered(pod),
+            Event::PodLossNoticed(pod) => self.pod_loss_noticed(pod),
             Event::PoolTightens(pool) => self.pool_tightens(pool),
             Event::SpotInterrupted(node) => self.spot_interrupted(node),
             Event::NoticeReceived(node) => self.notice_received(node),
+            Event::DrainChecked(node) => self.drain_checked(node),
+            Event::InstanceReclaimed(node) | Event::InstanceStopping(node) => self.instance_stopping(node),
             Event::InstanceGone(node) => self.instance_gone(node),
             Event::OtherUserTakes { subnet, user } => self.other_user_takes(subnet, user),
             Event::OtherUserReturns(lot) => self.other_user_returns(lot),

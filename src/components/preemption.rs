@@ -5,8 +5,6 @@ use super::state::{NONE, PodStage};
 use super::*;
 use crate::actors::kube_scheduler::preemption::{Victim, cost, victims};
 
-/// A pod that has not started yet is gone so soon.
-const STOP: SimDuration = SimDuration::from_secs(1);
 /// Calls of the scheduler's client for each victim: its condition, its deletion.
 const CALLS: u32 = 2;
 
@@ -22,7 +20,7 @@ impl Run<'_> {
         }
         let promised = self.pods[pod as usize].promised;
         // Pods are going for its sake already.
-        let is_going = |other: u32| self.pods[other as usize].stage == PodStage::Gone;
+        let is_going = |other: u32| self.pods[other as usize].stage == PodStage::Terminating;
         if promised != NONE && self.lower_on(promised, pod).any(is_going) {
             return;
         }
@@ -41,13 +39,15 @@ impl Run<'_> {
         let (node, victims) = cheapest.swap_remove(pick as usize);
         self.promise(pod, node);
         // Those that are going already are not told again.
-        let told = |victim: &Victim| self.pods[victim.pod as usize].stage != PodStage::Gone;
+        let told = |victim: &Victim| self.pods[victim.pod as usize].is_active();
         let victims: Vec<Victim> = victims.into_iter().filter(told).collect();
         for victim in victims {
             (0..CALLS).for_each(|_| {
                 self.scheduler_client.reserve(self.now);
             });
-            self.evict(victim.pod);
+            let deployment = self.pods[victim.pod as usize].deployment;
+            self.delete_pod(victim.pod);
+            self.replace_pod(deployment, victim.pod, SimTime::NEVER);
         }
         self.trace(|| TraceLine::new("pod_preempts").pod(pod).node(node));
     }
@@ -119,46 +119,5 @@ impl Run<'_> {
             scheduler::forget(&mut self.nodes[node as usize].promised, pod);
             self.refit(node);
         }
-    }
-
-    /// A pod is told to go: its ReplicaSet makes another at once, its room and address are free when it has stopped.
-    fn evict(&mut self, pod: u32) {
-        let state = &mut self.pods[pod as usize];
-        let (deployment, stage, node) = (state.deployment, state.stage, state.node);
-        state.stage = PodStage::Gone;
-        let started = matches!(stage, PodStage::Running | PodStage::Ready);
-        self.books.wanted_pods -= 1;
-        self.books.running_pods -= u32::from(started);
-        self.books.ready_pods -= u32::from(stage == PodStage::Ready);
-        self.waits_for(pod, None);
-        let at = &mut self.nodes[node as usize];
-        at.without_address.retain(|other| *other != pod);
-        let zone = at.zone;
-        self.fittings[deployment as usize].place(node, zone, -1);
-        self.refit(node);
-        self.going += 1;
-        let stops = if started { spot::GRACE } else { STOP };
-        self.at(self.now + stops, Event::VictimGone(pod));
-        self.replace_pod(deployment, pod);
-    }
-    /// It has stopped, or its node is gone before.
-    pub(super) fn victim_gone(&mut self, pod: u32) {
-        let requests = self.requests(pod);
-        let state = &mut self.pods[pod as usize];
-        let node = std::mem::replace(&mut state.node, NONE);
-        if node == NONE {
-            return;
-        }
-        let (deployment, address) = (state.deployment, state.address.take());
-        self.going -= 1;
-        let at = &mut self.nodes[node as usize];
-        at.pods.retain(|other| *other != pod);
-        at.requested = at.requested - requests;
-        self.note_left(deployment);
-        self.refit(node);
-        if let Some(address) = address {
-            self.release_address(node, address);
-        }
-        self.pod_deleted_event();
     }
 }

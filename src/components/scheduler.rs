@@ -9,6 +9,7 @@ use crate::actors::kube_scheduler::spread::{self, Candidate};
 impl Run<'_> {
     pub(super) fn pod_created(&mut self, pod: u32) {
         self.pods[pod as usize].stage = PodStage::Pending;
+        self.pods[pod as usize].created_at = self.now;
         let deployment = self.pods[pod as usize].deployment as usize;
         self.queue.add(pod, self.scenario.deployments[deployment].priority, self.now);
         self.refresh_pending(pod);

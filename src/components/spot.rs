@@ -1,18 +1,11 @@
 //! Pools of capacity, and what happens to a spot instance that is reclaimed.
 //!
-//! No replacement is launched ahead. The notice deletes the claim, which taints the node; its pods are evicted, their
-//! ReplicaSets make others, and the instance goes when the drain is done, two minutes after the notice at the latest.
-//! Source: karpenter-provider-aws `pkg/controllers/interruption`, karpenter core `pkg/controllers/node/termination`.
+//! No replacement is launched ahead. The notice deletes the claim; the instance goes when the drain is done, two minutes
+//! after the notice at the latest. Source: karpenter-provider-aws v1.14.1, `pkg/controllers/interruption`.
 
 use super::capacity::CapacityPool;
 use super::launch::{Mark, Offering, UNAVAILABLE_FOR};
-use super::state::{NodeStage, PodStage};
 use super::*;
-
-/// A drain lasts so long at least.
-const MIN_DRAIN: SimDuration = SimDuration::from_secs(5);
-/// A pod's grace period, which an application that does not stop by itself uses up.
-pub(super) const GRACE: SimDuration = SimDuration::from_secs(30);
 
 impl Run<'_> {
     fn pool_number(&self, offering: Offering) -> u32 {
@@ -83,56 +76,23 @@ impl Run<'_> {
     /// The notice, two minutes ahead.
     pub(super) fn spot_interrupted(&mut self, node: u32) {
         self.market_events -= 1;
-        let at = &self.nodes[node as usize];
-        if !at.lives() || at.disrupted {
+        let at = &mut self.nodes[node as usize];
+        if !at.lives() || at.stopped || at.noticed_at < SimTime::NEVER {
             return;
         }
+        at.noticed_at = self.now;
         self.interruptions += 1;
-        self.leaving += 1;
         let late = self.draw(Latency::SpotNotice, Component::SpotInterruption, node, 3);
         self.at(self.now + late, Event::NoticeReceived(node));
+        self.at(self.now + self.prepared.capacity.notice_before, Event::InstanceReclaimed(node));
     }
 
     pub(super) fn notice_received(&mut self, node: u32) {
-        let at = &mut self.nodes[node as usize];
+        let at = &self.nodes[node as usize];
         let offering = Offering { instance_type: at.instance_type, zone: at.zone, spot: true };
-        at.disrupted = true;
         let until = self.now + UNAVAILABLE_FOR;
         self.marks.insert(offering, Mark { until, quota: false });
         self.provisioning.offers_hold_until = self.now;
-        self.refit(node);
-        let nominated = std::mem::take(&mut self.nodes[node as usize].nominated);
-        for pod in nominated {
-            self.pods[pod as usize].nominated = super::state::NONE;
-            self.undecided.push(pod);
-            self.refresh_pending(pod);
-        }
-        let pods = self.nodes[node as usize].pods.clone();
-        let started =
-            |pod: &u32| matches!(self.pods[*pod as usize].stage, PodStage::Running | PodStage::Ready);
-        let drains = if pods.iter().any(started) { MIN_DRAIN.max(GRACE) } else { MIN_DRAIN };
-        pods.into_iter().for_each(|pod| self.delete_pod(pod));
-        self.pod_deleted_event();
-        self.trigger_node();
-        let gone = drains.min(self.prepared.capacity.notice_before);
-        self.at(self.now + gone, Event::InstanceGone(node));
-    }
-
-    /// The instance is terminated, with all that it held.
-    pub(super) fn instance_gone(&mut self, node: u32) {
-        self.leaving -= 1;
-        self.books.nodes -= 1;
-        let kind = self.scenario.catalogue.get(self.nodes[node as usize].instance_type);
-        self.vcpus[1] -= kind.vcpus.unwrap_or(0);
-        self.release_all(node);
-        let now = self.now;
-        let at = &mut self.nodes[node as usize];
-        at.stage = NodeStage::Gone;
-        let lived = now.since(at.launched).nanos();
-        self.cost_of_gone += u128::from(at.price_micro_usd) * u128::from(lived);
-        if let Some(wakes) = at.wakes.take() {
-            self.agenda.cancel(wakes);
-        }
-        self.refit(node);
+        self.delete_claim(node, Reason::Interrupted);
     }
 }

@@ -26,7 +26,8 @@ pub(super) enum PodStage {
     Bound,
     Running,
     Ready,
-    /// Deleted.
+    /// Deleted; kubelet stops it.
+    Terminating,
     Gone,
 }
 
@@ -58,7 +59,12 @@ pub(super) struct Pod {
     pub sandbox_tries: u32,
     /// When it first failed for want of an address.
     pub lacks_since: SimTime,
+    pub created_at: SimTime,
     pub ready_at: SimTime,
+    /// Evictions asked for.
+    pub evictions: u32,
+    /// When the interruption was noticed that took the pod in whose place it came; never, if none did.
+    pub replaces_since: SimTime,
 }
 
 impl Pod {
@@ -82,8 +88,15 @@ impl Pod {
             address: None,
             sandbox_tries: 0,
             lacks_since: SimTime::NEVER,
+            created_at: SimTime::NEVER,
             ready_at: SimTime::NEVER,
+            evictions: 0,
+            replaces_since: SimTime::NEVER,
         }
+    }
+    /// Is it there, and has nobody deleted it? Those that are wanted and not created are not.
+    pub fn is_active(&self) -> bool {
+        self.stage > PodStage::Wanted && self.stage < PodStage::Terminating
     }
 }
 
@@ -115,6 +128,15 @@ pub(super) struct Held {
     pub placed: Vec<(u32, u32)>,
     /// The primary address's offset, where it is placed.
     pub primary: Option<u32>,
+}
+
+/// A node whose claim is deleted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving {
+    /// Its drain's begin.
+    pub since: SimTime,
+    /// Drained: TerminateInstances is called.
+    pub terminates: bool,
 }
 
 /// What each step of ipamd looks at stands first, in the fewest cache lines: with a thousand nodes no other is near.
@@ -170,6 +192,11 @@ pub(super) struct Node {
     pub has_daemons: bool,
     /// `karpenter.sh/disrupted`: on its way out.
     pub disrupted: bool,
+    pub leaving: Option<Leaving>,
+    /// Of its spot interruption; never, if there was none.
+    pub noticed_at: SimTime,
+    /// EC2 shuts the instance down, which costs nothing any more.
+    pub stopped: bool,
     /// Pods that wait and for which Karpenter counts it.
     pub nominated: Vec<u32>,
     /// Pods for which others on it are told to go.
@@ -212,6 +239,9 @@ impl Node {
             critical_addons_only: false,
             has_daemons: false,
             disrupted: false,
+            leaving: None,
+            noticed_at: SimTime::NEVER,
+            stopped: false,
             nominated: Vec::new(),
             promised: Vec::new(),
             pods: Vec::new(),
@@ -276,6 +306,8 @@ impl Node {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplicaSet {
     pub wanted: u32,
+    /// Pods that are not deleted, those still to be created included.
+    pub active: u32,
     /// Pods wanted and not asked for yet.
     pub unmade: VecDeque<u32>,
     pub syncing: bool,

@@ -2,6 +2,7 @@
 //! data dictionary, the documentation and advice files all come from here.
 
 use super::record::ReplicationRecord;
+use crate::actors::karpenter::disruption::Reason;
 use crate::world::cause::Cause;
 
 /// What a number is, and hence how it is printed and summed up.
@@ -82,6 +83,23 @@ impl Measure {
             Kind::Hours => format!("{:.4}", mean / 3_600_000.0),
         }
     }
+}
+
+type Removal = (&'static str, &'static str, fn(&ReplicationRecord) -> Option<u64>);
+
+/// Nodes that went, by the reason.
+const REMOVALS: [Removal; 5] = [
+    ("nodes_removed_empty", "Nodes that Karpenter took away as empty.", |r| removed(r, Reason::Empty)),
+    ("nodes_removed_underutilized", "Nodes that it consolidated.", |r| removed(r, Reason::Underutilized)),
+    ("nodes_removed_drifted", "Nodes that it replaced as drifted.", |r| removed(r, Reason::Drifted)),
+    ("nodes_removed_expired", "Nodes that went as expired.", |r| removed(r, Reason::Expired)),
+    ("nodes_removed_interrupted", "Nodes that went for an interruption's notice.", |r| {
+        removed(r, Reason::Interrupted)
+    }),
+];
+
+fn removed(record: &ReplicationRecord, reason: Reason) -> Option<u64> {
+    Some(record.nodes_removed[reason as usize])
 }
 
 /// All measures, in the order of their columns.
@@ -244,6 +262,35 @@ pub fn measures() -> Vec<Measure> {
     add("interruptions", "", Count, "Spot instances interrupted.", |r| Some(r.interruptions));
     add("scheduling_rounds", "", Count, "Karpenter's rounds.", |r| Some(r.scheduling_rounds));
     add("events", "", Count, "Events simulated.", |r| Some(r.events));
+    add("attached_at_end", "addresses", Count, "Addresses on all ENIs at the end.", |r| {
+        Some(r.books.attached_at_end)
+    });
+    add(
+        "attached_to_horizon",
+        "address_hours",
+        Hours,
+        "Addresses on all ENIs times time until the horizon, what was there at the end kept as it is.",
+        |r| Some(r.books.attached_address_ms_to_horizon),
+    );
+    add(
+        "cost_to_horizon",
+        "usd",
+        Usd,
+        "Karpenter's nodes from their launch until they stop or the horizon, what was there at the end kept as it is.",
+        |r| Some(r.cost_to_horizon_micro_usd),
+    );
+    for (name, meaning, get) in REMOVALS {
+        add(name, "", Count, meaning, get);
+    }
+    add("pods_evicted", "", Count, "Pods that drains of nodes evicted.", |r| Some(r.pods_evicted));
+    add("pods_lost", "", Count, "Pods that an instance still had when it stopped.", |r| Some(r.pods_lost));
+    add(
+        "replacement_p95",
+        "ms",
+        Count,
+        "95th percentile over pods that interruptions took of the time from the notice until the pod in its place was Ready.",
+        |r| r.replacement_p95_ms,
+    );
     all.extend(Cause::ALL.map(|cause| Measure {
         name: format!("waited_{}", cause.name()),
         unit: "pod_ms",

@@ -1,6 +1,7 @@
 //! One replication's result: integers, so that sums do not depend on their order.
 
 use crate::actors::ipamd::Api;
+use crate::actors::karpenter::disruption::Reason;
 use crate::world::cause::Cause;
 
 /// Points of the timeline's grid: the horizon in 180 equal steps, both ends included.
@@ -42,8 +43,10 @@ pub struct ReplicationRecord {
     pub time_to_50pct_ms: Option<u64>,
     pub time_to_90pct_ms: Option<u64>,
     pub time_to_99pct_ms: Option<u64>,
-    /// min(T, horizon) (ms).
+    /// min(T, H): the time to target or the horizon (ms).
     pub observed_ms: u64,
+    /// Where the run ended: at the target or at the horizon (ms).
+    pub ended_ms: u64,
     pub pods_ready_at_end: u32,
     /// Karpenter's nodes alive at the end of observation, the static ones not counted.
     pub nodes: u32,
@@ -55,7 +58,9 @@ pub struct ReplicationRecord {
     pub nodes_by_type: Vec<(String, u32)>,
     /// Karpenter's nodes from launch to min(T, H) (micro-USD).
     pub cost_to_target_micro_usd: u64,
-    /// Karpenter's nodes alive then, for an hour (micro-USD).
+    /// The same until the horizon, those alive at the end counted until then (micro-USD).
+    pub cost_to_horizon_micro_usd: u64,
+    /// Karpenter's nodes alive at the end, for an hour (micro-USD).
     pub cost_per_hour_micro_usd: u64,
     /// By [`ApiCount::names`].
     pub api_counts: [ApiCount; ApiCount::APIS],
@@ -68,6 +73,14 @@ pub struct ReplicationRecord {
     pub sandbox_failures: u64,
     pub capacity_errors: u64,
     pub interruptions: u64,
+    /// Claims deleted, by [`Reason`].
+    pub nodes_removed: [u64; Reason::ALL.len()],
+    /// Pods that drains evicted.
+    pub pods_evicted: u64,
+    /// Pods that an instance still had when it stopped.
+    pub pods_lost: u64,
+    /// 95th percentile over interrupted pods of the time from the notice until the pod in its place was Ready (ms).
+    pub replacement_p95_ms: Option<u64>,
     pub scheduling_rounds: u64,
     /// Pod-milliseconds waited until min(T, H), by [`Cause`].
     pub cause_pod_ms: [u64; Cause::COUNT],
@@ -89,6 +102,7 @@ pub struct AddressBooks {
     pub waste_at_target: Option<u64>,
     pub waste_peak: u64,
     pub attached_peak: u64,
+    pub attached_at_end: u64,
     /// Wasted address-milliseconds over [0, min(T, H)].
     pub waste_address_ms: u64,
     /// The same over [0, H], so that cells compare.
@@ -156,4 +170,6 @@ pub struct TimelinePoint {
     pub addresses_assigned: u32,
     /// Free in all subnets.
     pub addresses_free: u32,
+    /// Of all instances (US cents).
+    pub cents_per_hour: u32,
 }

@@ -290,7 +290,7 @@ fn call_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
 
 fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRecord]) {
     // Where all runs have ended, later rows would repeat the last.
-    let last = records.iter().map(|record| record.observed_ms).max().unwrap_or(0);
+    let last = records.iter().map(|record| record.ended_ms).max().unwrap_or(0);
     let mut values = Vec::with_capacity(records.len());
     for point in 0..TIMELINE_POINTS {
         let at = horizon_ms * point as u64 / (TIMELINE_POINTS as u64 - 1);

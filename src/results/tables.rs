@@ -76,7 +76,7 @@ const fn series(
     Series { name, unit, meaning, get }
 }
 
-pub(super) const SERIES: [Series; 7] = [
+pub(super) const SERIES: [Series; 8] = [
     series("pending", "pods", "Pods wanted and not Running.", |p| p.pods_pending),
     series("running", "pods", "Pods Running, those Ready included.", |p| p.pods_running),
     series("ready", "pods", "Pods Ready.", |p| p.pods_ready),
@@ -84,6 +84,7 @@ pub(super) const SERIES: [Series; 7] = [
     series("attached", "addresses", "Addresses on ENIs.", |p| p.addresses_attached),
     series("assigned", "addresses", "Addresses held by pods.", |p| p.addresses_assigned),
     series("free", "addresses", "Addresses free in all subnets.", |p| p.addresses_free),
+    series("cost_per_hour", "cents", "What Karpenter's nodes cost an hour.", |p| p.cents_per_hour),
 ];
 pub(super) const QUANTILES: [(&str, f64); 3] = [("p5", 0.05), ("p50", 0.50), ("p95", 0.95)];
 

@@ -29,6 +29,16 @@ impl Profile {
     }
 }
 
+/// What ends a run before its horizon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Until {
+    /// The target's number of pods Ready.
+    #[default]
+    Target,
+    /// Nothing: what comes after the target is looked at too, such as a scale-in.
+    Horizon,
+}
+
 /// A scale-out: the cluster, the workload, and what is asked of it.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -38,6 +48,7 @@ pub struct Scenario {
     pub horizon: SimDuration,
     /// N of time-to-N: so many pods Ready.
     pub target_pods: u32,
+    pub until: Until,
     /// Availability zones by name (`us-east-1a`), in order.
     pub zones: Vec<String>,
     /// `CLUSTER_NAME` of aws-node.
@@ -134,12 +145,24 @@ pub struct DeploymentSpec {
     /// Started container until the application is up, drawn per pod.
     pub startup: crate::chance::Distribution,
     pub readiness: Option<ReadinessProbe>,
-    /// Replicas wanted from an instant on, by rising time; the first is usually at t = 0.
+    /// A deleted pod's running container from SIGTERM until it is gone, drawn per pod.
+    pub termination_grace: crate::chance::Distribution,
+    /// Over all its pods.
+    pub pdb: Option<crate::actors::eviction::PodDisruptionBudget>,
+    /// Replicas wanted from an instant on, by rising time; the first is usually at t = 0. Beside an autoscaler a step
+    /// only ever adds pods.
     pub schedule: Vec<(SimTime, u32)>,
     pub autoscaler: Option<AutoscalerSpec>,
     pub placement: Placement,
     /// Of its PriorityClass.
     pub priority: i32,
+}
+
+impl DeploymentSpec {
+    /// Does a step of its schedule take pods away?
+    pub fn scales_in(&self) -> bool {
+        self.autoscaler.is_none() && self.schedule.windows(2).any(|steps| steps[1].1 < steps[0].1)
+    }
 }
 
 /// A horizontal pod autoscaler on CPU utilisation, and the load it answers to.

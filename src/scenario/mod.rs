@@ -1,6 +1,7 @@
 //! What is simulated: from a TOML document to a valid, typed and resolved scenario.
 
 mod checked;
+mod disruption;
 mod limits;
 mod placement;
 mod read;

@@ -49,6 +49,7 @@ pub fn read(
         profile,
         horizon: root.span("horizon", &mut problems).unwrap_or(SimDuration::from_secs(1_800)),
         target_pods: root.whole("target_pods", 1, 1_000_000, &mut problems).unwrap_or(pods.max(1)),
+        until: until(&mut root, &deployments, &mut problems),
         zones,
         cluster_name: None,
         subnets,
@@ -85,6 +86,14 @@ pub fn read(
     room_at_start(&scenario, root.origin(), &mut problems);
     root.finish(&mut problems);
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(problems.into_vec()) }
+}
+
+/// `until`; left out, the horizon where a schedule goes down, which a run that ends at its target would not see.
+fn until(root: &mut Section<'_>, deployments: &[DeploymentSpec], problems: &mut Problems) -> Until {
+    let scales_in = deployments.iter().any(DeploymentSpec::scales_in);
+    let standard = if scales_in { Until::Horizon } else { Until::Target };
+    let list = [("target", Until::Target), ("horizon", Until::Horizon)];
+    root.choice("until", &list, problems).unwrap_or(standard)
 }
 
 const PROFILES: [(&str, Profile); 2] = [("current", Profile::Current), ("2022-11", Profile::Nov2022)];

@@ -1,7 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
-use super::placement;
+use super::{disruption, placement};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -9,6 +9,9 @@ use crate::chance::Distribution;
 use crate::input::{Node, Problems, Section, Value};
 use crate::units::text::parse_duration;
 use crate::units::{Resources, SimDuration, SimTime};
+
+/// Kubernetes' `terminationGracePeriodSeconds`, which an application that does not stop by itself uses up (s).
+const GRACE_S: f64 = 30.0;
 
 /// A distribution under `name`.
 pub(super) fn distribution(
@@ -53,6 +56,9 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
             requests: requests(&mut section, 1_000, 2 << 30, problems),
             image_bytes: section.bytes("image", problems).unwrap_or(300_000_000).unsigned_abs(),
             startup: distribution(&mut section, "startup", problems).unwrap_or(Distribution::Constant(0.0)),
+            termination_grace: distribution(&mut section, "termination_grace", problems)
+                .unwrap_or(Distribution::Constant(GRACE_S)),
+            pdb: section.section("pdb", problems).and_then(|part| disruption::pdb(part, problems)),
             readiness: section.section("readiness", problems).map(|probe| readiness(probe, problems)),
             schedule: schedule(&mut section, problems),
             autoscaler: section.section("autoscaler", problems).map(|part| autoscaler(part, problems)),

@@ -158,6 +158,8 @@ fn deployment(placement: Placement) -> DeploymentSpec {
         readiness: None,
         schedule: Vec::new(),
         autoscaler: None,
+        termination_grace: Distribution::Constant(0.0),
+        pdb: None,
         placement,
         priority: 0,
     }

@@ -1,0 +1,38 @@
+//! A count, or a share of one: Kubernetes' `IntOrString` where it stands for a number of things.
+
+/// `3` or `"10%"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntOrPercent {
+    Count(u32),
+    Percent(u32),
+}
+
+impl IntOrPercent {
+    /// Reads `"3"` or `"10%"`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<IntOrPercent> {
+        let digits = text.strip_suffix('%');
+        let number = digits.unwrap_or(text);
+        let whole = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = whole.then(|| number.parse().ok()).flatten()?;
+        Some(if digits.is_some() { IntOrPercent::Percent(number) } else { IntOrPercent::Count(number) })
+    }
+    /// How many that is of `all`; shares are rounded up.
+    pub fn of(self, all: u32) -> u32 {
+        match self {
+            IntOrPercent::Count(count) => count,
+            IntOrPercent::Percent(share) => (u64::from(all) * u64::from(share)).div_ceil(100) as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_up_and_nonsense_is_refused() {
+        let of_ten = |text| IntOrPercent::parse(text).map(|amount| amount.of(10));
+        assert_eq!(["3", "30%", "1%", "0%", "100%"].map(of_ten), [3, 3, 1, 0, 10].map(Some));
+        assert_eq!(["1000a%", "%", "", "-1", "+1", "1.5"].map(of_ten), [None; 6]);
+    }
+}

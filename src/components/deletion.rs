@@ -1,0 +1,94 @@
+//! A pod from its deletion on: kubelet stops it, its address goes back to ipamd's pool, then it leaves the API.
+//!
+//! Its ReplicaSet counts it no more from the first of these steps on; its requests hold their place on the node until
+//! the last. Source: Kubernetes 1.34, `pkg/kubelet/pod_workers.go`, `pkg/kubelet/status`.
+
+use super::state::{NONE, PodStage};
+use super::*;
+
+impl Run<'_> {
+    /// Its ReplicaSet has deleted the pod, if nobody else did before.
+    pub(super) fn pod_deleted(&mut self, pod: u32) {
+        if self.pods[pod as usize].is_active() {
+            self.delete_pod(pod);
+        }
+    }
+
+    /// Deletes a pod that is active. What runs nowhere is gone at once, the rest when kubelet has stopped it.
+    pub(super) fn delete_pod(&mut self, pod: u32) {
+        let state = &self.pods[pod as usize];
+        let (stage, node, deployment) = (state.stage, state.node, state.deployment);
+        self.uncount(pod, stage);
+        self.unplan(pod);
+        if stage < PodStage::Bound {
+            self.pods[pod as usize].stage = PodStage::Gone;
+            if stage == PodStage::Assumed {
+                self.leave_node(pod);
+                self.unassume(node, pod);
+            }
+            return;
+        }
+        self.pods[pod as usize].stage = PodStage::Terminating;
+        let at = &mut self.nodes[node as usize];
+        at.without_address.retain(|other| *other != pod);
+        let zone = at.zone;
+        // The default spread leaves out pods that are being deleted.
+        self.fittings[deployment as usize].place(node, zone, -1);
+        self.refit(node);
+        let mut takes = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 1);
+        if stage >= PodStage::Running {
+            let uniform = self.chance.uniform(Component::Start, pod, 2);
+            let grace = &self.scenario.deployments[deployment as usize].termination_grace;
+            takes += SimDuration::from_secs_f64(grace.quantile(uniform));
+        }
+        self.terminating += 1;
+        self.at(self.now + takes, Event::PodStopped(pod));
+    }
+
+    /// Karpenter and the autoscaling queue plan for it no more.
+    fn unplan(&mut self, pod: u32) {
+        self.withdraw_promise(pod);
+        let state = &mut self.pods[pod as usize];
+        let undecided = state.stage == PodStage::Pending && state.provisionable;
+        let nominated = std::mem::replace(&mut state.nominated, NONE);
+        if nominated != NONE {
+            super::scheduler::forget(&mut self.nodes[nominated as usize].nominated, pod);
+        } else if undecided {
+            super::scheduler::forget(&mut self.undecided, pod);
+        }
+    }
+
+    fn leave_node(&mut self, pod: u32) {
+        let node = std::mem::replace(&mut self.pods[pod as usize].node, NONE);
+        self.nodes[node as usize].pods.retain(|other| *other != pod);
+    }
+
+    /// The CNI plugin's DEL: the address cools down.
+    pub(super) fn pod_stopped(&mut self, pod: u32) {
+        let state = &mut self.pods[pod as usize];
+        if state.stage != PodStage::Terminating {
+            return;
+        }
+        let node = state.node;
+        if let Some(address) = state.address.take() {
+            self.release_address(node, address);
+        }
+        let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 3);
+        self.at(self.now + update, Event::PodGone(pod));
+    }
+
+    pub(super) fn pod_gone(&mut self, pod: u32) {
+        if self.pods[pod as usize].stage != PodStage::Terminating {
+            return;
+        }
+        self.terminating -= 1;
+        let (node, requests) = (self.pods[pod as usize].node, self.requests(pod));
+        self.pods[pod as usize].stage = PodStage::Gone;
+        self.leave_node(pod);
+        let at = &mut self.nodes[node as usize];
+        at.requested = at.requested - requests;
+        self.note_left(self.pods[pod as usize].deployment);
+        self.refit(node);
+        self.pod_deleted_event();
+    }
+}

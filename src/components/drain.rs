@@ -1,0 +1,214 @@
+//! A node from its claim's deletion on: taint, drain through the Eviction API, termination of the instance.
+//!
+//! No replacement is launched ahead: Karpenter plans for the pods of a node that is being drained as for pending ones
+//! (`karpenter`). Left out: waves by priority and DaemonSets' pods, volumes, `terminationGracePeriod` of the claim, the
+//! limits of TerminateInstances. Source: karpenter core v1.14.0, `pkg/controllers/node/termination`.
+
+use super::state::{Leaving, NONE, NodeStage, PodStage};
+use super::*;
+use crate::actors::eviction::Covered;
+use crate::actors::karpenter::disruption::Reason;
+
+/// A drain lasts so long at least, and is looked at so often.
+const MIN_DRAIN: SimDuration = SimDuration::from_secs(5);
+const DRAIN_LOOK: SimDuration = SimDuration::from_secs(1);
+/// A node that is tainted comes to Karpenter's batcher so often.
+const NODE_AGAIN: SimDuration = SimDuration::from_secs(10);
+/// A refused eviction is tried again after so long, doubled each time up to the longest.
+const EVICTION_RETRY: SimDuration = SimDuration::from_millis(100);
+const EVICTION_RETRY_MAX: SimDuration = SimDuration::from_secs(10);
+
+impl Run<'_> {
+    /// The claim is deleted, unless it is already.
+    pub(super) fn delete_claim(&mut self, node: u32, reason: Reason) {
+        let at = &mut self.nodes[node as usize];
+        if !at.lives() || at.leaving.is_some() {
+            return;
+        }
+        at.leaving = Some(Leaving { since: self.now, terminates: false });
+        let registered = at.is_registered();
+        self.nodes_removed[reason as usize] += 1;
+        self.taint_disrupted(node);
+        self.trigger_node();
+        self.trace(|| TraceLine::new("claim_deleted").node(node).text("reason", reason.name()));
+        if registered {
+            self.drain_checked(node);
+        } else {
+            self.terminate_instance(node);
+        }
+    }
+
+    /// `karpenter.sh/disrupted`: no pod comes any more, and none is planned for it.
+    pub(super) fn taint_disrupted(&mut self, node: u32) {
+        if std::mem::replace(&mut self.nodes[node as usize].disrupted, true) {
+            return;
+        }
+        self.refit(node);
+        for pod in std::mem::take(&mut self.nodes[node as usize].nominated) {
+            self.pods[pod as usize].nominated = NONE;
+            self.undecided.push(pod);
+            self.refresh_pending(pod);
+        }
+    }
+
+    /// Pods that are there and not in the eviction queue come into it; once none is left, the instance may go.
+    pub(super) fn drain_checked(&mut self, node: u32) {
+        let at = &self.nodes[node as usize];
+        let Some(leaving) = at.leaving.filter(|leaving| at.lives() && !leaving.terminates) else { return };
+        if at.pods.is_empty() && self.now >= leaving.since + MIN_DRAIN {
+            return self.terminate_instance(node);
+        }
+        let waits = |pod: &u32| {
+            let pod = &self.pods[*pod as usize];
+            pod.is_active() && pod.stage >= PodStage::Bound && pod.evictions == 0
+        };
+        let pods: Vec<u32> = at.pods.iter().copied().filter(waits).collect();
+        for pod in pods {
+            let sent = self.karpenter_client.reserve(self.now);
+            self.send_eviction(pod, sent);
+        }
+        let drains = self.now.since(leaving.since);
+        if !drains.is_zero() && drains.nanos().is_multiple_of(NODE_AGAIN.nanos()) {
+            self.trigger_node();
+        }
+        self.at(self.now + DRAIN_LOOK, Event::DrainChecked(node));
+    }
+
+    fn send_eviction(&mut self, pod: u32, sent: SimTime) {
+        let tries = &mut self.pods[pod as usize].evictions;
+        *tries += 1;
+        let draw = *tries;
+        let takes = self.draw(Latency::ControllerRequest, Component::Karpenter, pod, 1_000 + draw);
+        self.at(sent + takes, Event::EvictionAnswered(pod));
+    }
+
+    pub(super) fn eviction_answered(&mut self, pod: u32) {
+        let state = &self.pods[pod as usize];
+        if !state.is_active() {
+            return;
+        }
+        let (deployment, node, tries) = (state.deployment, state.node, state.evictions);
+        let (running, ready) = (state.stage >= PodStage::Running, state.stage == PodStage::Ready);
+        let budget = self.scenario.deployments[deployment as usize].pdb;
+        if budget.is_none_or(|budget| budget.evicts(self.covered(deployment), running, ready)) {
+            self.pods_evicted += 1;
+            let since = self.replaced_since(pod, node);
+            self.delete_pod(pod);
+            return self.replace_pod(deployment, pod, since);
+        }
+        let wait = (EVICTION_RETRY * (1 << (tries - 1).min(10))).min(EVICTION_RETRY_MAX);
+        let limited = self.eviction_retries.reserve(self.now);
+        self.send_eviction(pod, limited.max(self.now + wait));
+    }
+
+    /// Pods on nodes that go, but for those whose budget will never let them.
+    pub(super) fn pods_to_move(&self) -> Vec<u32> {
+        let goes = |node: &&Node| node.disrupted && node.lives();
+        let moves = |pod: &u32| {
+            let pod = &self.pods[*pod as usize];
+            let budget = self.scenario.deployments[pod.deployment as usize].pdb;
+            pod.is_active()
+                && pod.stage >= PodStage::Bound
+                && !budget.is_some_and(|budget| budget.blocks_fully())
+        };
+        self.nodes.iter().filter(goes).flat_map(|node| &node.pods).copied().filter(moves).collect()
+    }
+
+    /// What the Deployment's budget looks at.
+    pub(super) fn covered(&self, deployment: u32) -> Covered {
+        let of = |pod: &&Pod| pod.deployment == deployment && pod.stage == PodStage::Ready;
+        let healthy = self.pods.iter().filter(of).count() as u32;
+        Covered { replicas: self.replica_sets[deployment as usize].wanted, healthy }
+    }
+
+    /// Since when an interruption has kept somebody without this pod; never, if none has.
+    fn replaced_since(&self, pod: u32, node: u32) -> SimTime {
+        let state = &self.pods[pod as usize];
+        if state.stage == PodStage::Ready {
+            self.nodes[node as usize].noticed_at
+        } else {
+            state.replaces_since
+        }
+    }
+
+    /// The pod's ReplicaSet makes another in its place, if it has too few.
+    pub(super) fn replace_pod(&mut self, deployment: u32, pod: u32, since: SimTime) {
+        let set = &self.replica_sets[deployment as usize];
+        if set.active >= set.wanted {
+            return;
+        }
+        self.want_pod(deployment);
+        self.pods.last_mut().expect("one was made").replaces_since = since;
+        let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1 << 20 | pod);
+        self.start_sync(deployment, takes);
+    }
+
+    fn terminate_instance(&mut self, node: u32) {
+        if let Some(leaving) = &mut self.nodes[node as usize].leaving {
+            leaving.terminates = true;
+        }
+        let takes = self.draw(Latency::TerminateInstances, Component::Karpenter, node, 3);
+        self.at(self.now + takes, Event::InstanceStopping(node));
+    }
+
+    /// EC2 shuts the instance down: from now on it costs nothing.
+    pub(super) fn instance_stopping(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        if !at.lives() || std::mem::replace(&mut at.stopped, true) {
+            return;
+        }
+        let price = at.price_micro_usd;
+        self.books.stop_paying(price, self.now);
+        self.lose_pods(node);
+        let takes = self.draw(Latency::InstanceShutdown, Component::Karpenter, node, 4);
+        self.at(self.now + takes, Event::InstanceGone(node));
+    }
+
+    /// What an instance that stops still has is lost; its ReplicaSets know once the control plane has missed the node.
+    fn lose_pods(&mut self, node: u32) {
+        for pod in std::mem::take(&mut self.nodes[node as usize].pods) {
+            let stage = self.pods[pod as usize].stage;
+            self.pods_lost += 1;
+            if stage == PodStage::Terminating {
+                self.terminating -= 1;
+            } else {
+                let since = self.replaced_since(pod, node);
+                self.uncount(pod, stage);
+                let (deployment, zone) = (self.pods[pod as usize].deployment, self.nodes[node as usize].zone);
+                self.fittings[deployment as usize].place(node, zone, -1);
+                self.losses += 1;
+                self.pods[pod as usize].replaces_since = since;
+                let takes = self.draw(Latency::PodLossNoticed, Component::Karpenter, pod, 5);
+                self.at(self.now + takes, Event::PodLossNoticed(pod));
+            }
+            let state = &mut self.pods[pod as usize];
+            (state.stage, state.node, state.address) = (PodStage::Gone, NONE, None);
+        }
+        let at = &mut self.nodes[node as usize];
+        at.requested = self.prepared.daemons;
+        at.without_address.clear();
+    }
+
+    pub(super) fn pod_loss_noticed(&mut self, pod: u32) {
+        self.losses -= 1;
+        let (deployment, since) =
+            (self.pods[pod as usize].deployment, self.pods[pod as usize].replaces_since);
+        self.replace_pod(deployment, pod, since);
+    }
+
+    /// The instance is terminated, with all that it held.
+    pub(super) fn instance_gone(&mut self, node: u32) {
+        self.books.nodes -= 1;
+        let at = &self.nodes[node as usize];
+        let kind = self.scenario.catalogue.get(at.instance_type);
+        self.vcpus[usize::from(at.spot)] -= kind.vcpus.unwrap_or(0);
+        self.release_all(node);
+        let at = &mut self.nodes[node as usize];
+        at.stage = NodeStage::Gone;
+        if let Some(wakes) = at.wakes.take() {
+            self.agenda.cancel(wakes);
+        }
+        self.refit(node);
+        self.trace(|| TraceLine::new("node_gone").node(node));
+    }
+}
