@@ -34,7 +34,7 @@ impl Run<'_> {
         let scales_in = self.scenario.deployments[deployment as usize].autoscaler.is_none();
         let set = &mut self.replica_sets[deployment as usize];
         set.wanted = if scales_in { replicas } else { set.wanted.max(replicas) };
-        let more = set.wanted.saturating_sub(set.active);
+        let more = set.lacks();
         // A sync under way makes the pods that it began with.
         let spare = set.active.saturating_sub(set.wanted).min(set.unmade.len() as u32 - set.left);
         (0..more).for_each(|_| self.want_pod(deployment));
@@ -83,6 +83,11 @@ impl Run<'_> {
         if set.left == 0 && set.active > set.wanted {
             return self.scale_in(deployment);
         }
+        if set.left == 0 {
+            // Evictions may have come between while there were too many.
+            (0..set.lacks()).for_each(|_| self.want_pod(deployment));
+        }
+        let set = &mut self.replica_sets[deployment as usize];
         if set.left == 0 {
             set.left = BURST_REPLICAS.min(set.unmade.len() as u32);
             set.batch = 1;

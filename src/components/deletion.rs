@@ -42,6 +42,7 @@ impl Run<'_> {
             takes += SimDuration::from_secs_f64(grace.quantile(uniform));
         }
         self.terminating += 1;
+        self.note_pod_event(node);
         self.at(self.now + takes, Event::PodStopped(pod));
     }
 
@@ -89,6 +90,7 @@ impl Run<'_> {
         at.requested = at.requested - requests;
         self.note_left(self.pods[pod as usize].deployment);
         self.refit(node);
+        self.disruption.changed_at = self.now;
         self.pod_deleted_event();
     }
 }

@@ -38,6 +38,15 @@ impl Run<'_> {
         }
     }
 
+    /// A pool's nodes may go when they have come of age.
+    pub(super) fn watch_age(&mut self, node: u32) {
+        let at = &self.nodes[node as usize];
+        if let Some(after) = self.scenario.node_pools[at.pool as usize].expire_after {
+            let expires = (at.created_at + after).max(self.now);
+            self.at(expires, Event::ClaimExpired(node));
+        }
+    }
+
     /// `karpenter.sh/disrupted`: no pod comes any more, and none is planned for it.
     pub(super) fn taint_disrupted(&mut self, node: u32) {
         if std::mem::replace(&mut self.nodes[node as usize].disrupted, true) {
@@ -133,8 +142,7 @@ impl Run<'_> {
 
     /// The pod's ReplicaSet makes another in its place, if it has too few.
     pub(super) fn replace_pod(&mut self, deployment: u32, pod: u32, since: SimTime) {
-        let set = &self.replica_sets[deployment as usize];
-        if set.active >= set.wanted {
+        if self.replica_sets[deployment as usize].lacks() == 0 {
             return;
         }
         self.want_pod(deployment);
@@ -176,7 +184,7 @@ impl Run<'_> {
                 self.uncount(pod, stage);
                 let (deployment, zone) = (self.pods[pod as usize].deployment, self.nodes[node as usize].zone);
                 self.fittings[deployment as usize].place(node, zone, -1);
-                self.losses += 1;
+                self.replica_sets[deployment as usize].unnoticed += 1;
                 self.pods[pod as usize].replaces_since = since;
                 let takes = self.draw(Latency::PodLossNoticed, Component::Karpenter, pod, 5);
                 self.at(self.now + takes, Event::PodLossNoticed(pod));
@@ -190,9 +198,9 @@ impl Run<'_> {
     }
 
     pub(super) fn pod_loss_noticed(&mut self, pod: u32) {
-        self.losses -= 1;
         let (deployment, since) =
             (self.pods[pod as usize].deployment, self.pods[pod as usize].replaces_since);
+        self.replica_sets[deployment as usize].unnoticed -= 1;
         self.replace_pod(deployment, pod, since);
     }
 
@@ -209,6 +217,7 @@ impl Run<'_> {
             self.agenda.cancel(wakes);
         }
         self.refit(node);
+        self.disruption.changed_at = self.now;
         self.trace(|| TraceLine::new("node_gone").node(node));
     }
 }

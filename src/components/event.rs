@@ -2,8 +2,8 @@
 
 use crate::actors::ipamd::Call;
 
-/// What happens. A number is that of a pod, a node (which is a NodeClaim from its creation on), a Deployment
-/// or a batch.
+/// What happens. A number is that of a pod, a node (which is a NodeClaim from its creation on), a Deployment,
+/// a batch or a command of the disruption loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Event {
     /// A step of a Deployment's schedule.
@@ -79,6 +79,16 @@ pub(super) enum Event {
     DrainChecked(u32),
     /// The Eviction API answers for a pod.
     EvictionAnswered(u32),
+    /// Karpenter takes the node for initialized; told where some pool wants disruption.
+    ClaimInitialized(u32),
+    /// `expireAfter` has passed.
+    ClaimExpired(u32),
+    /// Karpenter's disruption loop begins anew.
+    DisruptionPolled,
+    /// What it found is looked at again.
+    DisruptionValidated,
+    /// What it began is looked after.
+    DisruptionLookedAfter(u32),
     /// EC2 shuts the instance down.
     InstanceStopping(u32),
     InstanceGone(u32),
@@ -146,6 +156,11 @@ impl Event {
             Event::EvictionAnswered(_) => ("eviction_answered", 43),
             Event::InstanceStopping(_) => ("instance_stopping", 44),
             Event::PodLossNoticed(_) => ("pod_loss_noticed", 45),
+            Event::ClaimExpired(_) => ("claim_expired", 46),
+            Event::ClaimInitialized(_) => ("claim_initialized", 50),
+            Event::DisruptionPolled => ("disruption_polled", 47),
+            Event::DisruptionValidated => ("disruption_validated", 48),
+            Event::DisruptionLookedAfter(_) => ("disruption_looked_after", 49),
             Event::DaemonPod { .. } => ("daemon_pod", 60),
             Event::StartupTaintGone { .. } => ("startup_taint_gone", 61),
         }
@@ -174,8 +189,11 @@ impl Event {
             | Event::WindowCloses
             | Event::Solved
             | Event::FleetWindowCloses
+            | Event::DisruptionPolled
+            | Event::DisruptionValidated
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) => (Whom::Batch, batch),
+            Event::DisruptionLookedAfter(command) => (Whom::Command, command),
             Event::PoolTightens(pool) => (Whom::Pool, pool),
             Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
             Event::OtherUserReturns(lot) => (Whom::Lot, lot),
@@ -198,6 +216,8 @@ impl Event {
             | Event::NoticeReceived(node)
             | Event::InstanceReclaimed(node)
             | Event::DrainChecked(node)
+            | Event::ClaimExpired(node)
+            | Event::ClaimInitialized(node)
             | Event::InstanceStopping(node)
             | Event::InstanceGone(node)
             | Event::DaemonPod { node, .. } => (Whom::Node, node),
@@ -222,6 +242,7 @@ pub(super) enum Whom {
     Node,
     Deployment,
     Batch,
+    Command,
     Pool,
     Subnet,
     Lot,
@@ -235,6 +256,7 @@ impl Whom {
             Whom::Node => "node",
             Whom::Deployment => "deployment",
             Whom::Batch => "batch",
+            Whom::Command => "command",
             Whom::Pool => "pool",
             Whom::Subnet => "subnet",
             Whom::Lot => "lot",

@@ -70,9 +70,12 @@ impl Run<'_> {
     pub(super) fn is_stuck(&self) -> bool {
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
         let leaving = |node: &Node| node.lives() && (node.disrupted || node.noticed_at < SimTime::NEVER);
-        let leaving = self.terminating > 0 || self.losses > 0 || self.nodes.iter().any(leaving);
-        let moving = self.market_events > 0 || leaving || raises || self.others_may_return();
-        let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty());
+        let leaving = self.terminating > 0 || self.nodes.iter().any(leaving);
+        // A node that is taken away may make room for addresses.
+        let disrupts =
+            self.disruption.on || self.scenario.node_pools.iter().any(|pool| pool.expire_after.is_some());
+        let moving = self.market_events > 0 || leaving || disrupts || raises || self.others_may_return();
+        let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
         // An autoscaler may still ask for more.

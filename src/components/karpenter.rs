@@ -140,7 +140,7 @@ impl Run<'_> {
     }
 
     /// Nodes and launched claims as Karpenter tries them, initialized ones first, and which they are.
-    fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
+    pub(super) fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
         let addons = self.tries_addon_nodes();
         let counts = |index: &u32| {
             let node = &self.nodes[*index as usize];
@@ -213,7 +213,10 @@ impl Run<'_> {
         (state.nominated, state.refused) = (node, refused);
         match node {
             NONE => self.undecided.push(pod),
-            node => self.nodes[node as usize].nominated.push(pod),
+            node => {
+                self.nodes[node as usize].nominated.push(pod);
+                self.note_nominated(node);
+            }
         }
     }
 
@@ -229,15 +232,21 @@ impl Run<'_> {
     pub(super) fn claims_exist(&mut self) {
         self.provisioning.solving = false;
         for node in std::mem::take(&mut self.solved) {
-            self.unlaunched += 1;
-            let wait = self.draw(Latency::ClaimToLaunch, Component::Karpenter, node, 0);
-            self.at(self.now + wait, Event::LaunchRequested(node));
-            self.trace_claim(node);
-            self.refresh_nominated(node);
+            self.claim_exists(node);
         }
         self.batcher.reopen(self.now);
         self.refresh_undecided();
         self.appoint();
+    }
+
+    /// The claim stands in the API, to be launched.
+    pub(super) fn claim_exists(&mut self, node: u32) {
+        self.unlaunched += 1;
+        self.nodes[node as usize].created_at = self.now;
+        let wait = self.draw(Latency::ClaimToLaunch, Component::Karpenter, node, 0);
+        self.at(self.now + wait, Event::LaunchRequested(node));
+        self.trace_claim(node);
+        self.refresh_nominated(node);
     }
 
     fn trace_claim(&mut self, node: u32) {

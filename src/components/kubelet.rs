@@ -20,9 +20,11 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         state.stage = PodStage::Bound;
         state.provisionable = false;
+        let node = state.node;
         self.pod_bound_constrained(pod);
         let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
         self.waits_for(pod, Some(Cause::Sandbox));
+        self.note_pod_event(node);
         self.at(self.now + sync, Event::SandboxDue(pod));
     }
 

@@ -278,6 +278,7 @@ impl<'a> Run<'a> {
         self.label_node(claim);
         self.refresh_nominated(claim);
         self.boot(claim, family);
+        self.watch_age(claim);
         if offering.spot {
             self.watch_spot(claim, offering);
         }

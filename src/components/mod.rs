@@ -8,6 +8,7 @@ mod constraints;
 mod controllers;
 mod daemons;
 mod deletion;
+mod disruption;
 mod drain;
 mod event;
 mod finish;
@@ -125,6 +126,7 @@ struct Run<'a> {
     batcher: Batcher,
     provisioning: karpenter::Loop,
     provisioner: Provisioner,
+    disruption: disruption::Disruption,
     /// Pods marked unschedulable for which no node is planned.
     undecided: Vec<u32>,
     /// Claims of the round under way.
@@ -161,9 +163,8 @@ struct Run<'a> {
     stuck: bool,
     /// Changes of the spot market that will happen before the horizon.
     market_events: u32,
-    /// Pods that kubelet stops, and those that were lost and not missed yet.
+    /// Pods that kubelet stops.
     terminating: u32,
-    losses: u32,
     lines: Option<Vec<String>>,
     hash: u64,
     events: u64,
@@ -287,6 +288,7 @@ impl<'a> Run<'a> {
             batcher: Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max),
             provisioning: karpenter::Loop::new(),
             provisioner: prepared.provisioner.clone(),
+            disruption: disruption::Disruption::new(scenario),
             undecided: Vec::new(),
             solved: Vec::new(),
             unlaunched: 0,
@@ -315,7 +317,6 @@ impl<'a> Run<'a> {
             stuck: false,
             market_events: 0,
             terminating: 0,
-            losses: 0,
             lines: wishes.trace.then(Vec::new),
             hash: 0,
             events: 0,
@@ -365,6 +366,7 @@ impl<'a> Run<'a> {
         self.schedule_deployments();
         self.schedule_others();
         self.start_autoscalers();
+        self.start_disruption();
         self.await_progress();
     }
 
@@ -409,6 +411,11 @@ impl<'a> Run<'a> {
             Event::PoolTightens(pool) => self.pool_tightens(pool),
             Event::SpotInterrupted(node) => self.spot_interrupted(node),
             Event::NoticeReceived(node) => self.notice_received(node),
+            Event::ClaimInitialized(node) => self.claim_initialized(node),
+            Event::ClaimExpired(node) => self.delete_claim(node, Reason::Expired),
+            Event::DisruptionPolled => self.disruption_polled(),
+            Event::DisruptionValidated => self.disruption_validated(),
+            Event::DisruptionLookedAfter(command) => self.disruption_looked_after(command),
             Event::DrainChecked(node) => self.drain_checked(node),
             Event::InstanceReclaimed(node) | Event::InstanceStopping(node) => self.instance_stopping(node),
             Event::InstanceGone(node) => self.instance_gone(node),

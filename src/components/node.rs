@@ -190,6 +190,7 @@ impl Run<'_> {
         }
         if usable {
             self.start_daemons(node, false);
+            self.await_initialized(node);
             let (name, types) = (node, &self.scenario.catalogue);
             let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();
             self.trace(|| TraceLine::new("node_usable").node(name).text("instance_type", kind));

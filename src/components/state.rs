@@ -193,6 +193,13 @@ pub(super) struct Node {
     /// `karpenter.sh/disrupted`: on its way out.
     pub disrupted: bool,
     pub leaving: Option<Leaving>,
+    /// Of the claim.
+    pub created_at: SimTime,
+    /// When Karpenter takes it for initialized, the last that it noted of its pods, and until when it is left alone: kept
+    /// where some pool wants disruption.
+    pub initialized_at: SimTime,
+    pub last_pod_event: Option<SimTime>,
+    pub nominated_until: SimTime,
     /// Of its spot interruption; never, if there was none.
     pub noticed_at: SimTime,
     /// EC2 shuts the instance down, which costs nothing any more.
@@ -240,6 +247,10 @@ impl Node {
             has_daemons: false,
             disrupted: false,
             leaving: None,
+            created_at: SimTime::ZERO,
+            initialized_at: SimTime::NEVER,
+            last_pod_event: None,
+            nominated_until: SimTime::ZERO,
             noticed_at: SimTime::NEVER,
             stopped: false,
             nominated: Vec::new(),
@@ -308,6 +319,8 @@ pub(super) struct ReplicaSet {
     pub wanted: u32,
     /// Pods that are not deleted, those still to be created included.
     pub active: u32,
+    /// Pods that were lost with their instance, which it takes for active still.
+    pub unnoticed: u32,
     /// Pods wanted and not asked for yet.
     pub unmade: VecDeque<u32>,
     pub syncing: bool,
@@ -317,6 +330,13 @@ pub(super) struct ReplicaSet {
     /// SuccessfulCreate events still to be written.
     pub events_left: u32,
     pub draws: u32,
+}
+
+impl ReplicaSet {
+    /// Pods that it has too few.
+    pub fn lacks(&self) -> u32 {
+        self.wanted.saturating_sub(self.active + self.unnoticed)
+    }
 }
 
 /// One CreateFleet for claims that ask for the very same.

@@ -255,6 +255,28 @@ pub struct NodePoolSpec {
     pub taints: Vec<Taint>,
     pub startup_taints: Vec<StartupTaint>,
     pub ami_family: AmiFamily,
+    /// `None`: Karpenter takes no node away for being empty or underutilized.
+    pub disruption: Option<DisruptionSpec>,
+    /// `spec.template.spec.expireAfter`
+    pub expire_after: Option<SimDuration>,
+    /// From then on nodes whose claims are older are drifted: a new AMI, another template.
+    pub drift_at: Option<SimTime>,
+}
+
+/// `spec.disruption`
+#[derive(Clone, PartialEq, Debug)]
+pub struct DisruptionSpec {
+    pub policy: ConsolidationPolicy,
+    /// `None`: Never.
+    pub consolidate_after: Option<SimDuration>,
+    pub budgets: Vec<crate::actors::karpenter::disruption::budgets::Budget>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConsolidationPolicy {
+    WhenEmpty,
+    WhenEmptyOrUnderutilized,
+    Balanced,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -271,6 +293,8 @@ pub struct KarpenterSettings {
     /// `VM_MEMORY_OVERHEAD_PERCENT`.
     pub vm_memory_overhead_percent: f64,
     pub reserved_enis: u32,
+    /// The feature gate `SpotToSpotConsolidation`.
+    pub spot_to_spot_consolidation: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]

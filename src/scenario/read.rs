@@ -153,6 +153,7 @@ fn karpenter(section: Option<Section<'_>>, problems: &mut Problems) -> Karpenter
         batch_max: SimDuration::from_secs(10),
         vm_memory_overhead_percent: 0.075,
         reserved_enis: 0,
+        spot_to_spot_consolidation: false,
     };
     if let Some(mut section) = section {
         settings.batch_idle = section.span("batch_idle", problems).unwrap_or(settings.batch_idle);
@@ -160,6 +161,8 @@ fn karpenter(section: Option<Section<'_>>, problems: &mut Problems) -> Karpenter
         let overhead = section.number("vm_memory_overhead_percent", 0.0, 0.9, problems);
         settings.vm_memory_overhead_percent = overhead.unwrap_or(settings.vm_memory_overhead_percent);
         settings.reserved_enis = section.whole("reserved_enis", 0, 15, problems).unwrap_or(0);
+        let spot_to_spot = section.flag("spot_to_spot_consolidation", problems);
+        settings.spot_to_spot_consolidation = spot_to_spot.unwrap_or(false);
         section.finish(problems);
     }
     settings

@@ -274,6 +274,9 @@ pub(super) fn node_pools(
             taints: Vec::new(),
             startup_taints: Vec::new(),
             ami_family: AmiFamily::Al2023,
+            disruption: None,
+            expire_after: None,
+            drift_at: None,
         }];
     };
     let each = |(index, mut section): (usize, Section<'_>)| {
@@ -318,6 +321,9 @@ pub(super) fn node_pools(
             taints: placement::taints(&mut section, problems),
             startup_taints: placement::startup_taints(&mut section, problems),
             ami_family: section.choice("ami_family", &families, problems).unwrap_or(AmiFamily::Al2023),
+            disruption: section.section("disruption", problems).map(|part| disruption::read(part, problems)),
+            expire_after: disruption::expire_after(&mut section, problems),
+            drift_at: section.span("drift_at", problems).map(|at| SimTime::ZERO + at),
         };
         section.finish(problems);
         pool

@@ -1,6 +1,13 @@
-//! Which nodes Karpenter takes away of its own accord, and what it puts in their place.
+//! Which nodes Karpenter takes away of its own accord, and what it puts in their place: `candidates` in their order, as many
+//! as `budgets` leave, where their pods would go (`simulation`), and what is done about them (`consolidation`, `balanced`).
 //!
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/disruption`.
+
+pub mod balanced;
+pub mod budgets;
+pub mod candidates;
+pub mod consolidation;
+pub mod simulation;
 
 /// Why a node goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
