@@ -343,7 +343,7 @@ fn higher_priority_takes_the_place_of_lower() {
     let told = run(&scenario(1_000));
     assert_eq!((told.record.pods_ready_at_end, told.record.reason), (6, Some(Cause::PoolLimit)));
     let count = |event: &str| told.trace.iter().filter(|line| line.contains(event)).count();
-    assert_eq!((count("\"pod_preempts\""), count("\"victim_gone\"")), (3, 3));
+    assert_eq!((count("\"pod_preempts\""), count("\"pod_gone\"")), (3, 3));
     let seen = Seen::of(&told);
     for pod in 6..9 {
         let (_, at) = seen.placed[&pod];

@@ -228,9 +228,9 @@ fn a_spot_notice_drains_and_is_answered_by_a_claim_only_afterwards() {
         for (notice, node) in notices.map(|line| (at(line), &line["node"])) {
             let of_node =
                 |event: &str| trace.iter().find(|line| line["event"] == event && line["node"] == *node);
-            if let Some(gone) = of_node("instance_gone") {
-                let after = at(gone) - notice;
-                assert!((5.0..=120.0).contains(&after), "the instance is gone {after} s after its notice");
+            if let Some(stopping) = of_node("instance_stopping") {
+                let after = at(stopping) - notice;
+                assert!((5.0..=120.0).contains(&after), "the instance stops {after} s after its notice");
             }
             let kind = of_node("instance_launched").unwrap();
             for line in trace.iter().filter(|line| line["event"] == "instance_launched") {
