@@ -1,9 +1,11 @@
 //! `--json`: the same answers for machines, and nothing else on standard output.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use common::{error, kilopod};
 use serde_json::{Value, json};
 
 const SMALL: &str = r#"
@@ -26,17 +28,14 @@ unit = "s"
 "#;
 
 fn scratch(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("json").join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = common::scratch(&format!("json-{name}"));
     fs::write(path.join("small.toml"), SMALL).unwrap();
     path
 }
 /// All of standard output as one value.
 fn answer(folder: &Path, arguments: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kilopod"));
-    let output = command.current_dir(folder).args(arguments).arg("--json").output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = kilopod(folder, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", error(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

@@ -1,9 +1,11 @@
 //! Plans: kept in a file, run as they are or refused, and foretold rightly.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use common::{error, kilopod};
 use serde_json::Value;
 
 /// Keys of levels are not in the order of the alphabet, and one value is a list of tables: columns follow the order in the file.
@@ -39,22 +41,14 @@ set = { WARM_IP_TARGET = 1, MINIMUM_IP_TARGET = 1 }
 "#;
 
 fn scratch(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plan").join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = common::scratch(&format!("plan-{name}"));
     fs::write(path.join("small.toml"), SMALL).unwrap();
     path
-}
-fn kilopod(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(folder).args(arguments).output().unwrap()
 }
 fn run(folder: &Path, arguments: &[&str]) -> String {
     let output = kilopod(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", error(&output));
     String::from_utf8(output.stdout).unwrap()
-}
-fn error(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()

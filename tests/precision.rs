@@ -1,9 +1,11 @@
 //! Precision: cells stop at looks, by results alone, unless the time is over.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use common::{error, kilopod};
 use serde_json::Value;
 
 /// Two cells: one needs more replications than the other for its median, and a third never gets there.
@@ -31,22 +33,14 @@ levels = [
 "#;
 
 fn scratch(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("precision").join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = common::scratch(&format!("precision-{name}"));
     fs::write(path.join("small.toml"), SMALL).unwrap();
     path
-}
-fn kilopod(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(folder).args(arguments).output().unwrap()
 }
 fn run(folder: &Path, arguments: &[&str]) -> String {
     let output = kilopod(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", error(&output));
     error(&output)
-}
-fn error(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 fn manifest(folder: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("manifest.json")).unwrap()).unwrap()

@@ -1,9 +1,12 @@
 //! `kilopod sensitivity`: known shares come out, the same bytes on any number of threads, and input that is refused.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
+use common::{error, kilopod};
 use serde_json::Value;
 
 const SCENARIO: &str = r#"
@@ -21,15 +24,12 @@ capacity_types = ["on-demand"]
 "#;
 
 fn scratch(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sensitivity").join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = common::scratch(&format!("sensitivity-{name}"));
     fs::write(path.join("twenty.toml"), SCENARIO).unwrap();
     path
 }
 fn sensitivity(folder: &Path, arguments: &[&str]) -> Output {
-    let all = ["sensitivity", "twenty.toml"].iter().chain(arguments);
-    Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(folder).args(all).output().unwrap()
+    kilopod(folder, &[&["sensitivity", "twenty.toml"], arguments].concat())
 }
 fn number(row: &Value, column: &str) -> f64 {
     row[column].as_f64().unwrap_or_else(|| panic!("{column} of {row}"))
@@ -44,7 +44,7 @@ fn one_thread_and_eight_give_the_same_bytes() {
     for threads in ["1", "8"] {
         let more = ["--threads", threads, "-o", threads];
         let output = sensitivity(&folder, &[&small[..], &more].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}", error(&output));
         printed.push(String::from_utf8(output.stdout).unwrap());
     }
     let table = |text: &str| text.lines().take_while(|line| !line.contains("morris.csv")).count();
@@ -90,7 +90,7 @@ fn what_adds_up_has_the_shares_of_its_squares_and_what_is_never_drawn_none() {
             "--json",
         ],
     );
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", error(&output));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> =
         found["morris"].as_array().unwrap().iter().map(|row| row["factor"].as_str().unwrap()).collect();
@@ -114,7 +114,7 @@ fn everything_wrong_is_told_at_once_and_nothing_is_written() {
     let folder = scratch("refused");
     let refused = |arguments: &[&str], parts: &[&str]| {
         let output = sensitivity(&folder, arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = error(&output);
         assert_eq!(output.status.code(), Some(2), "{told}");
         for part in parts {
             assert!(told.contains(part), "{told:?} lacks {part:?}");

@@ -1,8 +1,12 @@
 //! Sweeps: the same bytes on any number of threads, folders that are whole, and input that is refused.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+
+use common::{error, kilopod, scratch};
 
 /// An experiment small enough for a test, with every kind of outcome.
 const SMALL: &str = r#"
@@ -42,19 +46,6 @@ set = { subnet_prefix_length = 25 }
 label = "/21"
 set = { subnet_prefix_length = 21 }
 "#;
-
-fn scratch(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-fn kilopod(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(folder).args(arguments).output().unwrap()
-}
-fn error(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 #[test]
 fn one_thread_and_eight_give_the_same_bytes() {
