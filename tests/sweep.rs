@@ -365,3 +365,40 @@ fn the_report_is_drawn_by_a_browser() {
         assert!(!chart(id).contains("NaN"), "{id}");
     }
 }
+
+/// What `--show-config` prints says every default, and is an experiment with the same results; a cell's is a scenario.
+#[test]
+fn what_is_spelled_out_gives_the_same_results() {
+    let folder = scratch("spelled-out");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = kilopod(&folder, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", error(&output));
+        output.stdout
+    };
+    let whole = printed(&["sweep", "small.toml", "--show-config"]);
+    assert!(String::from_utf8_lossy(&whole).contains("[scenario.kube_scheduler]"));
+    fs::write(folder.join("whole.toml"), whole).unwrap();
+    printed(&["sweep", "small.toml", "--replications", "2", "-o", "one"]);
+    printed(&["sweep", "whole.toml", "--replications", "2", "-o", "two"]);
+    // By name: tables printed anew have their keys in the order of the alphabet, and columns follow them.
+    let rows = |out: &str| -> Vec<std::collections::BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(folder.join(out).join("replications.csv")).unwrap();
+        reader.deserialize().map(Result::unwrap).collect()
+    };
+    assert!(rows("one") == rows("two") && rows("one").len() == 16);
+    let cell = ["--cell", "c0003", "--replication", "1"];
+    fs::write(
+        folder.join("cell.toml"),
+        printed(&[&["run", "small.toml", "--show-config"], &cell[..]].concat()),
+    )
+    .unwrap();
+    let hash = |arguments: &[&str]| {
+        let told = String::from_utf8(printed(arguments)).unwrap();
+        told.lines().find(|line| line.contains("trace hash")).unwrap().to_owned()
+    };
+    assert_eq!(
+        hash(&[&["run", "small.toml"], &cell[..]].concat()),
+        hash(&["run", "cell.toml", "--replication", "1", "--seed", "1"])
+    );
+}

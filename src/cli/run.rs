@@ -1,12 +1,14 @@
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::FAILED;
+use crate::catalogue::Catalogue;
 use crate::components::{Prepared, Told, Wishes, tell};
 use crate::results::{Kind, Measure, Outcome, TimelinePoint, measures};
-use crate::scenario::Scenario;
+use crate::scenario::{self, Scenario};
 use crate::units::SimTime;
 use crate::world::cause::Cause;
 
@@ -41,11 +43,19 @@ pub struct Arguments {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
+    /// Print the scenario as it would be run, with every default, itself a valid one
+    #[arg(long)]
+    show_config: bool,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
     let cell = arguments.cell.as_deref();
     match super::subject::read(&arguments.scenario, cell, &arguments.settings, arguments.seed) {
+        Ok(subject) if arguments.show_config => {
+            let catalogue = Arc::new(Catalogue::compiled_in());
+            let table = scenario::spelled_out(&subject.document, &subject.name, &subject.folder, &catalogue);
+            super::print(&toml::to_string(&table).expect("a table is TOML"))
+        }
         Ok(subject) => show(arguments, Prepared::new(subject.scenario), subject.seed),
         Err(code) => code,
     }

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -7,8 +8,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::plan::{PlanArguments, show};
 use super::summary::as_json;
 use super::{BAD_INPUT, FAILED, OK};
+use crate::catalogue::Catalogue;
 use crate::experiment::{Finished, Folder, Found, Meta, Plan, Shard, StoppedBy, sweep, sweep_within};
+use crate::input::{Document, Problems};
 use crate::results::tables::TABLES;
+use crate::scenario;
 use crate::units::SimDuration;
 use crate::units::text::parse_duration;
 
@@ -61,7 +65,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
     plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     if arguments.show_config {
-        return super::print(&plan.resolved);
+        return super::print(&spelled_out(&plan));
     }
     if arguments.time_budget.is_some() && plan.precision.is_none() {
         eprintln!("error: --time-budget stops cells at a look, and a fixed number of replications has none");
@@ -140,6 +144,18 @@ pub fn run(arguments: &Arguments) -> u8 {
             FAILED
         }
     }
+}
+
+/// The experiment with every default of its scenario.
+fn spelled_out(plan: &Plan) -> String {
+    let mut whole: toml::Table = plan.resolved.parse().expect("what was TOML is TOML");
+    if let Some(scenario) = whole.get_mut("scenario") {
+        let text = toml::to_string(scenario).expect("what was TOML is TOML");
+        let document = Document::parse("scenario", &text, &mut Problems::default());
+        let catalogue = Arc::new(Catalogue::compiled_in());
+        *scenario = scenario::spelled_out(&document, &plan.name, &plan.folder, &catalogue).into();
+    }
+    toml::to_string(&whole).expect("a table is TOML")
 }
 
 /// A plan's finished cells with their ids, and how long they took.

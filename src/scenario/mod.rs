@@ -1,6 +1,7 @@
 //! What is simulated: from a TOML document to a valid, typed and resolved scenario.
 
 mod checked;
+mod defaults;
 mod disruption;
 mod limits;
 mod placement;
@@ -9,5 +10,6 @@ mod subnets;
 mod workload;
 
 pub use checked::*;
+pub use defaults::spelled_out;
 pub use placement::{Placement, StartupTaint, TopologySpread};
 pub use read::{Read, read};
