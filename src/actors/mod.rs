@@ -1,6 +1,7 @@
 //! Decisions of the simulated programs. They see values only: never the world, the event list or chance.
 
 pub mod client_limit;
+pub mod cpu_shares;
 pub mod ec2;
 pub mod eviction;
 pub mod hpa;

@@ -56,6 +56,8 @@ pub enum Component {
     LatinHypercube = 25,
     /// A DaemonSet's pods on a node, by the node's count of draws.
     Daemon = 26,
+    /// Busy spells of a pod; from draw 2^31 on, those that a Deployment's pods have together.
+    Usage = 27,
     // From 32 on: chance of what is done with results, outside runs.
     /// Where a screening's trajectories begin and go, by trajectory.
     Screening = 32,

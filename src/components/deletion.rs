@@ -71,7 +71,9 @@ impl Run<'_> {
             return;
         }
         let node = state.node;
-        if let Some(address) = state.address.take() {
+        let address = state.address.take();
+        self.frees_cpu(node, pod);
+        if let Some(address) = address {
             self.release_address(node, address);
         }
         let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 3);

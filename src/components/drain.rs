@@ -177,6 +177,7 @@ impl Run<'_> {
         for pod in std::mem::take(&mut self.nodes[node as usize].pods) {
             let stage = self.pods[pod as usize].stage;
             self.pods_lost += 1;
+            self.frees_cpu(node, pod);
             if stage == PodStage::Terminating {
                 self.terminating -= 1;
             } else {

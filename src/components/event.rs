@@ -61,6 +61,8 @@ pub(super) enum Event {
     SandboxReady(u32),
     ImagePulled(u32),
     ContainerStarted(u32),
+    /// Applications on a node have done the work of starting.
+    StartUpsEnd(u32),
     PodReady(u32),
     /// The API server has deleted the pod for its ReplicaSet.
     PodDeleted(u32),
@@ -68,6 +70,10 @@ pub(super) enum Event {
     PodStopped(u32),
     /// It is gone from the API too.
     PodGone(u32),
+    /// A pod's busy spell ends, or begins.
+    PodTurns(u32),
+    /// The same of all pods of a Deployment.
+    DeploymentTurns(u32),
     /// A pool of spot capacity runs out.
     PoolTightens(u32),
     SpotInterrupted(u32),
@@ -163,6 +169,9 @@ impl Event {
             Event::DisruptionLookedAfter(_) => ("disruption_looked_after", 49),
             Event::DaemonPod { .. } => ("daemon_pod", 60),
             Event::StartupTaintGone { .. } => ("startup_taint_gone", 61),
+            Event::StartUpsEnd(_) => ("start_ups_end", 70),
+            Event::PodTurns(_) => ("pod_turns", 71),
+            Event::DeploymentTurns(_) => ("deployment_turns", 72),
         }
     }
 
@@ -184,7 +193,8 @@ impl Event {
             | Event::PodStopped(pod)
             | Event::PodGone(pod)
             | Event::EvictionAnswered(pod)
-            | Event::PodLossNoticed(pod) => (Whom::Pod, pod),
+            | Event::PodLossNoticed(pod)
+            | Event::PodTurns(pod) => (Whom::Pod, pod),
             Event::QueueTimer
             | Event::WindowCloses
             | Event::Solved
@@ -197,8 +207,11 @@ impl Event {
             Event::PoolTightens(pool) => (Whom::Pool, pool),
             Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
             Event::OtherUserReturns(lot) => (Whom::Lot, lot),
-            Event::AutoscalerSyncs(deployment) => (Whom::Deployment, deployment),
-            Event::StartupTaintGone { node, .. }
+            Event::AutoscalerSyncs(deployment) | Event::DeploymentTurns(deployment) => {
+                (Whom::Deployment, deployment)
+            }
+            Event::StartUpsEnd(node)
+            | Event::StartupTaintGone { node, .. }
             | Event::LaunchRequested(node)
             | Event::ClaimGone(node)
             | Event::Booted(node)

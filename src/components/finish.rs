@@ -170,7 +170,7 @@ impl Run<'_> {
         most.filter(|cause| count(cause) > 0)
     }
 
-    pub(super) fn record(self, replication: u32) -> ReplicationRecord {
+    pub(super) fn record(mut self, replication: u32) -> ReplicationRecord {
         let (end, horizon) = (self.now, self.scenario.horizon);
         let reached = self.reached();
         let outcome = match (reached, self.stuck) {
@@ -192,6 +192,7 @@ impl Run<'_> {
             free_at_end: book.free(),
             free_blocks_at_end: book.free_blocks(),
         };
+        let cpu = self.cpu_record();
         let cause_pod_ms = self.at_target.map_or_else(|| self.ledger.millis_until(end), |(_, millis)| millis);
         let (waste_at_end, address_wait_p95_ms) = (self.waste_split(), self.address_wait_p95(end));
         let replacement_p95_ms = self.replacement_p95(end);
@@ -232,6 +233,7 @@ impl Run<'_> {
             replacement_p95_ms,
             scheduling_rounds: self.rounds,
             cause_pod_ms,
+            cpu,
             events: self.events,
             trace_hash: self.hash,
             timeline: closed.timeline,
@@ -337,5 +339,6 @@ impl Run<'_> {
             let sum = node.pods.iter().fold(daemons, |sum, pod| sum + self.requests(*pod));
             assert_eq!(sum, node.requested, "requests of the pods on node {index} at {}", self.now);
         }
+        self.check_cpu();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::{NONE, NodeStage, PodStage};
 use super::*;
-use crate::scenario::CniMode;
+use crate::scenario::{CniMode, ReadinessProbe};
 
 /// kubelet comes back to a pod whose node has no network yet after so long, and up to half as much again.
 pub(super) const NETWORK_RETRY: SimDuration = SimDuration::from_secs(1);
@@ -128,19 +128,39 @@ impl Run<'_> {
         self.pods[pod as usize].stage = PodStage::Running;
         self.books.running_pods += 1;
         self.mark_time(true);
-        let deployment = &self.scenario.deployments[self.pods[pod as usize].deployment as usize];
-        let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 1);
-        let mut ready = self.now;
-        if let Some(probe) = deployment.readiness {
+        let probed = self.readiness(pod).is_some();
+        if probed {
             self.waits_for(pod, Some(Cause::Readiness));
+        }
+        if self.takes_cpu(pod) && probed {
+            return;
+        }
+        let up = if probed { self.startup(pod) } else { SimDuration::ZERO };
+        self.appoint_ready(pod, self.now, up);
+    }
+
+    pub(super) fn readiness(&self, pod: u32) -> Option<ReadinessProbe> {
+        self.scenario.deployments[self.pods[pod as usize].deployment as usize].readiness
+    }
+
+    /// How long the pod's application takes to start, with all the CPU it wants.
+    pub(super) fn startup(&self, pod: u32) -> SimDuration {
+        let deployment = &self.scenario.deployments[self.pods[pod as usize].deployment as usize];
+        let uniform = self.chance.uniform(Component::Readiness, pod, 0);
+        SimDuration::from_secs_f64(deployment.startup.quantile(uniform))
+    }
+
+    /// The pod's container started at `began`, its application was up so long after.
+    pub(super) fn appoint_ready(&mut self, pod: u32, began: SimTime, up: SimDuration) {
+        let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 1);
+        let mut ready = began;
+        if let Some(probe) = self.readiness(pod) {
             // The first probe that finds the application up, and as many more as must pass in a row.
-            let uniform = self.chance.uniform(Component::Readiness, pod, 0);
-            let up = SimDuration::from_secs_f64(deployment.startup.quantile(uniform));
             let late = up.saturating_sub(probe.initial_delay);
             let missed = late.nanos().div_ceil(probe.period.nanos().max(1));
             ready += probe.initial_delay + probe.period * (missed + u64::from(probe.success_threshold) - 1);
         }
-        self.at(ready + update, Event::PodReady(pod));
+        self.at(ready.max(self.now) + update, Event::PodReady(pod));
     }
 
     pub(super) fn pod_ready(&mut self, pod: u32) {

@@ -5,7 +5,9 @@ mod autoscaler;
 mod books;
 mod capacity;
 mod constraints;
+mod contention;
 mod controllers;
+mod cpu;
 mod daemons;
 mod deletion;
 mod disruption;
@@ -32,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use books::{AtTarget, Books};
 use constraints::Constraints;
+use contention::Contention;
 use event::{Event, Whom};
 use fitting::Fitting;
 use state::{FleetBatch, Node, Pod, ReplicaSet};
@@ -119,6 +122,8 @@ struct Run<'a> {
     /// By Deployment.
     fittings: Vec<Fitting>,
     constraints: Option<Box<Constraints>>,
+    /// Of nodes' CPU; `None` where no Deployment says its usage.
+    contention: Option<Box<Contention>>,
     found: Vec<u32>,
     candidates: Vec<Candidate>,
     scores: Vec<i64>,
@@ -282,6 +287,7 @@ impl<'a> Run<'a> {
             next_start_node: 0,
             fittings: scenario.deployments.iter().map(fitting).collect(),
             constraints: Constraints::new(scenario),
+            contention: Contention::new(scenario),
             found: Vec::new(),
             candidates: Vec::new(),
             scores: Vec::new(),
@@ -402,12 +408,15 @@ impl<'a> Run<'a> {
             Event::SandboxReady(pod) => self.sandbox_ready(pod),
             Event::ImagePulled(pod) => self.image_pulled(pod),
             Event::ContainerStarted(pod) => self.container_started(pod),
+            Event::StartUpsEnd(node) => self.start_ups_end(node),
             Event::PodReady(pod) => self.pod_ready(pod),
             Event::PodDeleted(pod) => self.pod_deleted(pod),
             Event::PodStopped(pod) => self.pod_stopped(pod),
             Event::PodGone(pod) => self.pod_gone(pod),
             Event::EvictionAnswered(pod) => self.eviction_answered(pod),
             Event::PodLossNoticed(pod) => self.pod_loss_noticed(pod),
+            Event::PodTurns(pod) => self.pod_turns(pod),
+            Event::DeploymentTurns(deployment) => self.deployment_turns(deployment),
             Event::PoolTightens(pool) => self.pool_tightens(pool),
             Event::SpotInterrupted(node) => self.spot_interrupted(node),
             Event::NoticeReceived(node) => self.notice_received(node),

@@ -261,6 +261,26 @@ pub fn measures() -> Vec<Measure> {
     );
     add("interruptions", "", Count, "Spot instances interrupted.", |r| Some(r.interruptions));
     add("scheduling_rounds", "", Count, "Karpenter's rounds.", |r| Some(r.scheduling_rounds));
+    add(
+        "cpu_short_share",
+        "ppm",
+        Count,
+        "Share of pod-time, from container start, with less CPU than wanted; empty, as the next three, without usage.",
+        |r| r.cpu.and_then(|cpu| share_of(cpu.short_ms, cpu.pod_ms)),
+    );
+    add("cpu_throttled_share", "ppm", Count, "Share of it in which the pod's own limit held it back.", |r| {
+        r.cpu.and_then(|cpu| share_of(cpu.throttled_ms, cpu.pod_ms))
+    });
+    add("cpu_missing_share", "ppm", Count, "CPU that pods wanted and did not get, as a share of it.", |r| {
+        r.cpu.and_then(|cpu| share_of(cpu.missing_cpu_ms, cpu.wanted_cpu_ms))
+    });
+    add(
+        "startup_stretch",
+        "percent",
+        Count,
+        "Time of start-ups against what their work takes with all the CPU wanted; 100 where none is slowed down.",
+        |r| r.cpu.and_then(|cpu| (cpu.starting_ms * 100).checked_div(cpu.starting_alone_ms)),
+    );
     add("events", "", Count, "Events simulated.", |r| Some(r.events));
     add("attached_at_end", "addresses", Count, "Addresses on all ENIs at the end.", |r| {
         Some(r.books.attached_at_end)
@@ -299,6 +319,11 @@ pub fn measures() -> Vec<Measure> {
         get: Get::Cause(cause),
     }));
     all
+}
+
+/// In millionths; `None` of nothing.
+fn share_of(part: u64, all: u64) -> Option<u64> {
+    (part * 1_000_000).checked_div(all)
 }
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ pub struct ReplicationRecord {
     pub scheduling_rounds: u64,
     /// Pod-milliseconds waited until min(T, H), by [`Cause`].
     pub cause_pod_ms: [u64; Cause::COUNT],
+    /// Where a Deployment says its usage.
+    pub cpu: Option<CpuRecord>,
     /// Events handled.
     pub events: u64,
     /// Hash of every event in order.
@@ -157,6 +159,21 @@ pub struct WasteSplit {
     pub eni_primaries: u64,
     /// Free addresses of prefixes that are in use.
     pub prefix_remainder: u64,
+}
+
+/// CPU that pods wanted and got, over all pods of Deployments that say their usage, while their containers ran.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CpuRecord {
+    /// Pod-milliseconds in all; of these, with less than was wanted; and of these, held back by the pod's own limit.
+    pub pod_ms: u64,
+    pub short_ms: u64,
+    pub throttled_ms: u64,
+    /// CPU-milliseconds.
+    pub wanted_cpu_ms: u64,
+    pub missing_cpu_ms: u64,
+    /// Pod-milliseconds of start-ups that are work, and what the work done would have taken with all the CPU wanted.
+    pub starting_ms: u64,
+    pub starting_alone_ms: u64,
 }
 
 /// The cluster at one instant of the grid.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::placement::{Placement, StartupTaint};
+use super::usage::UsageSpec;
 pub use crate::actors::karpenter::Operator;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::taints::Taint;
@@ -153,6 +154,8 @@ pub struct DeploymentSpec {
     /// only ever adds pods.
     pub schedule: Vec<(SimTime, u32)>,
     pub autoscaler: Option<AutoscalerSpec>,
+    /// CPU that its pods want; `None`: what they request, and starting takes its time on any node.
+    pub usage: Option<UsageSpec>,
     pub placement: Placement,
     /// Of its PriorityClass.
     pub priority: i32,

@@ -7,9 +7,11 @@ mod limits;
 mod placement;
 mod read;
 mod subnets;
+mod usage;
 mod workload;
 
 pub use checked::*;
 pub use defaults::spelled_out;
 pub use placement::{Placement, StartupTaint, TopologySpread};
 pub use read::{Read, read};
+pub use usage::UsageSpec;

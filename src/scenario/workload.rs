@@ -1,7 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
-use super::{disruption, placement};
+use super::{disruption, placement, usage};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -51,9 +51,10 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
         problems.add(root.origin(), "deployments", "nothing is scaled: there is no Deployment", Some(hint));
     }
     let each = |(index, mut section): (usize, Section<'_>)| {
+        let requests = requests(&mut section, 1_000, 2 << 30, problems);
         let deployment = DeploymentSpec {
             name: section.text("name", problems).unwrap_or_else(|| format!("app-{}", index + 1)),
-            requests: requests(&mut section, 1_000, 2 << 30, problems),
+            requests,
             image_bytes: section.bytes("image", problems).unwrap_or(300_000_000).unsigned_abs(),
             startup: distribution(&mut section, "startup", problems).unwrap_or(Distribution::Constant(0.0)),
             termination_grace: distribution(&mut section, "termination_grace", problems)
@@ -62,6 +63,9 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
             readiness: section.section("readiness", problems).map(|probe| readiness(probe, problems)),
             schedule: schedule(&mut section, problems),
             autoscaler: section.section("autoscaler", problems).map(|part| autoscaler(part, problems)),
+            usage: section
+                .section("usage", problems)
+                .map(|part| usage::read(part, requests.cpu_millis, problems)),
             placement: placement::read(&mut section, problems),
             priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
         };

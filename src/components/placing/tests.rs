@@ -160,6 +160,7 @@ fn deployment(placement: Placement) -> DeploymentSpec {
         autoscaler: None,
         termination_grace: Distribution::Constant(0.0),
         pdb: None,
+        usage: None,
         placement,
         priority: 0,
     }
