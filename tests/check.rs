@@ -36,7 +36,7 @@ fn the_advice_beside_the_experiments_holds() {
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let told: serde_json::Value = serde_json::from_str(&text).unwrap();
     let files = told["files"].as_array().unwrap();
-    assert_eq!(files.len(), 10);
+    assert_eq!(files.len(), 11);
     let claims = files.iter().flat_map(|file| file["claims"].as_array().unwrap());
     assert!(claims.clone().all(|claim| claim["verdict"] == "holds"));
     assert_eq!(fs::read_to_string(report).unwrap().matches("<testcase").count(), claims.count());

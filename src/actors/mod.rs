@@ -1,5 +1,6 @@
 //! Decisions of the simulated programs. They see values only: never the world, the event list or chance.
 
+pub mod api_server;
 pub mod client_limit;
 pub mod cpu_shares;
 pub mod ec2;

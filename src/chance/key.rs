@@ -58,6 +58,10 @@ pub enum Component {
     Daemon = 26,
     /// Busy spells of a pod; from draw 2^31 on, those that a Deployment's pods have together.
     Usage = 27,
+    /// How long a request holds its seat of the API server, by request.
+    ApiRequest = 30,
+    /// When a node's agent lists for the first time, by node.
+    Agent = 31,
     // From 32 on: chance of what is done with results, outside runs.
     /// Where a screening's trajectories begin and go, by trajectory.
     Screening = 32,

@@ -109,15 +109,16 @@ impl Run<'_> {
         let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1_000 + draws);
         let mut answered = self.now;
         for pod in pods {
-            answered = self.controller_client.reserve(self.now) + takes;
-            self.at(answered, Event::PodCreated(pod));
+            let sent = self.controller_client.reserve(self.now);
+            answered = sent + takes;
+            self.send_request(Flow::KubeSystem, RequestKind::Create, sent, takes, Event::PodCreated(pod));
         }
         let set = &mut self.replica_sets[deployment as usize];
         if set.events_left > 0 {
             set.events_left -= 1;
             self.controller_client.reserve(self.now);
         }
-        self.at(answered, Event::ReplicaSetSyncs(deployment));
+        self.with_last_answer(answered, Event::ReplicaSetSyncs(deployment));
     }
 
     /// Those that serve least are deleted, all at once; the next sync sees them gone.

@@ -19,14 +19,12 @@ impl Run<'_> {
     /// Creates the node's pods of those DaemonSets that tolerate everything, or else of the others.
     pub(super) fn start_daemons(&mut self, node: u32, tolerant: bool) {
         let scenario = self.scenario;
-        if !tolerant && std::mem::replace(&mut self.nodes[node as usize].has_daemons, true) {
-            return;
-        }
         for (daemon, spec) in (0u16..).zip(&scenario.daemonsets) {
             if spec.takes_part() && spec.tolerates_everything == tolerant {
                 let sent = self.daemon_client.reserve(self.now);
                 let takes = self.draw_of_daemon(node, Latency::ControllerRequest);
-                self.daemon_step(node, daemon, DaemonStep::Created, sent + takes);
+                let created = Event::DaemonPod { node, daemon, step: DaemonStep::Created };
+                self.send_request(Flow::KubeSystem, RequestKind::Create, sent, takes, created);
             }
         }
     }
@@ -39,7 +37,8 @@ impl Run<'_> {
             DaemonStep::Created => {
                 let sent = self.scheduler_client.reserve(self.now);
                 let takes = self.draw_of_daemon(node, Latency::BindRequest);
-                self.daemon_step(node, daemon, DaemonStep::Bound, sent + takes);
+                let bound = Event::DaemonPod { node, daemon, step: DaemonStep::Bound };
+                self.send_request(Flow::Scheduler, RequestKind::Bind, sent, takes, bound);
             }
             DaemonStep::Bound => {
                 let takes = self.draw_of_daemon(node, Latency::KubeletSync);

@@ -109,6 +109,17 @@ pub(super) enum Event {
     OtherUserReturns(u32),
     /// The Deployment's autoscaler looks at its metric.
     AutoscalerSyncs(u32),
+    /// A request comes to the API server.
+    RequestArrives(u32),
+    /// It gives its seats back.
+    RequestLeaves(u32),
+    /// It has waited for too long.
+    RequestGivesUp(u32),
+    /// The API server shares its seats anew among priority levels.
+    SeatsLent,
+    /// A node's agent lists all pods.
+    AgentLists(u32),
+    AgentListed(u32),
     /// Is anything still moving?
     ProgressChecked,
 }
@@ -172,6 +183,12 @@ impl Event {
             Event::StartUpsEnd(_) => ("start_ups_end", 70),
             Event::PodTurns(_) => ("pod_turns", 71),
             Event::DeploymentTurns(_) => ("deployment_turns", 72),
+            Event::RequestArrives(_) => ("request_arrives", 80),
+            Event::RequestLeaves(_) => ("request_leaves", 81),
+            Event::RequestGivesUp(_) => ("request_gives_up", 82),
+            Event::SeatsLent => ("seats_lent", 83),
+            Event::AgentLists(_) => ("agent_lists", 84),
+            Event::AgentListed(_) => ("agent_listed", 85),
         }
     }
 
@@ -201,12 +218,16 @@ impl Event {
             | Event::FleetWindowCloses
             | Event::DisruptionPolled
             | Event::DisruptionValidated
+            | Event::SeatsLent
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) => (Whom::Batch, batch),
             Event::DisruptionLookedAfter(command) => (Whom::Command, command),
             Event::PoolTightens(pool) => (Whom::Pool, pool),
             Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
             Event::OtherUserReturns(lot) => (Whom::Lot, lot),
+            Event::RequestArrives(request)
+            | Event::RequestLeaves(request)
+            | Event::RequestGivesUp(request) => (Whom::Request, request),
             Event::AutoscalerSyncs(deployment) | Event::DeploymentTurns(deployment) => {
                 (Whom::Deployment, deployment)
             }
@@ -233,6 +254,8 @@ impl Event {
             | Event::ClaimInitialized(node)
             | Event::InstanceStopping(node)
             | Event::InstanceGone(node)
+            | Event::AgentLists(node)
+            | Event::AgentListed(node)
             | Event::DaemonPod { node, .. } => (Whom::Node, node),
         }
     }
@@ -259,6 +282,7 @@ pub(super) enum Whom {
     Pool,
     Subnet,
     Lot,
+    Request,
 }
 
 impl Whom {
@@ -273,6 +297,7 @@ impl Whom {
             Whom::Pool => "pool",
             Whom::Subnet => "subnet",
             Whom::Lot => "lot",
+            Whom::Request => "request",
         }
     }
 }

@@ -192,6 +192,8 @@ impl Run<'_> {
             free_at_end: book.free(),
             free_blocks_at_end: book.free_blocks(),
         };
+        let servers = self.api_server.as_ref().zip(self.scenario.api_server.as_ref());
+        let api_server = servers.map(|(server, spec)| server.record(spec.agents, end));
         let cpu = self.cpu_record();
         let cause_pod_ms = self.at_target.map_or_else(|| self.ledger.millis_until(end), |(_, millis)| millis);
         let (waste_at_end, address_wait_p95_ms) = (self.waste_split(), self.address_wait_p95(end));
@@ -226,6 +228,7 @@ impl Run<'_> {
             address_wait_p95_ms,
             sandbox_failures: self.sandbox_failures,
             capacity_errors: self.capacity_errors,
+            api_server,
             interruptions: self.interruptions,
             nodes_removed: self.nodes_removed,
             pods_evicted: self.pods_evicted,

@@ -244,7 +244,8 @@ impl Run<'_> {
         self.unlaunched += 1;
         self.nodes[node as usize].created_at = self.now;
         let wait = self.draw(Latency::ClaimToLaunch, Component::Karpenter, node, 0);
-        self.at(self.now + wait, Event::LaunchRequested(node));
+        let requested = Event::LaunchRequested(node);
+        self.send_request(Flow::KubeSystem, RequestKind::Create, self.now, wait, requested);
         self.trace_claim(node);
         self.refresh_nominated(node);
     }

@@ -160,7 +160,8 @@ impl Run<'_> {
             let missed = late.nanos().div_ceil(probe.period.nanos().max(1));
             ready += probe.initial_delay + probe.period * (missed + u64::from(probe.success_threshold) - 1);
         }
-        self.at(ready.max(self.now) + update, Event::PodReady(pod));
+        let sent = ready.max(self.now) + update;
+        self.send_request(Flow::Nodes, RequestKind::Patch, sent, SimDuration::ZERO, Event::PodReady(pod));
     }
 
     pub(super) fn pod_ready(&mut self, pod: u32) {

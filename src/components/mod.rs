@@ -1,6 +1,7 @@
 //! The parts of the cluster as handlers of events: each hands the world's values to an actor, draws what
 //! chance decides, and books what follows. [`simulate`] runs one replication.
 
+mod api_server;
 mod autoscaler;
 mod books;
 mod capacity;
@@ -41,6 +42,7 @@ use state::{FleetBatch, Node, Pod, ReplicaSet};
 use trace::TraceLine;
 use waiting::Ledger;
 
+use crate::actors::api_server::Flow;
 use crate::actors::client_limit::ClientBucket;
 use crate::actors::ec2::TokenBucket;
 use crate::actors::hpa::Autoscaler;
@@ -54,7 +56,7 @@ use crate::catalogue::{Latency, TypeId};
 use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
 use crate::results::{ApiCount, ReplicationRecord};
-use crate::scenario::{Market, Profile, Scenario, Until, ZoneTie};
+use crate::scenario::{Market, Profile, RequestKind, Scenario, Until, ZoneTie};
 use crate::units::{Resources, SimDuration, SimTime};
 use crate::world::cause::Cause;
 use crate::world::subnet::Subnet;
@@ -158,6 +160,8 @@ struct Run<'a> {
     lifecycle_client: ClientBucket,
     karpenter_client: ClientBucket,
     eviction_retries: ClientBucket,
+    /// `None`: it answers everybody at once.
+    api_server: Option<Box<api_server::ApiServer>>,
 
     books: Books,
     ledger: Ledger,
@@ -314,6 +318,7 @@ impl<'a> Run<'a> {
             lifecycle_client: ClientBucket::new(client.qps, client.burst),
             karpenter_client: ClientBucket::new(KARPENTER_CLIENT.0, KARPENTER_CLIENT.1),
             eviction_retries: ClientBucket::new(EVICTION_RETRIES.0, EVICTION_RETRIES.1),
+            api_server: scenario.api_server.as_ref().map(api_server::ApiServer::new),
             books: Books::new(scenario.horizon),
             ledger: Ledger::new(wishes.history),
             times: finish::Marks::default(),
@@ -374,6 +379,7 @@ impl<'a> Run<'a> {
         self.start_autoscalers();
         self.start_disruption();
         self.await_progress();
+        self.start_api_server();
     }
 
     fn handle(&mut self, event: Event) {
@@ -431,6 +437,12 @@ impl<'a> Run<'a> {
             Event::OtherUserTakes { subnet, user } => self.other_user_takes(subnet, user),
             Event::OtherUserReturns(lot) => self.other_user_returns(lot),
             Event::AutoscalerSyncs(deployment) => self.autoscaler_syncs(deployment),
+            Event::RequestArrives(request) => self.request_arrives(request),
+            Event::RequestLeaves(request) => self.request_leaves(request),
+            Event::RequestGivesUp(request) => self.request_gives_up(request),
+            Event::SeatsLent => self.seats_lent(),
+            Event::AgentLists(node) => self.agent_lists(node),
+            Event::AgentListed(node) => self.agent_listed(node),
             Event::ProgressChecked => self.progress_checked(),
         }
     }

@@ -86,7 +86,8 @@ impl Run<'_> {
     pub(super) fn booted(&mut self, node: u32) {
         if self.step_to(node, NodeStage::Joining) {
             let takes = self.draw(Latency::KubeletRegister, Component::Boot, node, 3);
-            self.at(self.now + takes, Event::NodeRegistered(node));
+            let (sent, registered) = (self.now + takes, Event::NodeRegistered(node));
+            self.send_request(Flow::Nodes, RequestKind::Create, sent, SimDuration::ZERO, registered);
         }
     }
 
@@ -107,7 +108,8 @@ impl Run<'_> {
         }
         self.appoint_startup_taints(node);
         let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
-        self.at(self.now + taint, Event::UnregisteredTaintGone(node));
+        let (sent, gone) = (self.now + taint, Event::UnregisteredTaintGone(node));
+        self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, gone);
         if self.scenario.cni.mode == CniMode::None {
             let takes = self.draw(Latency::OtherCniStart, Component::Boot, node, 4);
             self.at(self.now + takes, Event::CniReady(node));
@@ -133,7 +135,8 @@ impl Run<'_> {
     pub(super) fn cni_ready(&mut self, node: u32) {
         if self.step_to(node, NodeStage::CniReady) {
             let takes = self.draw(Latency::NodeReady, Component::Boot, node, 6);
-            self.at(self.now + takes, Event::NodeReady(node));
+            let (sent, ready) = (self.now + takes, Event::NodeReady(node));
+            self.send_request(Flow::NodeStatus, RequestKind::Patch, sent, SimDuration::ZERO, ready);
         }
     }
 
@@ -152,14 +155,16 @@ impl Run<'_> {
         {
             self.lifecycle.idle -= 1;
             let sent = self.lifecycle_client.reserve(self.now);
-            self.at(sent, Event::LifecycleRead(node));
+            let read = Event::LifecycleRead(node);
+            self.send_request(Flow::KubeSystem, RequestKind::Get, sent, SimDuration::ZERO, read);
         }
     }
     /// Then it patches it, through the same limit.
     pub(super) fn lifecycle_read(&mut self, node: u32) {
         self.nodes[node as usize].lifecycle_read_at = self.now;
         let sent = self.lifecycle_client.reserve(self.now);
-        self.at(sent, Event::LifecyclePatched(node));
+        let patched = Event::LifecyclePatched(node);
+        self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, patched);
     }
     /// A node that Karpenter patched in between is read and patched once more.
     pub(super) fn lifecycle_patched(&mut self, node: u32) {
@@ -189,7 +194,10 @@ impl Run<'_> {
             self.refresh_nominated(node);
         }
         if usable {
-            self.start_daemons(node, false);
+            if !std::mem::replace(&mut self.nodes[node as usize].was_usable, true) {
+                self.start_daemons(node, false);
+                self.start_agent(node);
+            }
             self.await_initialized(node);
             let (name, types) = (node, &self.scenario.catalogue);
             let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();

@@ -78,7 +78,7 @@ impl Run<'_> {
         self.waits_for(pod, Some(Cause::Bind));
         let sent = self.scheduler_client.reserve(self.now);
         let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 1);
-        self.at(sent + takes, Event::PodBound(pod));
+        self.send_request(Flow::Scheduler, RequestKind::Bind, sent, takes, Event::PodBound(pod));
         self.trace(|| TraceLine::new("pod_assumed").pod(pod).node(node));
     }
 
@@ -110,7 +110,7 @@ impl Run<'_> {
             self.scheduler_busy = true;
             let sent = self.scheduler_client.reserve(self.now);
             let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 2);
-            self.at(sent + takes, Event::ConditionPatched(pod));
+            self.send_request(Flow::Scheduler, RequestKind::Patch, sent, takes, Event::ConditionPatched(pod));
         }
         self.refresh_pending(pod);
         self.trace(|| TraceLine::new("pod_unschedulable").pod(pod));

@@ -188,8 +188,8 @@ pub(super) struct Node {
     /// Its pool's startup taints that nobody has taken off yet.
     pub startup_taints: Vec<Taint>,
     pub critical_addons_only: bool,
-    /// Has it the pods of DaemonSets that wait for taints to go?
-    pub has_daemons: bool,
+    /// Could pods of Deployments come to it already?
+    pub was_usable: bool,
     /// `karpenter.sh/disrupted`: on its way out.
     pub disrupted: bool,
     pub leaving: Option<Leaving>,
@@ -244,7 +244,7 @@ impl Node {
             lifecycle_read_at: SimTime::NEVER,
             startup_taints: Vec::new(),
             critical_addons_only: false,
-            has_daemons: false,
+            was_usable: false,
             disrupted: false,
             leaving: None,
             created_at: SimTime::ZERO,

@@ -260,6 +260,46 @@ pub fn measures() -> Vec<Measure> {
         |r| Some(r.capacity_errors),
     );
     add("interruptions", "", Count, "Spot instances interrupted.", |r| Some(r.interruptions));
+    add(
+        "api_requests",
+        "",
+        Count,
+        "Requests of the scale-out that came to the API server; empty where the scenario has no `[api_server]`.",
+        |r| r.api_server.map(|server| server.requests),
+    );
+    add("api_requests_waited", "", Count, "Of these, served after a wait for a seat.", |r| {
+        r.api_server.map(|server| server.waited)
+    });
+    add(
+        "api_requests_refused",
+        "",
+        Count,
+        "Refusals of these, for a full queue or 15 s in it; each is sent again after 1 s.",
+        |r| r.api_server.map(|server| server.refused),
+    );
+    add("api_wait", "ms", Count, "Their time from arrival to a seat, summed up over them.", |r| {
+        r.api_server.map(|server| server.wait_ns / 1_000_000)
+    });
+    add(
+        "api_bound_share",
+        "ppm",
+        Count,
+        "Share of the time to target, or to the horizon, in which a priority level of theirs had no seat free; of these levels the one for which that is most.",
+        |r| r.api_server.map(|server| server.bound_ms * 1_000_000 / r.observed_ms.max(1)),
+    );
+    add("api_lists", "", Count, "Agents' lists that came to the API server.", |r| {
+        r.api_server.map(|server| server.lists)
+    });
+    add("api_lists_waited", "", Count, "Of these, served after a wait for seats.", |r| {
+        r.api_server.map(|server| server.lists_waited)
+    });
+    add(
+        "api_lists_bound_share",
+        "ppm",
+        Count,
+        "Share of the time in which the lists' priority level had no seat free.",
+        |r| r.api_server.map(|server| server.lists_bound_ms * 1_000_000 / r.observed_ms.max(1)),
+    );
     add("scheduling_rounds", "", Count, "Karpenter's rounds.", |r| Some(r.scheduling_rounds));
     add(
         "cpu_short_share",

@@ -72,6 +72,8 @@ pub struct ReplicationRecord {
     /// Sandboxes that failed for want of an address.
     pub sandbox_failures: u64,
     pub capacity_errors: u64,
+    /// `None` where the API server answers everybody at once.
+    pub api_server: Option<ApiServerRecord>,
     pub interruptions: u64,
     /// Claims deleted, by [`Reason`].
     pub nodes_removed: [u64; Reason::ALL.len()],
@@ -146,6 +148,26 @@ impl ApiCount {
         let ipamd = Api::ALL.iter().map(|api| (api.name(), "ipamd"));
         ipamd.chain([("CreateFleet", "karpenter")])
     }
+}
+
+/// The API server's requests until min(T, H).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ApiServerRecord {
+    /// Of the scale-out itself.
+    pub requests: u64,
+    /// Of these, served after a wait for seats.
+    pub waited: u64,
+    /// Refusals of these, for a full queue or too long a wait; each was sent again.
+    pub refused: u64,
+    /// From arrival until they had seats, summed up over them (ns).
+    pub wait_ns: u64,
+    /// So long a level that they go to had no seat free, of these levels the one for which that was longest (ms).
+    pub bound_ms: u64,
+    /// Of agents.
+    pub lists: u64,
+    pub lists_waited: u64,
+    /// So long the lists' level had no seat free (ms).
+    pub lists_bound_ms: u64,
 }
 
 /// What waste is made of (addresses).

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::api_server::ApiServerSpec;
 use super::placement::{Placement, StartupTaint};
 use super::usage::UsageSpec;
 pub use crate::actors::karpenter::Operator;
@@ -62,6 +63,8 @@ pub struct Scenario {
     pub karpenter: KarpenterSettings,
     pub scheduler: SchedulerSettings,
     pub controller_manager: ClientLimit,
+    /// `None`: it answers everybody at once.
+    pub api_server: Option<ApiServerSpec>,
     pub cni: CniSpec,
     pub quotas: Quotas,
     pub market: Market,

@@ -1,5 +1,6 @@
 //! What is simulated: from a TOML document to a valid, typed and resolved scenario.
 
+mod api_server;
 mod checked;
 mod defaults;
 mod disruption;
@@ -10,6 +11,7 @@ mod subnets;
 mod usage;
 mod workload;
 
+pub use api_server::{ApiServerSpec, RequestKind};
 pub use checked::*;
 pub use defaults::spelled_out;
 pub use placement::{Placement, StartupTaint, TopologySpread};

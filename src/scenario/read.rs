@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checked::*;
-use super::{limits, placement, subnets, workload};
+use super::{api_server, limits, placement, subnets, workload};
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
@@ -62,6 +62,7 @@ pub fn read(
             root.section("kube_controller_manager", &mut problems),
             &mut problems,
         ),
+        api_server: api_server::read(root.section("api_server", &mut problems), &mut problems),
         cni: cni(&mut root, profile, &mut warnings, &mut problems),
         quotas: quotas(root.section("quotas", &mut problems), &mut problems),
         market: root
