@@ -4,7 +4,7 @@
 //! A request holds its seats while it is served. Each level has its share of the server's seats; a request that finds too
 //! few of them free waits behind those of its level that came before, unless its flow has as many waiting as its queues
 //! hold, and gives up after [`WAITS_AT_MOST`]. Every [`LENT_EVERY`] the seats are shared anew by what levels asked for
-//! ([`lending`]). Left out: within a level the queues are one, so that flows are not served in fair turn; exempt
+//! (`lending`). Left out: within a level the queues are one, so that flows are not served in fair turn; exempt
 //! requests; and the catch-all level's refusal of whoever must wait, since nothing here comes to it.
 //!
 //! Source: kubernetes, `apiserver/pkg/util/flowcontrol` and `pkg/apis/flowcontrol/bootstrap/default.go`.
@@ -22,10 +22,11 @@ pub const WAITS_AT_MOST: SimDuration = SimDuration::from_secs(15);
 pub const LENT_EVERY: SimDuration = SimDuration::from_secs(10);
 /// A refused request is sent again so long after: the answer's `Retry-After`.
 pub const RETRIED_AFTER: SimDuration = SimDuration::from_secs(1);
-/// A list takes a seat for so many objects, as a rule of the server.
+/// A list takes a seat for so many objects.
 const OBJECTS_PER_SEAT: u32 = 100;
-/// But never more than this, nor more than this share of its level's seats.
+/// But never more than this.
 const MOST_SEATS_OF_A_LIST: u32 = 10;
+/// Nor more than this share of its level's seats (%).
 const LIST_PERCENT: u32 = 15;
 /// Places in each queue.
 const QUEUE_LENGTH: u32 = 50;
