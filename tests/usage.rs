@@ -155,7 +155,7 @@ fn pods_that_go_leave_their_cpu() {
     let high = format!("schedule = [{{ at = \"1 min\", replicas = 3 }}]\ncpu = \"1\"\npriority = 5\n{usage}");
     let nobody = "[[node_pools]]\nname = \"none\"\nlimits = { nodes = 0 }\n";
     let told = run(&format!("target_pods = 8\n{}{nobody}", one_node("4", &[&low, &high])));
-    assert!(!times(&told, "victim_gone").is_empty());
+    assert!(!times(&told, "pod_stopped").is_empty());
     let spot = format!(
         "target_pods = 60\nmarket = \"tight\"\nhorizon = \"2 h\"\n[[deployments]]\ncpu = \"250m\"\n{usage}\n\
          schedule = [{{ at = \"0 s\", replicas = 50 }}, {{ at = \"100 min\", replicas = 60 }}]\n\
