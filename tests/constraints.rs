@@ -332,6 +332,25 @@ fn a_thousand_spread_pods_reach() {
     assert!(told.record.nodes_launched >= 334);
 }
 
+/// A shape's scores weigh as much as the other strategies': one that rises packs as MostAllocated does, against
+/// BalancedAllocation, which would rather have the pods apart.
+#[test]
+fn a_rising_shape_packs() {
+    let nodes_used = |scheduler: &str| {
+        let nodes = "static_nodes = [{ count = 4, instance_type = \"m5.4xlarge\" }]\n";
+        let told = run(&format!(
+            "{nodes}{}[kube_scheduler]\ndefault_spread = false\n{scheduler}\n",
+            scenario_of(&["replicas = 12"], &[""])
+        ));
+        assert_eq!(told.record.outcome, Outcome::Reached);
+        Seen::of(&told).pods_by(|node| node).len()
+    };
+    let shape = "shape = [{ utilization = 0, score = 0 }, { utilization = 100, score = 10 }]";
+    assert_eq!(nodes_used("scoring_strategy = \"LeastAllocated\""), 4);
+    assert_eq!(nodes_used("scoring_strategy = \"MostAllocated\""), 1);
+    assert_eq!(nodes_used(&format!("scoring_strategy = \"RequestedToCapacityRatio\"\n{shape}")), 1);
+}
+
 /// Two full nodes and no more to be had: three pods of higher priority take the places of three others, which stop first.
 #[test]
 fn higher_priority_takes_the_place_of_lower() {

@@ -252,11 +252,7 @@ fn strategy(profile: Profile) -> Result<Strategy, String> {
     match scoring.scoring.as_str() {
         "LeastAllocated" => Ok(Strategy::LeastAllocated),
         "MostAllocated" => Ok(Strategy::MostAllocated),
-        "RequestedToCapacityRatio" => {
-            // A profile's scores go to 10, a plugin's to 100.
-            let points = scoring.shape.iter().map(|(utilisation, score)| (*utilisation, score * 10));
-            Ok(Strategy::RequestedToCapacityRatio(points.collect()))
-        }
+        "RequestedToCapacityRatio" => Ok(Strategy::shaped(scoring.shape.iter().copied())),
         other => Err(format!(
             "profile.scoring: {other:?} is not LeastAllocated, MostAllocated or RequestedToCapacityRatio"
         )),

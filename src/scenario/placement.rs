@@ -315,7 +315,7 @@ pub(super) fn strategy(section: &mut Section<'_>, problems: &mut Problems) -> St
     match name {
         Name::Least => Strategy::LeastAllocated,
         Name::Most => Strategy::MostAllocated,
-        Name::Shaped => Strategy::RequestedToCapacityRatio(shape),
+        Name::Shaped => Strategy::shaped(shape),
     }
 }
 

@@ -15,6 +15,11 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// By a profile's shape: points of (utilisation 0..100, score 0..10), by rising utilisation. A plugin's scores go to 100.
+    pub fn shaped(shape: impl IntoIterator<Item = (i64, i64)>) -> Strategy {
+        let points = shape.into_iter().map(|(utilisation, score)| (utilisation, score * 10));
+        Strategy::RequestedToCapacityRatio(points.collect())
+    }
     /// 0 to 100; `requested` includes the pod, and counts what containers do not declare.
     pub fn score(&self, requested: Resources, allocatable: Resources) -> i64 {
         match self {

@@ -206,7 +206,7 @@ proptest! {
         strategy in prop::sample::select(vec![
             Scoring::LeastAllocated,
             Scoring::MostAllocated,
-            Scoring::RequestedToCapacityRatio(vec![(0, 0), (60, 10), (100, 2)]),
+            Scoring::shaped([(0, 0), (60, 10), (100, 2)]),
         ]),
         default_spread in any::<bool>(),
     ) {
