@@ -4,7 +4,7 @@
 //! on: at the level of the highest digit, to base 64, in which its tick differs from the tick at hand. When a
 //! level's next list comes up its events move down; those of the tick at hand go into the heap, which alone
 //! knows their exact order. So an event costs a few moves, however many are pending. Cancelling empties the slot;
-//! what is left of it is dropped when it comes up. Measured against a 4-ary heap in `benches/README.md`.
+//! what is left of it is dropped when it comes up. What it saves the main job stands in `benches/README.md`.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
