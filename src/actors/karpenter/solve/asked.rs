@@ -1,0 +1,184 @@
+//! What a round is asked, and what it answers.
+
+use std::collections::BTreeMap;
+
+use crate::actors::karpenter::labels::NODE_POOL;
+use crate::actors::karpenter::offers::{SetId, Types};
+use crate::actors::karpenter::requirement::Requirements;
+use crate::actors::node_affinity::NodeAffinity;
+use crate::actors::taints::{Taint, Toleration};
+use crate::units::Resources;
+
+/// What is left of a NodePool's limits; `None`: no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    pub cpu_millis: Option<i64>,
+    pub memory_bytes: Option<i64>,
+    pub nodes: Option<i64>,
+}
+
+impl Limits {
+    pub(super) fn any(&self) -> bool {
+        self.cpu_millis.is_some() || self.memory_bytes.is_some() || self.nodes.is_some()
+    }
+    /// What is left once this much capacity is used.
+    pub fn less(self, used: Resources, nodes: i64) -> Limits {
+        Limits {
+            cpu_millis: self.cpu_millis.map(|limit| limit - used.cpu_millis),
+            memory_bytes: self.memory_bytes.map(|limit| limit - used.memory_bytes),
+            nodes: self.nodes.map(|limit| limit - nodes),
+        }
+    }
+    /// Would a node of this capacity stay within?
+    pub fn admit(&self, capacity: Resources) -> bool {
+        self.cpu_millis.is_none_or(|left| capacity.cpu_millis <= left)
+            && self.memory_bytes.is_none_or(|left| capacity.memory_bytes <= left)
+            && self.nodes.is_none_or(|left| left >= 0)
+    }
+}
+
+/// What new nodes are made from.
+#[derive(Clone, Debug)]
+pub struct NodePool {
+    pub name: String,
+    pub weight: i32,
+    /// Its requirements.
+    pub requirements: Requirements,
+    pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+    /// The types of its node class, among those offered; `None`: all.
+    pub types: Option<Types>,
+}
+
+impl NodePool {
+    /// Requirements and labels, as the pool's nodes will have them.
+    pub fn template(&self) -> Requirements {
+        let mut template = self.requirements.clone();
+        template.add_all(&Requirements::of_labels(self.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
+        let own = [
+            (NODE_POOL, self.name.as_str()),
+            ("karpenter.k8s.aws/ec2nodeclass", "default"),
+            ("karpenter.sh/registered", "true"),
+            ("karpenter.sh/initialized", "true"),
+        ];
+        template.add_all(&Requirements::of_labels(own));
+        template
+    }
+}
+
+/// A topology spread constraint; it selects the pods of its own shape.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spread {
+    pub key: String,
+    pub max_skew: i64,
+    /// `ScheduleAnyway`.
+    pub soft: bool,
+    pub min_domains: Option<i64>,
+}
+
+/// Pods that are alike.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Shape {
+    pub requests: Resources,
+    pub node_selector: BTreeMap<String, String>,
+    pub node_affinity: NodeAffinity,
+    pub tolerations: Vec<Toleration>,
+    pub spread: Vec<Spread>,
+    /// Topology keys of the required anti-affinity to pods of its own shape.
+    pub anti_affinity: Vec<String>,
+}
+
+impl Shape {
+    /// Only requests.
+    pub fn plain(requests: Resources) -> Shape {
+        Shape {
+            requests,
+            node_selector: BTreeMap::new(),
+            node_affinity: NodeAffinity::default(),
+            tolerations: Vec::new(),
+            spread: Vec::new(),
+            anti_affinity: Vec::new(),
+        }
+    }
+}
+
+/// A managed node, or a claim that was launched before.
+#[derive(Clone, Debug)]
+pub struct ExistingNode {
+    /// Allocatable less requested.
+    pub room: Resources,
+    /// May be left out where no pod selects, spreads or tolerates, and no node has a taint.
+    pub features: Option<Box<NodeFeatures>>,
+}
+
+/// What pods may choose a node by.
+#[derive(Clone, Debug)]
+pub struct NodeFeatures {
+    pub labels: Requirements,
+    pub taints: Vec<Taint>,
+    /// (shape, pods of it that are bound there)
+    pub pods: Vec<(u32, u32)>,
+}
+
+static FEATURELESS: NodeFeatures =
+    NodeFeatures { labels: Requirements::NONE, taints: Vec::new(), pods: Vec::new() };
+
+impl ExistingNode {
+    pub(super) fn features(&self) -> &NodeFeatures {
+        self.features.as_deref().unwrap_or(&FEATURELESS)
+    }
+}
+
+/// Where a pod goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placed {
+    Existing(u32),
+    /// A new claim, by the order of opening.
+    Claim(u32),
+    Nowhere(Why),
+}
+
+/// Why a pod found no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// It selects a restricted label, and takes no part.
+    LeftOut,
+    /// No type of a pool that it may use would hold it, or a constraint keeps it off.
+    NoFit,
+    /// The types that would hold it have no available offering.
+    Unavailable,
+    /// They would breach the pool's limits.
+    Limits,
+}
+
+/// A new claim.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// As a place in the list of pools given.
+    pub pool: u32,
+    pub pods: u32,
+    /// Of its pods, DaemonSets' apart.
+    pub requests: Resources,
+    pub set: SetId,
+    /// What the pool's limits left when it was opened.
+    pub(super) within: Option<Types>,
+}
+
+impl Claim {
+    /// Did its pool's limits keep types out?
+    pub fn is_limited(&self) -> bool {
+        self.within.is_some()
+    }
+}
+
+/// The outcome of a round.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// By the order of the pods given.
+    pub placed: Vec<Placed>,
+    /// By the order of opening.
+    pub claims: Vec<Claim>,
+    /// Nodes and claims looked at.
+    pub tries_existing: u64,
+    pub tries_new: u64,
+}
