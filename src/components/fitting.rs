@@ -41,14 +41,19 @@ impl Counts {
     pub fn rejected_by_fit(&self) -> bool {
         self.too_many_pods + self.cpu + self.memory > 0
     }
-    /// A number that differs, but for an accident of 1 in 2^64, where the message differs; never 0.
+    /// See [`message`].
     pub fn message(&self) -> u64 {
-        let parts = [self.nodes, self.tainted, self.too_many_pods, self.cpu, self.memory, self.never_fits];
-        let mixed = parts.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, part| {
-            (hash ^ u64::from(*part)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
-        mixed | 1
+        message(&[self.nodes, self.tainted, self.too_many_pods, self.cpu, self.memory, self.never_fits])
     }
+}
+
+/// A number for a failed attempt's message, which counts nodes by why they are out: it differs, but for an accident of 1 in
+/// 2^64, where the counts do; never 0.
+pub(super) fn message(counts: &[u32]) -> u64 {
+    let mixed = counts.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, count| {
+        (hash ^ u64::from(*count)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    });
+    mixed | 1
 }
 
 /// One Deployment's view of the nodes.

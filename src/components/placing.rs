@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fitting;
 use super::state::Node;
 use crate::actors::kube_scheduler::filter;
 use crate::actors::kube_scheduler::score::{Strategy, balanced_allocation};
@@ -101,13 +102,11 @@ impl Tally {
     pub fn by_anti_affinity(&self) -> bool {
         self.any(&[APART])
     }
-    /// A number that differs, but for an accident of 1 in 2^64, where the message differs; never 0.
+    /// See [`fitting::message`].
     pub fn message(&self) -> u64 {
-        let parts = self.reasons.iter().chain([&self.nodes]);
-        let mixed = parts.fold(0xcbf2_9ce4_8422_2325u64, |hash, part| {
-            (hash ^ u64::from(*part)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
-        mixed | 1
+        let mut counts = [self.nodes; REASONS + 1];
+        counts[..REASONS].copy_from_slice(&self.reasons);
+        fitting::message(&counts)
     }
 }
 
