@@ -185,14 +185,7 @@ impl Run<'_> {
             return;
         }
         let usable = !at.is_tainted() && at.stage == NodeStage::Ready;
-        if self.constraints.is_some() {
-            self.taint_gone_constrained(node);
-        } else if usable {
-            self.node_usable(node);
-        } else {
-            self.refit(node);
-            self.refresh_nominated(node);
-        }
+        self.untainted(node);
         if usable {
             if !std::mem::replace(&mut self.nodes[node as usize].was_usable, true) {
                 self.start_daemons(node, false);
@@ -202,6 +195,19 @@ impl Run<'_> {
             let (name, types) = (node, &self.scenario.catalogue);
             let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();
             self.trace(|| TraceLine::new("node_usable").node(name).text("instance_type", kind));
+        }
+    }
+
+    /// kube-scheduler hears that the node has a taint less.
+    pub(super) fn untainted(&mut self, node: u32) {
+        let at = &self.nodes[node as usize];
+        if self.constraints.is_some() {
+            self.taint_gone_constrained(node);
+        } else if !at.is_tainted() && at.stage == NodeStage::Ready {
+            self.node_usable(node);
+        } else {
+            self.refit(node);
+            self.refresh_nominated(node);
         }
     }
 }

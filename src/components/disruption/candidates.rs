@@ -98,8 +98,7 @@ impl Run<'_> {
             offered: node.offered as usize,
             kind,
             price: self.provisioner.offers.types[node.offered as usize].prices[kind as usize].unwrap_or(0.0),
-            // Pods have neither a deletion cost nor a priority.
-            reschedule_cost: reschedule_cost(pods.iter().map(|_| eviction_cost(0.0, 0))),
+            reschedule_cost: self.cost_to_move(pods.iter().copied()),
             pods,
         };
         let policy = pool.disruption.as_ref().map(|spec| spec.policy);
@@ -109,6 +108,12 @@ impl Run<'_> {
             _ => !candidate.is_empty() && policy != Some(ConsolidationPolicy::WhenEmpty),
         };
         fits.then_some(candidate)
+    }
+
+    /// Of pods, by their Deployments; they have no deletion cost of their own.
+    fn cost_to_move(&self, pods: impl Iterator<Item = u32>) -> f64 {
+        let priority = |deployment: u32| self.scenario.deployments[deployment as usize].priority;
+        reschedule_cost(pods.map(|deployment| eviction_cost(0.0, priority(deployment))))
     }
 
     /// By pool: nodes that may still be disrupted for the reason.
@@ -137,8 +142,9 @@ impl Run<'_> {
             let own = |node: &&Node| node.pool == index as u32 && node.lives();
             for node in self.nodes.iter().filter(own) {
                 totals.cost += node.price_micro_usd as f64 / 1e6;
-                let active = node.pods.iter().filter(|pod| self.pods[**pod as usize].is_active());
-                totals.reschedule_cost += reschedule_cost(active.map(|_| eviction_cost(0.0, 0)));
+                let pods = node.pods.iter().map(|pod| &self.pods[*pod as usize]);
+                let active = pods.filter(|pod| pod.is_active()).map(|pod| pod.deployment);
+                totals.reschedule_cost += self.cost_to_move(active);
             }
             Some(totals)
         };

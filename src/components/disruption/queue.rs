@@ -73,7 +73,7 @@ impl Run<'_> {
                 self.delete_claim(node, reason);
             } else if self.nodes[node as usize].lives() && self.nodes[node as usize].leaving.is_none() {
                 self.nodes[node as usize].disrupted = false;
-                self.node_usable(node);
+                self.untainted(node);
             }
         }
     }

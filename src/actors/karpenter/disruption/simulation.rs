@@ -50,8 +50,12 @@ pub fn simulate(
     gone: &[usize],
     pods: &[u32],
 ) -> Simulated {
-    let shut: Vec<Resources> = gone.iter().map(|place| situation.nodes[*place].room).collect();
-    gone.iter().for_each(|place| situation.nodes[*place].room = Resources::ZERO - Resources::new(1, 1, 1));
+    // Without room and features they take no pod, and neither their labels nor their pods count for any spread.
+    let shut = |place: &usize| {
+        let nothing = ExistingNode { room: Resources::ZERO - Resources::new(1, 1, 1), features: None };
+        std::mem::replace(&mut situation.nodes[*place], nothing)
+    };
+    let candidates: Vec<ExistingNode> = gone.iter().map(shut).collect();
     let Situation { pending, leaving, nodes, initialized, limits } = &*situation;
     let shapes: Vec<u32> = pending.iter().chain(pods).chain(leaving).copied().collect();
     let solution = provisioner.solve(&shapes, nodes, limits, &mut ByName);
@@ -86,7 +90,7 @@ pub fn simulate(
             None => all_fit = false,
         }
     }
-    gone.iter().zip(shut).for_each(|(place, room)| situation.nodes[*place].room = room);
+    gone.iter().zip(candidates).for_each(|(place, node)| situation.nodes[*place] = node);
     let effort = [shapes.len() as u64, solution.tries_existing, solution.tries_new];
     Simulated { all_fit, new_nodes, onto, effort }
 }
