@@ -1,13 +1,11 @@
-//! The future event list: a hierarchical timing wheel, with a heap for the tick at hand.
+//! The future event list: a hierarchical timing wheel, with a sorted list for the tick at hand.
 //!
-//! Time is cut into ticks of 4.2 ms. An event hangs in the list of its tick, of its 64 ticks, of its 4,096, and so
-//! on: at the level of the highest digit, to base 64, in which its tick differs from the tick at hand. When a
-//! level's next list comes up its events move down; those of the tick at hand go into the heap, which alone
-//! knows their exact order. So an event costs a few moves, however many are pending. Cancelling empties the slot;
-//! what is left of it is dropped when it comes up. What it saves the main job stands in `benches/README.md`.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! Time is cut into ticks of 8.4 ms. An event hangs in the list of its tick, of its 2,048 ticks, and so on: at the
+//! level of the highest digit, to base 2,048, in which its tick differs from the tick at hand. So what is less than
+//! some 17 s away, nearly all of a run, hangs where it will be taken from at once. When a level's next list comes
+//! up its events move down; those of the tick at hand are sorted, and they alone stand in their exact order.
+//! Cancelling empties the slot; what is left of it is dropped when it comes up. What it saves the main job stands in
+//! `benches/README.md`.
 
 use crate::units::SimTime;
 
@@ -16,10 +14,12 @@ const CLASS_SHIFT: u32 = 28;
 /// So many events one run may schedule; a run of 3,500 pods needs about a hundred thousand.
 const MAX_SCHEDULED: u32 = 1 << CLASS_SHIFT;
 
-/// A tick is 2^22 ns: of a run's events some two share one.
-const TICK_SHIFT: u32 = 22;
-/// Bits of a digit: a level has 64 lists, and one word says which of them hold anything.
-const DIGIT: u32 = 6;
+/// A tick is 2^23 ns: of a run's events some two share one.
+const TICK_SHIFT: u32 = 23;
+/// Bits of a digit.
+const DIGIT: u32 = 11;
+/// Lists of a level.
+const LISTS: usize = 1 << DIGIT;
 /// Enough for every tick of a `u64` of nanoseconds.
 const LEVELS: usize = (u64::BITS - TICK_SHIFT).div_ceil(DIGIT) as usize;
 const NOBODY: u32 = u32::MAX;
@@ -34,10 +34,12 @@ pub struct Scheduled {
 /// Events to come, in order of (time, class, sequence).
 #[derive(Debug)]
 pub struct Agenda<E> {
-    /// Events up to the tick at hand: `time << 64 | class << 60 | sequence << 32 | slot`.
-    due: BinaryHeap<Reverse<u128>>,
+    /// Events up to the tick at hand in their order: `time << 64 | class << 60 | sequence << 32 | slot`.
+    due: Vec<u128>,
+    /// So many of them are taken.
+    taken: usize,
     tick: u64,
-    levels: [Level; LEVELS],
+    levels: Box<[Level; LEVELS]>,
     slots: Vec<Slot<E>>,
     /// The first of the slots that are free.
     free: u32,
@@ -49,9 +51,11 @@ pub struct Agenda<E> {
 /// Lists of slots, by one digit of the tick; the digits above are those of the tick at hand.
 #[derive(Clone, Copy, Debug)]
 struct Level {
+    /// A bit a word of `filled`: it is not zero.
+    words: u32,
     /// A bit a list: it holds something.
-    filled: u64,
-    first: [u32; 1 << DIGIT],
+    filled: [u64; LISTS / 64],
+    first: [u32; LISTS],
 }
 
 #[derive(Debug)]
@@ -64,6 +68,35 @@ struct Slot<E> {
     event: Option<E>,
 }
 
+impl Level {
+    const EMPTY: Level = Level { words: 0, filled: [0; LISTS / 64], first: [NOBODY; LISTS] };
+
+    /// Makes `slot` the first of a list; the one that was.
+    fn hang(&mut self, digit: usize, slot: u32) -> u32 {
+        self.words |= 1 << (digit / 64);
+        self.filled[digit / 64] |= 1 << (digit % 64);
+        std::mem::replace(&mut self.first[digit], slot)
+    }
+
+    /// Takes down the lowest list of a level that holds something: its digit, and its first slot.
+    fn take_lowest(&mut self) -> (u64, u32) {
+        let word = self.words.trailing_zeros() as usize;
+        let filled = &mut self.filled[word];
+        let digit = word * 64 + filled.trailing_zeros() as usize;
+        *filled &= *filled - 1;
+        if *filled == 0 {
+            self.words &= self.words - 1;
+        }
+        (digit as u64, std::mem::replace(&mut self.first[digit], NOBODY))
+    }
+}
+
+impl<E> Slot<E> {
+    fn key(&self, slot: u32) -> u128 {
+        u128::from(self.at.nanos()) << 64 | u128::from(self.order) << 32 | u128::from(slot)
+    }
+}
+
 impl<E> Default for Agenda<E> {
     fn default() -> Self {
         Agenda::with_capacity(0)
@@ -73,9 +106,10 @@ impl<E> Default for Agenda<E> {
 impl<E> Agenda<E> {
     pub fn with_capacity(events: usize) -> Self {
         Agenda {
-            due: BinaryHeap::new(),
+            due: Vec::new(),
+            taken: 0,
             tick: 0,
-            levels: [Level { filled: 0, first: [NOBODY; 1 << DIGIT] }; LEVELS],
+            levels: Box::new([Level::EMPTY; LEVELS]),
             slots: Vec::with_capacity(events),
             free: NOBODY,
             now: SimTime::ZERO,
@@ -137,7 +171,8 @@ impl<E> Agenda<E> {
     /// Takes the next event and moves the clock to it.
     pub fn pop(&mut self) -> Option<(SimTime, E)> {
         loop {
-            while let Some(Reverse(key)) = self.due.pop() {
+            while let Some(key) = self.due.get(self.taken).copied() {
+                self.taken += 1;
                 if let Some(event) = self.empty(key as u32) {
                     let at = SimTime::from_nanos((key >> 64) as u64);
                     debug_assert!(at >= self.now, "the agenda gave {at} after {}", self.now);
@@ -162,38 +197,45 @@ impl<E> Agenda<E> {
 
     /// Hangs a slot where its instant belongs.
     fn place(&mut self, slot: u32) {
-        let Slot { at, order, .. } = self.slots[slot as usize];
-        let tick = at.nanos() >> TICK_SHIFT;
+        let tick = self.slots[slot as usize].at.nanos() >> TICK_SHIFT;
         if tick <= self.tick {
-            let key = u128::from(at.nanos()) << 64 | u128::from(order) << 32 | u128::from(slot);
-            self.due.push(Reverse(key));
-            return;
+            return self.insert_due(slot);
         }
         let level = (tick ^ self.tick).ilog2() / DIGIT;
-        let digit = tick >> (level * DIGIT) & ((1 << DIGIT) - 1);
-        let level = &mut self.levels[level as usize];
-        level.filled |= 1 << digit;
-        self.slots[slot as usize].next = std::mem::replace(&mut level.first[digit as usize], slot);
+        let digit = (tick >> (level * DIGIT)) as usize % LISTS;
+        self.slots[slot as usize].next = self.levels[level as usize].hang(digit, slot);
+    }
+
+    /// Puts an event of the tick at hand among those still to be taken; most belong behind them all.
+    fn insert_due(&mut self, slot: u32) {
+        let key = self.slots[slot as usize].key(slot);
+        let later = self.due[self.taken..].iter().rev().take_while(|other| **other > key).count();
+        self.due.insert(self.due.len() - later, key);
     }
 
     /// Moves the tick at hand to the next list that holds anything, and its events down; false if there is none.
     fn advance(&mut self) -> bool {
+        self.due.clear();
+        self.taken = 0;
         // Lower levels hold what is nearer: their ticks share more digits with the tick at hand.
-        let Some(height) = self.levels.iter().position(|level| level.filled != 0) else { return false };
-        let level = &mut self.levels[height];
-        let digit = level.filled.trailing_zeros();
-        level.filled &= level.filled - 1;
-        let mut slot = std::mem::replace(&mut level.first[digit as usize], NOBODY);
+        let Some(height) = self.levels.iter().position(|level| level.words != 0) else { return false };
+        let (digit, mut slot) = self.levels[height].take_lowest();
         let shift = height as u32 * DIGIT;
-        self.tick = (self.tick >> shift >> DIGIT << DIGIT | u64::from(digit)) << shift;
+        self.tick = (self.tick >> shift >> DIGIT << DIGIT | digit) << shift;
         while slot != NOBODY {
-            let next = self.slots[slot as usize].next;
-            if self.slots[slot as usize].event.is_some() {
-                self.place(slot);
-            } else {
+            let Slot { next, event, .. } = &self.slots[slot as usize];
+            let (next, holds) = (*next, event.is_some());
+            if !holds {
                 self.empty(slot);
+            } else if height == 0 {
+                self.due.push(self.slots[slot as usize].key(slot));
+            } else {
+                self.place(slot);
             }
             slot = next;
+        }
+        if self.due.len() > 1 {
+            self.due.sort_unstable();
         }
         true
     }
