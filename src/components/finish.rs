@@ -83,12 +83,13 @@ impl Run<'_> {
         if moving || unmade || to_come || scales {
             return false;
         }
-        // A market that is short today is not proved short for ever: capacity is not asked after.
-        let launchable = self.may_launch();
         let waiting = self.pods.iter().enumerate().filter(|(_, pod)| pod.cause.is_some());
-        let room = self.nodes_that_may_serve();
-        let hopeless = |(index, pod): (usize, &Pod)| match pod.stage {
-            PodStage::Pending => !launchable && !room,
+        // A market that is short today is not proved short for ever: capacity is not asked after.
+        let mut served = None;
+        let mut hopeless = |(index, pod): (usize, &Pod)| match pod.stage {
+            PodStage::Pending => {
+                !*served.get_or_insert_with(|| self.nodes_that_may_serve() || self.may_launch())
+            }
             PodStage::Bound => {
                 let without = self.nodes[pod.node as usize].without_address.contains(&(index as u32));
                 without && !self.may_gain_addresses(pod.node)
@@ -96,7 +97,7 @@ impl Run<'_> {
             _ => false,
         };
         let mut any = false;
-        let all = waiting.inspect(|_| any = true).all(hopeless);
+        let all = waiting.inspect(|_| any = true).all(&mut hopeless);
         any && all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
     }
 

@@ -116,6 +116,9 @@ impl Run<'_> {
         let mut ties = Drawn { chance: self.chance, round: self.rounds as u32, draws: 0 };
         let solution = self.provisioner.solve(&shapes, &nodes, &limits, &mut ties);
         let made = self.make_claims(&solution);
+        // Every pod without a plan is among those that wait, and is decided on anew.
+        debug_assert!(self.undecided.iter().all(|pod| waiting.binary_search(pod).is_ok()));
+        self.undecided.clear();
         for (pod, placed) in waiting.iter().zip(&solution.placed) {
             let placed = match placed {
                 Placed::Existing(place) => Ok(indices[*place as usize]),
@@ -142,13 +145,14 @@ impl Run<'_> {
     /// Nodes and launched claims as Karpenter tries them, initialized ones first, and which they are.
     pub(super) fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
         let addons = self.tries_addon_nodes();
-        let counts = |index: &u32| {
-            let node = &self.nodes[*index as usize];
-            node.lives() && !node.disrupted && (addons || !node.critical_addons_only)
-        };
-        let all = (0..self.nodes.len() as u32).filter(counts);
-        let (mut indices, others): (Vec<u32>, Vec<u32>) = all.partition(|index| self.is_initialized(*index));
-        indices.extend(others);
+        let (mut indices, mut others) = (Vec::with_capacity(self.nodes.len()), Vec::new());
+        for (node, index) in self.nodes.iter().zip(0..) {
+            if node.lives() && !node.disrupted && (addons || !node.critical_addons_only) {
+                let list = if self.is_initialized(index) { &mut indices } else { &mut others };
+                list.push(index);
+            }
+        }
+        indices.append(&mut others);
         let nodes = indices.iter().map(|index| self.existing_node(*index)).collect();
         (indices, nodes)
     }
@@ -199,23 +203,24 @@ impl Run<'_> {
         made
     }
 
-    /// Karpenter means the pod for a node, or has none for it.
+    /// Karpenter means the pod for a node, or has none for it. Whoever asks has emptied the list of the undecided.
     fn nominate(&mut self, pod: u32, placed: Result<u32, Why>) {
-        let before = self.pods[pod as usize].nominated;
-        if before != NONE {
-            super::scheduler::forget(&mut self.nodes[before as usize].nominated, pod);
-        } else {
-            super::scheduler::forget(&mut self.undecided, pod);
-        }
         let refused = placed.err().map(|why| self.cause_of(why));
         let node = placed.unwrap_or(NONE);
         let state = &mut self.pods[pod as usize];
-        (state.nominated, state.refused) = (node, refused);
-        match node {
-            NONE => self.undecided.push(pod),
-            node => {
+        state.refused = refused;
+        let before = std::mem::replace(&mut state.nominated, node);
+        if node == NONE {
+            self.undecided.push(pod);
+        } else {
+            self.note_nominated(node);
+        }
+        if before != node {
+            if before != NONE {
+                super::scheduler::forget(&mut self.nodes[before as usize].nominated, pod);
+            }
+            if node != NONE {
                 self.nodes[node as usize].nominated.push(pod);
-                self.note_nominated(node);
             }
         }
     }

@@ -38,7 +38,7 @@ use constraints::Constraints;
 use contention::Contention;
 use event::{Event, Whom};
 use fitting::Fitting;
-use state::{FleetBatch, Node, Pod, ReplicaSet};
+use state::{FleetBatch, Node, Pod, PodList, ReplicaSet};
 use trace::TraceLine;
 use waiting::Ledger;
 
@@ -135,7 +135,7 @@ struct Run<'a> {
     provisioner: Provisioner,
     disruption: disruption::Disruption,
     /// Pods marked unschedulable for which no node is planned.
-    undecided: Vec<u32>,
+    undecided: PodList,
     /// Claims of the round under way.
     solved: Vec<u32>,
     /// Claims without an instance.
@@ -299,7 +299,7 @@ impl<'a> Run<'a> {
             provisioning: karpenter::Loop::new(),
             provisioner: prepared.provisioner.clone(),
             disruption: disruption::Disruption::new(scenario),
-            undecided: Vec::new(),
+            undecided: PodList::new(),
             solved: Vec::new(),
             unlaunched: 0,
             fleet_waiting: Vec::new(),

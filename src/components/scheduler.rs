@@ -1,6 +1,6 @@
 //! kube-scheduler's loop: one pod at a time, a Binding or a condition through the client's limit.
 
-use super::state::{NONE, PodStage};
+use super::state::{NONE, PodList, PodStage};
 use super::*;
 use crate::actors::kube_scheduler::queue::Failure;
 use crate::actors::kube_scheduler::score;
@@ -236,7 +236,7 @@ impl Run<'_> {
 }
 
 /// Takes a pod off a list that keeps no order.
-pub(super) fn forget(list: &mut Vec<u32>, pod: u32) {
+pub(super) fn forget(list: &mut PodList, pod: u32) {
     let place = list.iter().position(|other| *other == pod).expect("a pod is on the list it belongs to");
     list.swap_remove(place);
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::actors::ipamd::{Ipamd, PodAddress};
 use crate::actors::karpenter::launch::ClaimSpec;
 use crate::actors::taints::Taint;
@@ -10,6 +12,9 @@ use crate::catalogue::TypeId;
 use crate::engine::Scheduled;
 use crate::units::{Resources, SimTime};
 use crate::world::cause::Cause;
+
+/// A node's pods: few as a rule, which then need no memory of their own.
+pub(super) type PodList = SmallVec<[u32; 4]>;
 
 /// No node, no claim.
 pub(super) const NONE: u32 = u32::MAX;
@@ -157,7 +162,7 @@ pub(super) struct Node {
     /// The step after which ipamd idles.
     pub idle_since: Option<SimTime>,
     /// Pods whose sandbox found no address.
-    pub without_address: Vec<u32>,
+    pub without_address: PodList,
     pub wakes: Option<Scheduled>,
     /// Its NodePool; [`NONE`] for those that were there at the start.
     pub pool: u32,
@@ -205,18 +210,18 @@ pub(super) struct Node {
     /// EC2 shuts the instance down, which costs nothing any more.
     pub stopped: bool,
     /// Pods that wait and for which Karpenter counts it.
-    pub nominated: Vec<u32>,
+    pub nominated: PodList,
     /// Pods for which others on it are told to go.
-    pub promised: Vec<u32>,
+    pub promised: PodList,
     /// Pods assumed or bound, those that are told to go included.
-    pub pods: Vec<u32>,
+    pub pods: PodList,
     pub held: Vec<Held>,
     pub next_eni: u32,
     pub next_cidr: u32,
     /// kubelet pulls one image after the other.
     pub pulls_until: SimTime,
     /// (Deployment, when its image is on the node)
-    pub images: Vec<(u32, SimTime)>,
+    pub images: SmallVec<[(u32, SimTime); 1]>,
 }
 
 impl Node {
@@ -253,10 +258,10 @@ impl Node {
             nominated_until: SimTime::ZERO,
             noticed_at: SimTime::NEVER,
             stopped: false,
-            nominated: Vec::new(),
-            promised: Vec::new(),
-            pods: Vec::new(),
-            without_address: Vec::new(),
+            nominated: PodList::new(),
+            promised: PodList::new(),
+            pods: PodList::new(),
+            without_address: PodList::new(),
             address_cause: Cause::AddressWarmPool,
             ipamd: None,
             idle_since: None,
@@ -268,7 +273,7 @@ impl Node {
             next_cidr: 0,
             draws: 0,
             pulls_until: SimTime::ZERO,
-            images: Vec::new(),
+            images: SmallVec::new(),
         }
     }
 

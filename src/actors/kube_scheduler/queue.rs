@@ -4,7 +4,7 @@
 //! The queue's own timers (a tick each second, one each 30 s) are applied when the queue is next looked at,
 //! which gives the same order of pods as ticking would.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::units::{SimDuration, SimTime};
 
@@ -85,23 +85,36 @@ impl Line {
     }
 }
 
-/// Pods that wait out a back-off, by its end.
+/// Pods that wait out a back-off, by its end; those with the same end make a line. Ends are few, or come nearly in order, so
+/// that a sorted list serves, and the lines of ends that are past serve anew.
 #[derive(Clone, Debug, Default)]
-struct Backoffs(BTreeMap<SimTime, Line>);
+struct Backoffs {
+    lines: VecDeque<(SimTime, Line)>,
+    spare: Vec<Line>,
+}
 
 impl Backoffs {
     fn join(&mut self, expires: SimTime, order: Order) {
-        self.0.entry(expires).or_default().join(order);
+        let later = self.lines.iter().rev().take_while(|(other, _)| *other > expires).count();
+        let place = self.lines.len() - later;
+        match self.lines.get_mut(place.wrapping_sub(1)) {
+            Some((other, line)) if *other == expires => line.join(order),
+            _ => {
+                let mut line = self.spare.pop().unwrap_or_default();
+                line.join(order);
+                self.lines.insert(place, (expires, line));
+            }
+        }
     }
     /// When the first back-off ends.
     fn first_expires(&self) -> Option<SimTime> {
-        self.0.first_key_value().map(|(expires, _)| *expires)
+        self.lines.front().map(|(expires, _)| *expires)
     }
     fn pop(&mut self) -> Option<Order> {
-        let mut first = self.0.first_entry()?;
-        let order = first.get_mut().0.pop_front().expect("no line is empty");
-        if first.get().0.is_empty() {
-            first.remove();
+        let (_, first) = self.lines.front_mut()?;
+        let order = first.0.pop_front().expect("no line is empty");
+        if first.0.is_empty() {
+            self.spare.extend(self.lines.pop_front().map(|(_, line)| line));
         }
         Some(order)
     }

@@ -211,9 +211,9 @@ struct Round<'a> {
     claims: Claims,
     topology: Topology,
     ties: &'a mut dyn Ties,
-    /// By shape: the first node that may still take one. Rooms only shrink, so for shapes that do not spread it only
-    /// moves on.
-    first_node: Vec<u32>,
+    /// By shape: the first node that may still take one, and whether all but its room is known to suit. Rooms only
+    /// shrink, so for shapes that do not spread it only moves on.
+    first_node: Vec<(u32, bool)>,
     /// By shape that minds where its others are and gives nothing up: nodes that will not take one any more.
     shut_nodes: Vec<Vec<bool>>,
     /// By shape: the number of placements at its last failure. Nothing placed since: it fails again.
@@ -241,7 +241,7 @@ impl<'a> Round<'a> {
             claims: Claims::new(shapes),
             topology,
             ties,
-            first_node: vec![0; shapes],
+            first_node: vec![(0, false); shapes],
             shut_nodes: shut,
             failed_at: vec![None; shapes],
             placements: 0,
@@ -260,8 +260,11 @@ impl<'a> Round<'a> {
             return Placed::Nowhere(why);
         }
         let mut why = Why::NoFit;
+        let topological = self.provisioner.shapes[shape as usize].is_topological();
         for variant in 0..self.provisioner.shapes[shape as usize].variants.len() {
-            self.topology.use_variant(shape, variant, &self.provisioner.shapes[shape as usize]);
+            if topological {
+                self.topology.use_variant(shape, variant, &self.provisioner.shapes[shape as usize]);
+            }
             match self.add(shape, variant) {
                 Ok(placed) => {
                     self.placements += 1;
@@ -289,18 +292,35 @@ impl<'a> Round<'a> {
     fn add_to_existing(&mut self, shape: u32, variant: usize) -> Option<u32> {
         let prepared = &self.provisioner.shapes[shape as usize];
         // A constraint may let a node in again; resources and labels never do.
-        let cursor = !prepared.is_topological() && prepared.variants.len() == 1;
-        let from = if cursor { self.first_node[shape as usize] as usize } else { 0 };
-        let found = (from..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant));
+        let topological = prepared.is_topological();
+        let cursor = !topological && prepared.variants.len() == 1;
+        let found = match cursor {
+            true => self.next_node(shape),
+            false => (0..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant)),
+        };
         let at = found.unwrap_or(self.nodes.len());
-        if cursor {
-            self.first_node[shape as usize] = at as u32;
-        }
         self.tries_existing += (at + 1).min(self.nodes.len()) as u64;
         let place = found?;
         self.rooms[place] = self.rooms[place] - self.provisioner.shapes[shape as usize].requests;
-        self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
+        if topological {
+            self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
+        }
         Some(place as u32)
+    }
+
+    /// The first node that takes a pod of a shape that never minds where others are and gives nothing up.
+    fn next_node(&mut self, shape: u32) -> Option<usize> {
+        let (from, suits) = self.first_node[shape as usize];
+        let requests = self.provisioner.shapes[shape as usize].requests;
+        let first = from as usize;
+        if suits && requests.fits(&self.rooms[first]) && Resources::ZERO.fits(&self.rooms[first]) {
+            return Some(first);
+        }
+        // Most are passed by for want of room, which is soon seen; what suits and has none too.
+        let found = (first..self.nodes.len())
+            .find(|place| requests.fits(&self.rooms[*place]) && self.node_takes(*place, shape, 0));
+        self.first_node[shape as usize] = (found.unwrap_or(self.nodes.len()) as u32, found.is_some());
+        found
     }
 
     fn node_takes(&mut self, place: usize, shape: u32, variant: usize) -> bool {
