@@ -11,6 +11,7 @@ use crate::actors::karpenter::labels::{
 };
 use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::karpenter::solve::{ExistingNode, NodeFeatures, labels_of_type};
+use crate::actors::kube_scheduler::nodes_to_find;
 use crate::actors::taints::{Effect, Taint, tolerated};
 use crate::scenario::DeploymentSpec;
 
@@ -139,8 +140,7 @@ impl Run<'_> {
         let deployment = self.pods[pod as usize].deployment as usize;
         let constraints = self.constraints.as_mut().expect("a run that is constrained");
         let placing = &mut constraints.placings[deployment];
-        let looked_at =
-            placing.feasible_from(self.next_start_node, scheduler::nodes_to_find, &mut self.found);
+        let looked_at = placing.feasible_from(self.next_start_node, nodes_to_find, &mut self.found);
         if self.found.len() < 2 {
             self.advance_start(deployment, looked_at);
             return self.found.first().copied();

@@ -51,7 +51,6 @@ use crate::actors::karpenter::batcher::Batcher;
 use crate::actors::karpenter::disruption::Reason;
 use crate::actors::karpenter::solve::Provisioner;
 use crate::actors::kube_scheduler::queue::{QueueVersion, SchedulingQueue};
-use crate::actors::kube_scheduler::spread::Candidate;
 use crate::catalogue::{Latency, TypeId};
 use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
@@ -127,7 +126,6 @@ struct Run<'a> {
     /// Of nodes' CPU; `None` where no Deployment says its usage.
     contention: Option<Box<Contention>>,
     found: Vec<u32>,
-    candidates: Vec<Candidate>,
     scores: Vec<i64>,
 
     batcher: Batcher,
@@ -293,7 +291,6 @@ impl<'a> Run<'a> {
             constraints: Constraints::new(scenario),
             contention: Contention::new(scenario),
             found: Vec::new(),
-            candidates: Vec::new(),
             scores: Vec::new(),
             batcher: Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max),
             provisioning: karpenter::Loop::new(),

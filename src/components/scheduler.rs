@@ -3,8 +3,6 @@
 use super::state::{NONE, PodList, PodStage};
 use super::*;
 use crate::actors::kube_scheduler::queue::Failure;
-use crate::actors::kube_scheduler::score;
-use crate::actors::kube_scheduler::spread::{self, Candidate};
 
 impl Run<'_> {
     pub(super) fn pod_created(&mut self, pod: u32) {
@@ -139,39 +137,15 @@ impl Run<'_> {
         if self.constraints.is_some() {
             return self.choose_node_constrained(pod);
         }
-        let deployment = self.pods[pod as usize].deployment as usize;
-        let fitting = &self.fittings[deployment];
-        if fitting.feasible_count() == 0 {
+        let fitting = &mut self.fittings[self.pods[pod as usize].deployment as usize];
+        if !fitting.any() {
             return None;
         }
-        let mut found = std::mem::take(&mut self.found);
-        let most = nodes_to_find(fitting.counts().nodes);
-        let looked_at = fitting.feasible_from(self.next_start_node, most, &mut found);
-        if fitting.counts().nodes > 0 {
-            self.next_start_node = (self.next_start_node + looked_at) % fitting.counts().nodes;
-        }
-        let chosen = if found.len() == 1 { found[0] } else { self.best_of(pod, deployment, &found) };
-        self.found = found;
-        Some(chosen)
-    }
-
-    fn best_of(&mut self, pod: u32, deployment: usize, found: &[u32]) -> u32 {
-        let (fitting, requests) =
-            (&self.fittings[deployment], self.scenario.deployments[deployment].requests);
-        self.candidates.clear();
-        let mut zones = 0u64;
-        for node in found {
-            let zone = self.nodes[*node as usize].zone;
-            zones |= 1 << zone;
-            self.candidates
-                .push(Candidate { on_node: fitting.on_node(*node), in_zone: fitting.in_zone(zone) });
-        }
-        spread::default_scores(&self.candidates, zones.count_ones() as usize, &mut self.scores);
-        for (node, score) in found.iter().zip(&mut self.scores) {
-            let at = &self.nodes[*node as usize];
-            *score = 2 * *score + score::resources(at.requested + requests, at.allocatable);
-        }
-        self.pick_best(pod, found)
+        let (chance, attempt) = (self.chance, 16 + self.queue.attempts(pod));
+        let pick = |ties| chance.below(Component::SchedulerTie, pod, attempt, ties);
+        let choice = fitting.choose(self.next_start_node, pick)?;
+        self.next_start_node = (self.next_start_node + choice.looked_at) % fitting.counts().nodes;
+        Some(choice.node)
     }
 
     /// One of the nodes with the highest score by chance.
@@ -239,23 +213,4 @@ impl Run<'_> {
 pub(super) fn forget(list: &mut PodList, pod: u32) {
     let place = list.iter().position(|other| *other == pod).expect("a pod is on the list it belongs to");
     list.swap_remove(place);
-}
-
-/// `numFeasibleNodesToFind` with the adaptive percentage.
-pub(super) fn nodes_to_find(nodes: u32) -> u32 {
-    if nodes < 100 {
-        return nodes.max(1);
-    }
-    let percent = 50u32.saturating_sub(nodes / 125).max(5);
-    (nodes * percent / 100).max(100)
-}
-
-#[cfg(test)]
-mod tests {
-    /// NF-1, NF-2 and NF-5 of TestNumFeasibleNodesToFind (10, 1000 and 6000 nodes), and others by the formula.
-    #[test]
-    fn the_number_of_nodes_to_find_is_the_published_one() {
-        let found = [10, 50, 100, 150, 200, 500, 1_000, 6_000].map(super::nodes_to_find);
-        assert_eq!(found, [10, 50, 100, 100, 100, 230, 420, 300]);
-    }
 }

@@ -51,7 +51,14 @@ pub fn judge(
     rejections.into_iter().map(or_score).collect()
 }
 
-fn score(pod: &Pod, nodes: &[Node], passed: &[usize], strategy: &Strategy, version: Version) -> Vec<Scores> {
+/// Scores of the nodes that passed the filters and are looked at, given by their places.
+pub fn score(
+    pod: &Pod,
+    nodes: &[Node],
+    passed: &[usize],
+    strategy: &Strategy,
+    version: Version,
+) -> Vec<Scores> {
     let (declared, non_zero) = (pod.requests(), pod.non_zero_requests());
     // From 1.34 a pod that asks for nothing is not scored for balance.
     let balance = version < Version::V1_34 || declared.cpu_millis > 0 || declared.memory_bytes > 0;

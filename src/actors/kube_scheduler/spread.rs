@@ -152,49 +152,28 @@ pub fn normalise(scores: &mut [Option<i64>]) {
     }
 }
 
-fn normalised(raw: i64, least: i64, most: i64) -> i64 {
+/// A raw score of 0..100, where `least` and `most` are those of all nodes.
+pub fn normalised(raw: i64, least: i64, most: i64) -> i64 {
     if most == 0 { 100 } else { 100 * (most + least - raw) / most }
 }
 
-/// A node that passed the filters, of a cluster whose nodes all have a zone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Candidate {
-    /// Pods on the node that the pod's ReplicaSet selects.
-    pub on_node: u32,
-    /// The same over all nodes of its zone, candidates or not.
-    pub in_zone: u32,
-}
-
-/// [`scores`] under the system's defaults, from counts that are kept up to date; `zones` is the number of zones among
-/// the candidates.
-pub fn default_scores(candidates: &[Candidate], zones: usize, scores: &mut Vec<i64>) {
-    let (host, zone) = (weight(candidates.len()), weight(zones));
+/// A node's raw score under the system's defaults, in a cluster whose nodes all have a zone: (matching pods, weight) of the
+/// node and of its zone.
+pub fn default_raw((on_node, host): (u32, f64), (in_zone, zone): (u32, f64)) -> i64 {
     let [(_, host_skew), (_, zone_skew)] = DEFAULTS;
-    let raw = |candidate: &Candidate| {
-        let hosts = term(i64::from(candidate.on_node), host_skew, host);
-        libm::round(hosts + term(i64::from(candidate.in_zone), zone_skew, zone)) as i64
-    };
-    scores.clear();
-    scores.extend(candidates.iter().map(raw));
-    let (Some(least), Some(most)) = (scores.iter().copied().min(), scores.iter().copied().max()) else {
-        return;
-    };
-    for score in scores {
-        *score = normalised(*score, least, most);
-    }
+    let hosts = term(i64::from(on_node), host_skew, host);
+    libm::round(hosts + term(i64::from(in_zone), zone_skew, zone)) as i64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// ln 4 = 1.386 for two hosts, ln 3 = 1.099 for one zone: raw 6 and 6 + 1.386 + ... rounded.
+    /// ln 4 = 1.386 for two hosts, ln 3 = 1.099 for one zone: round(2 + 1.099 + 4) = 7 and round(1.386 + 2 + 1.099 + 4) = 8.
     #[test]
     fn the_emptier_node_scores_higher() {
-        let nodes = [Candidate { on_node: 0, in_zone: 1 }, Candidate { on_node: 1, in_zone: 1 }];
-        let mut scores = Vec::new();
-        default_scores(&nodes, 1, &mut scores);
-        // raw: round(2 + 1.099 + 4) = 7 and round(1.386 + 2 + 1.099 + 4) = 8.
-        assert_eq!(scores, [100 * (8 + 7 - 7) / 8, 100 * (8 + 7 - 8) / 8]);
+        let raw = [0, 1].map(|pods| default_raw((pods, weight(2)), (1, weight(1))));
+        assert_eq!(raw, [7, 8]);
+        assert_eq!(raw.map(|raw| normalised(raw, 7, 8)), [100, 100 * 7 / 8]);
     }
 }
