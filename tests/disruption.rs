@@ -119,7 +119,7 @@ fn node(index: u32, text: &str, provisioner: &Provisioner) -> (ExistingNode, boo
     let found = &provisioner.offers.types[offered];
     let used =
         (0..pods).fold(provisioner.offers.overhead(), |sum, _| sum + Resources::new(1_000, 2_048 * MIB, 1));
-    let existing = ExistingNode { room: found.allocatable - used, features: None };
+    let existing = ExistingNode { room: found.allocatable - used, features: None, pods: Vec::new() };
     let price = found.prices[kind as usize].unwrap();
     (existing, parts.len() == 3, Candidate { offered, kind, ..candidate(index, price, pods) })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use kilopod::actors::karpenter::labels::{HOSTNAME, ZONE};
 use kilopod::actors::karpenter::launch;
@@ -232,8 +233,8 @@ fn node(row: &RowNode, types: &[Offered]) -> ExistingNode {
         .for_each(|key| labels.add(key, of.requirements.get(key).unwrap()));
     let used = Resources::new(row.used_cpu_millis, 0, row.used_pods);
     let taints = row.taints.iter().map(RowTaint::read).collect();
-    let features = NodeFeatures { labels, taints, pods: Vec::new() };
-    ExistingNode { room: of.allocatable - used, features: Some(Box::new(features)) }
+    let features = Some(Arc::new(NodeFeatures { labels, taints }));
+    ExistingNode { room: of.allocatable - used, features, pods: Vec::new() }
 }
 
 /// All types everywhere on demand, spot in the first two zones, as Karpenter's own tests have it.

@@ -1,7 +1,7 @@
 //! Karpenter's solver against a plain one that keeps nothing: every attempt looks at every node, claim and type anew.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
 use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
@@ -166,11 +166,11 @@ fn input(case: &Case) -> Input {
         shape.anti_affinity = apart.then(|| "kubernetes.io/hostname".to_string()).into_iter().collect();
     }
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
-        features: Some(Box::new(NodeFeatures {
+        features: Some(Arc::new(NodeFeatures {
             labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
             taints: Vec::new(),
-            pods: vec![(*shape as u32, 1)],
         })),
+        pods: vec![(*shape as u32, 1)],
         room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
     };
     Input {
@@ -252,8 +252,7 @@ impl Input {
             let (a, b) = (&self.pools[*a], &self.pools[*b]);
             b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
         });
-        let bound =
-            |node: &ExistingNode| features(node).pods.iter().map(|(shape, _)| *shape as usize).collect();
+        let bound = |node: &ExistingNode| node.pods.iter().map(|(shape, _)| *shape as usize).collect();
         let mut round = Round {
             rooms: self.nodes.iter().map(|node| (node.room, bound(node))).collect(),
             limits: self.limits.iter().map(|limit| limit.cpu_millis).collect(),

@@ -2,6 +2,7 @@
 //! what wakes the pods that it rejected. A run without has none of this.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::placing::Placing;
 use super::state::{NONE, NodeStage, PodStage};
@@ -20,6 +21,8 @@ use crate::scenario::DeploymentSpec;
 pub(super) struct Constraints {
     /// By node, from its launch on.
     labels: Vec<BTreeMap<String, String>>,
+    /// The same as Karpenter's solver reads them.
+    features: Vec<Option<Arc<NodeFeatures>>>,
     /// By Deployment.
     pub placings: Vec<Placing>,
     /// Deployments of which pods were taken off nodes since the scheduler was last told.
@@ -32,15 +35,11 @@ impl Constraints {
         let placing = |deployment| Placing::new(deployment, &scenario.scheduler);
         let constraints = Constraints {
             labels: Vec::new(),
+            features: Vec::new(),
             placings: scenario.deployments.iter().map(placing).collect(),
             left: BTreeSet::new(),
         };
         scenario.has_constraints().then(|| Box::new(constraints))
-    }
-
-    fn labels(&self, node: u32) -> &BTreeMap<String, String> {
-        static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
-        self.labels.get(node as usize).unwrap_or(&NO_LABELS)
     }
 }
 
@@ -57,7 +56,13 @@ impl Run<'_> {
     pub(super) fn label_node(&mut self, node: u32) {
         let Some(mut constraints) = self.constraints.take() else { return };
         constraints.labels.resize(self.nodes.len(), BTreeMap::new());
-        constraints.labels[node as usize] = self.labels_of(node);
+        let labels = self.labels_of(node);
+        let of_solver = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let features =
+            NodeFeatures { labels: Requirements::of_labels(of_solver), taints: self.lasting_taints(node) };
+        constraints.features.resize(self.nodes.len(), None);
+        constraints.features[node as usize] = Some(Arc::new(features));
+        constraints.labels[node as usize] = labels;
         self.constraints = Some(constraints);
     }
 
@@ -250,16 +255,11 @@ impl Run<'_> {
         let room = node.allocatable - node.requested;
         let Some(constraints) = &self.constraints else {
             // Nobody selects nodes, spreads or tolerates.
-            return ExistingNode { room, features: None };
+            return ExistingNode { room, features: None, pods: Vec::new() };
         };
-        let labels = constraints.labels(index).iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let pods = self.fittings.iter().zip(0..).map(|(fitting, shape)| (shape, fitting.pods_on(index)));
-        let features = NodeFeatures {
-            labels: Requirements::of_labels(labels),
-            taints: self.lasting_taints(index),
-            pods: pods.filter(|(_, count)| *count > 0).collect(),
-        };
-        ExistingNode { room, features: Some(Box::new(features)) }
+        let pods = pods.filter(|(_, count)| *count > 0).collect();
+        ExistingNode { room, features: constraints.features[index as usize].clone(), pods }
     }
 
     /// Appoints when the startup taints of a node that has just registered go.

@@ -1,14 +1,20 @@
 //! One Deployment's pods before all nodes, with every constraint: kube-scheduler's plain pass over numbers in place of
 //! labels.
 //!
-//! What only the node itself decides is kept up; what hangs on where the Deployment's other pods are is counted anew at
-//! each attempt.
+//! What only the node itself decides is kept up, and the Deployment's pods by domain; nodes that fit by themselves are kept in
+//! groups for which the others' whereabouts decide alike.
+
+mod domains;
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
+use self::domains::Domains;
 use super::fitting;
 use super::state::Node;
 use crate::actors::kube_scheduler::filter;
+use crate::actors::kube_scheduler::groups::{Groups, Window};
 use crate::actors::kube_scheduler::score::{Strategy, balanced_allocation};
 use crate::actors::kube_scheduler::spread::{self, DEFAULTS, HOSTNAME};
 use crate::actors::kube_scheduler::view::Version;
@@ -54,21 +60,47 @@ struct Seen {
     pods: i64,
 }
 
+/// The Deployment's pods by domain.
 #[derive(Clone, Debug)]
-struct Rule {
+struct Counted {
     /// Place among the keys in use.
     key: usize,
     by_host: bool,
+    domains: Domains,
+}
+
+impl Counted {
+    /// A node comes to count, or counts no more.
+    fn change(&mut self, seen: &Seen, joins: bool) {
+        match seen.domains[self.key] {
+            NOWHERE => {}
+            domain if joins => self.domains.join(domain, seen.pods),
+            domain => self.domains.leave(domain, seen.pods),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    /// Over the nodes that the rule looks at.
+    counted: Counted,
     max_skew: i64,
     min_domains: usize,
 }
 
-/// Matching pods by domain for a hard rule, -1 where no node that counts is.
-struct Counted<'a> {
-    rule: &'a Rule,
-    domains: Vec<i64>,
-    least: i64,
+impl Rule {
+    /// The fewest pods that a domain may be taken to have.
+    fn least(&self) -> i64 {
+        if self.counted.domains.present() < self.min_domains {
+            return 0;
+        }
+        self.counted.domains.least().unwrap_or(i64::from(i32::MAX))
+    }
 }
+
+/// What a node that fits by itself is refused for hangs on: its domains, hosts left out, and how many pods it has, where a
+/// rule is over hosts.
+type Situation = (SmallVec<[u32; 4]>, i64);
 
 /// Nodes of a failed attempt by why they are out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,10 +110,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, verdict: Verdict) {
-        self.nodes += 1;
+    /// So many nodes more; a wrapped number for fewer.
+    fn add(&mut self, verdict: Verdict, nodes: u32) {
+        self.nodes = self.nodes.wrapping_add(nodes);
         for (reason, count) in self.reasons.iter_mut().enumerate() {
-            *count += u32::from(verdict >> reason & 1);
+            *count = count.wrapping_add(u32::from(verdict >> reason & 1).wrapping_mul(nodes));
         }
     }
     fn any(&self, reasons: &[usize]) -> bool {
@@ -123,8 +156,14 @@ pub(super) struct Placing {
     soft: Vec<Rule>,
     /// A node that lacks a key of the soft rules is left out of their score.
     requires_all: bool,
-    apart: Vec<usize>,
+    /// What the pods keep apart by, over all nodes.
+    apart: Vec<Counted>,
     seen: Vec<Seen>,
+    /// All nodes, by what they decide by themselves.
+    own: Tally,
+    /// Those that fit by themselves.
+    groups: Groups<Situation>,
+    /// Of the last attempt that failed.
     pub tally: Tally,
 }
 
@@ -142,6 +181,8 @@ impl Placing {
             requires_all: !placement.topology_spread.is_empty(),
             apart: Vec::new(),
             seen: Vec::new(),
+            own: Tally::default(),
+            groups: Groups::default(),
             tally: Tally::default(),
         };
         for spread in &placement.topology_spread {
@@ -152,12 +193,15 @@ impl Placing {
         if placement.topology_spread.is_empty() && settings.default_spread {
             placing.soft = DEFAULTS.map(|(key, max_skew)| placing.rule(key, max_skew, 1)).into();
         }
-        placing.apart = placement.pod_anti_affinity.iter().map(|key| placing.place(key)).collect();
+        placing.apart = placement.pod_anti_affinity.iter().map(|key| placing.counted(key)).collect();
         placing
     }
 
     fn rule(&mut self, key: &str, max_skew: i64, min_domains: usize) -> Rule {
-        Rule { key: self.place(key), by_host: key == HOSTNAME, max_skew, min_domains }
+        Rule { counted: self.counted(key), max_skew, min_domains }
+    }
+    fn counted(&mut self, key: &str) -> Counted {
+        Counted { key: self.place(key), by_host: key == HOSTNAME, domains: Domains::default() }
     }
     /// The key's place among those in use.
     fn place(&mut self, key: &str) -> usize {
@@ -182,14 +226,13 @@ impl Placing {
     }
     /// May a pod go to the node now?
     pub fn fits(&self, node: u32) -> bool {
-        self.verdicts().get(node as usize).copied().flatten() == Some(0)
+        self.seen.get(node as usize).is_some_and(|seen| seen.there && self.verdict(seen) == 0)
     }
     /// Nodes that want of room, which others could give up, is all that keeps the pods off.
     pub fn lacking_only_room(&self) -> Vec<u32> {
         let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY;
-        let lacks = |verdict: Option<Verdict>| verdict.is_some_and(|v| v != 0 && v & !room == 0);
-        let verdicts = self.verdicts().into_iter().zip(0..);
-        verdicts.filter_map(|(verdict, node)| lacks(verdict).then_some(node)).collect()
+        let lacks = |seen: &Seen| seen.there && seen.verdict != 0 && seen.verdict & !room == 0;
+        self.seen.iter().zip(0..).filter_map(|(seen, node)| lacks(seen).then_some(node)).collect()
     }
     /// Has the node every label that hard rules spread over?
     pub fn has_keys(&self, node: u32) -> bool {
@@ -210,6 +253,7 @@ impl Placing {
             self.seen.resize(index as usize + 1, Seen::default());
         }
         let mut seen = std::mem::take(&mut self.seen[index as usize]);
+        self.count(&seen, false);
         seen.there = node.is_registered();
         if seen.there {
             if !std::mem::replace(&mut seen.labelled, true) {
@@ -221,7 +265,35 @@ impl Placing {
             seen.verdict = self.judge(&seen, node, promised);
             seen.pods = pods.into();
         }
+        self.count(&seen, true);
+        let situation = (seen.there && seen.verdict == 0).then(|| self.situation(&seen));
+        self.groups.set(index, situation);
         self.seen[index as usize] = seen;
+    }
+
+    /// Counts the node in, or out again, as it is seen.
+    fn count(&mut self, seen: &Seen, joins: bool) {
+        if !seen.there {
+            return;
+        }
+        self.own.add(seen.verdict, if joins { 1 } else { u32::MAX });
+        let hard = has_all(seen, &self.hard) && seen.selected;
+        let soft = (!self.requires_all || has_all(seen, &self.soft)) && seen.selected;
+        let of_rules = |rule: &mut Rule| rule.counted.change(seen, joins);
+        self.hard.iter_mut().filter(|_| hard).for_each(of_rules);
+        self.soft.iter_mut().filter(|_| soft).for_each(of_rules);
+        self.apart.iter_mut().for_each(|apart| apart.change(seen, joins));
+    }
+
+    /// What the others' whereabouts can tell it from other nodes by.
+    fn situation(&self, seen: &Seen) -> Situation {
+        let deciding = || self.hard.iter().map(|rule| &rule.counted).chain(&self.apart);
+        let domains = deciding().filter(|counted| !counted.by_host).map(|counted| seen.domains[counted.key]);
+        let by_host = deciding().any(|counted| counted.by_host);
+        // A host without the label is in a domain of no host.
+        let named = |counted: &&Counted| counted.by_host && seen.domains[counted.key] == NOWHERE;
+        let nameless = deciding().find(named).map(|_| NOWHERE);
+        (domains.chain(nameless).collect(), if by_host { seen.pods } else { 0 })
     }
 
     fn read_labels(&mut self, seen: &mut Seen, labels: &BTreeMap<String, String>) {
@@ -267,80 +339,54 @@ impl Placing {
         verdict
     }
 
-    fn there(&self) -> impl Iterator<Item = &Seen> {
-        self.seen.iter().filter(|seen| seen.there)
-    }
-
-    /// Pods by domain of a rule, over the nodes that `count`; -1 where there is none.
-    fn domain_counts(&self, key: usize, count: impl Fn(&Seen) -> bool) -> Vec<i64> {
-        let mut domains = vec![-1; self.values[key].len()];
-        for seen in self.there().filter(|seen| seen.domains[key] != NOWHERE && count(seen)) {
-            let slot: &mut i64 = &mut domains[seen.domains[key] as usize];
-            *slot = (*slot).max(0) + seen.pods;
+    /// What is said of the node once the other pods are looked at.
+    fn verdict(&self, seen: &Seen) -> Verdict {
+        if seen.verdict != 0 {
+            return seen.verdict;
         }
-        domains
-    }
-
-    fn hard_counts(&self) -> Vec<Counted<'_>> {
-        let mut counted = Vec::with_capacity(self.hard.len());
         for rule in &self.hard {
-            let domains = self.domain_counts(rule.key, |seen| has_all(seen, &self.hard) && seen.selected);
-            let present = || domains.iter().copied().filter(|count| *count >= 0);
-            let few = present().count() < rule.min_domains;
-            let least = if few { 0 } else { present().min().unwrap_or(i64::from(i32::MAX)) };
-            counted.push(Counted { rule, domains, least });
+            let domain = seen.domains[rule.counted.key];
+            if domain == NOWHERE {
+                return 1 << SPREAD_LABEL;
+            }
+            if rule.counted.domains.pods(domain) + 1 - rule.least() > rule.max_skew {
+                return 1 << SPREAD;
+            }
         }
-        counted
-    }
-
-    /// What the nodes' verdicts are once the other pods are looked at.
-    fn verdicts(&self) -> Vec<Option<Verdict>> {
-        let hard = self.hard_counts();
-        let apart: Vec<(usize, Vec<i64>)> =
-            self.apart.iter().map(|key| (*key, self.domain_counts(*key, |_| true))).collect();
-        let verdict = |seen: &Seen| {
-            if seen.verdict != 0 {
-                return seen.verdict;
-            }
-            for Counted { rule, domains, least } in &hard {
-                let domain = seen.domains[rule.key];
-                if domain == NOWHERE {
-                    return 1 << SPREAD_LABEL;
-                }
-                if domains[domain as usize].max(0) + 1 - least > rule.max_skew {
-                    return 1 << SPREAD;
-                }
-            }
-            let taken = |(key, domains): &(usize, Vec<i64>)| {
-                domains.get(seen.domains[*key] as usize).is_some_and(|count| *count > 0)
-            };
-            Verdict::from(apart.iter().any(taken)) << APART
-        };
-        self.seen.iter().map(|seen| seen.there.then(|| verdict(seen))).collect()
+        let taken = |apart: &Counted| apart.domains.pods(seen.domains[apart.key]) > 0;
+        Verdict::from(self.apart.iter().any(taken)) << APART
     }
 
     /// Feasible nodes, up to as many as `most` says of the number of all, beginning at `from` and going round; and how
     /// many were looked at. Where there is none, the tally says why.
     pub fn feasible_from(&mut self, from: u32, most: impl Fn(u32) -> u32, found: &mut Vec<u32>) -> u32 {
-        let verdicts = self.verdicts();
-        let nodes = verdicts.iter().flatten().count() as u32;
-        let fits = |index: &u32| verdicts[*index as usize] == Some(0);
-        let (all, most) = (verdicts.len() as u32, most(nodes));
         found.clear();
-        found.extend((0..all).filter(fits));
-        if found.is_empty() {
-            let mut tally = Tally::default();
-            verdicts.iter().flatten().for_each(|verdict| tally.add(*verdict));
-            self.tally = tally;
+        let (nodes, all) = (self.own.nodes, self.groups.numbers());
+        let (mut open, mut fitting) = (Vec::new(), 0);
+        let mut tally = self.own;
+        for group in self.groups.groups() {
+            let Some(first) = group.first() else { continue };
+            let verdict = self.verdict(&self.seen[first as usize]);
+            if verdict == 0 {
+                open.push(group);
+                fitting += group.count;
+            } else {
+                tally.add(verdict, group.count);
+                tally.nodes -= group.count;
+            }
         }
-        if found.len() as u32 <= most {
+        if fitting == 0 {
+            self.tally = tally;
             return nodes;
         }
-        let from = from % all;
-        found.clear();
-        found.extend((from..all).chain(0..from).filter(fits).take(most as usize));
-        let last = found.last().copied().unwrap_or(from);
-        (last + all - from) % all + 1
+        let bits = |word| open.iter().fold(0, |all, group| all | group.word(word));
+        let (window, looked_at) = if fitting <= most(nodes) {
+            (Window::whole(all), nodes)
+        } else {
+            Window::holding(most(nodes), from % all, all, bits)
+        };
+        found.extend(window.nodes(&bits));
+        looked_at
     }
 
     /// The total scores of feasible nodes.
@@ -372,25 +418,25 @@ impl Placing {
         let ignored = |seen: &Seen| self.requires_all && !has_all(seen, &self.soft);
         let counted: Vec<&Seen> =
             found.iter().map(|index| &self.seen[*index as usize]).filter(|seen| !ignored(seen)).collect();
-        // (weight, matching pods by domain) of each rule; on a host they are the node's own.
-        let of_rule = |rule: &Rule| {
-            if rule.by_host {
-                return (spread::weight(counted.len()), Vec::new());
+        let weight = |rule: &Rule| {
+            if rule.counted.by_host {
+                return spread::weight(counted.len());
             }
-            let mut present: Vec<u32> = counted.iter().map(|seen| seen.domains[rule.key]).collect();
+            let mut present: Vec<u32> = counted.iter().map(|seen| seen.domains[rule.counted.key]).collect();
             present.sort_unstable();
             present.dedup();
-            let domains = self.domain_counts(rule.key, |seen| !ignored(seen) && seen.selected);
-            (spread::weight(present.len()), domains)
+            spread::weight(present.len())
         };
-        let rules: Vec<(f64, Vec<i64>)> = self.soft.iter().map(of_rule).collect();
+        let weights: Vec<f64> = self.soft.iter().map(weight).collect();
         let raw = |seen: &Seen| {
-            let sum = self.soft.iter().zip(&rules).fold(0.0, |sum, (rule, (weight, domains))| {
-                let domain = seen.domains[rule.key];
+            let sum = self.soft.iter().zip(&weights).fold(0.0, |sum, (rule, weight)| {
+                let domain = seen.domains[rule.counted.key];
                 if domain == NOWHERE {
                     return sum;
                 }
-                let count = if rule.by_host { seen.pods } else { domains[domain as usize] };
+                // On a host they are the node's own.
+                let own = rule.counted.by_host;
+                let count = if own { seen.pods } else { rule.counted.domains.pods(domain) };
                 sum + spread::term(count, rule.max_skew, *weight)
             });
             libm::round(sum) as i64
@@ -403,7 +449,7 @@ impl Placing {
 }
 
 fn has_all(seen: &Seen, rules: &[Rule]) -> bool {
-    rules.iter().all(|rule| seen.domains[rule.key] != NOWHERE)
+    rules.iter().all(|rule| seen.domains[rule.counted.key] != NOWHERE)
 }
 
 #[cfg(test)]

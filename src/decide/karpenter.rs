@@ -1,6 +1,7 @@
 //! `decide karpenter`: one scheduling loop, and what would be asked of EC2 for each new claim.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -417,9 +418,9 @@ fn existing(
         let features = NodeFeatures {
             labels: Requirements::of_labels(own.into_iter().chain(initialized).chain(of_type).chain(of_pool)),
             taints: pool.taints.clone(),
-            pods: Vec::new(),
         };
-        nodes.push(ExistingNode { room: offered.allocatable - used, features: Some(Box::new(features)) });
+        let (room, features) = (offered.allocatable - used, Some(Arc::new(features)));
+        nodes.push(ExistingNode { room, features, pods: Vec::new() });
     }
     Ok((nodes, sorted.iter().map(|node| node.name.clone()).collect(), limits))
 }

@@ -4,6 +4,7 @@ pub mod alike;
 pub mod anti_affinity;
 pub mod cycle;
 pub mod filter;
+pub mod groups;
 pub mod image;
 pub mod preemption;
 pub mod queue;

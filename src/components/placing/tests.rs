@@ -214,12 +214,15 @@ proptest! {
         let settings = SchedulerSettings { client, strategy, default_spread };
         let mut placing = Placing::new(&deployment(placement.clone()), &settings);
         let nodes: Vec<Node> = cases.iter().map(node).collect();
-        // Twice: an update of a node that is known changes nothing.
-        for _ in 0..2 {
-            for (index, case) in cases.iter().enumerate() {
-                let labels = labels(index, case);
-                placing.update(index as u32, &nodes[index], &labels, &taints(case), case.own, Resources::ZERO);
-            }
+        // Beforehand each node was as its neighbour is now, but for its labels, which stay.
+        let before = |index: usize| {
+            let Case { zone, rack, .. } = cases[index];
+            Case { zone, rack, ..cases[(index + 1) % cases.len()].clone() }
+        };
+        let was = (0..cases.len()).map(before).enumerate();
+        for (index, case) in was.chain(cases.iter().cloned().enumerate()) {
+            let labels = labels(index, &case);
+            placing.update(index as u32, &node(&case), &labels, &taints(&case), case.own, Resources::ZERO);
         }
         let said = plainly(&cases, &placement, &settings);
         let (mut found, mut scores) = (Vec::new(), Vec::new());

@@ -52,7 +52,11 @@ pub fn simulate(
 ) -> Simulated {
     // Without room and features they take no pod, and neither their labels nor their pods count for any spread.
     let shut = |place: &usize| {
-        let nothing = ExistingNode { room: Resources::ZERO - Resources::new(1, 1, 1), features: None };
+        let nothing = ExistingNode {
+            room: Resources::ZERO - Resources::new(1, 1, 1),
+            features: None,
+            pods: Vec::new(),
+        };
         std::mem::replace(&mut situation.nodes[*place], nothing)
     };
     let candidates: Vec<ExistingNode> = gone.iter().map(shut).collect();

@@ -27,9 +27,12 @@ impl Apart {
     }
 
     /// So many pods are bound on a node of this domain.
-    pub fn count(&mut self, host: Host, domain: Option<String>, pods: i64) {
+    pub fn count(&mut self, host: Host, domain: Option<&str>, pods: i64) {
         if let Some(domain) = domain {
-            *self.domains.entry(domain).or_insert(false) |= pods > 0;
+            match self.domains.get_mut(domain) {
+                Some(taken) => *taken |= pods > 0,
+                None => drop(self.domains.insert(domain.to_owned(), pods > 0)),
+            }
         }
         if pods > 0 {
             self.hosts.insert(host);

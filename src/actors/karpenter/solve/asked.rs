@@ -1,6 +1,7 @@
 //! What a round is asked, and what it answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::actors::karpenter::labels::NODE_POOL;
 use crate::actors::karpenter::offers::{SetId, Types};
@@ -108,7 +109,9 @@ pub struct ExistingNode {
     /// Allocatable less requested.
     pub room: Resources,
     /// May be left out where no pod selects, spreads or tolerates, and no node has a taint.
-    pub features: Option<Box<NodeFeatures>>,
+    pub features: Option<Arc<NodeFeatures>>,
+    /// (shape, pods of it that are bound there), for shapes that mind.
+    pub pods: Vec<(u32, u32)>,
 }
 
 /// What pods may choose a node by.
@@ -116,12 +119,9 @@ pub struct ExistingNode {
 pub struct NodeFeatures {
     pub labels: Requirements,
     pub taints: Vec<Taint>,
-    /// (shape, pods of it that are bound there)
-    pub pods: Vec<(u32, u32)>,
 }
 
-static FEATURELESS: NodeFeatures =
-    NodeFeatures { labels: Requirements::NONE, taints: Vec::new(), pods: Vec::new() };
+static FEATURELESS: NodeFeatures = NodeFeatures { labels: Requirements::NONE, taints: Vec::new() };
 
 impl ExistingNode {
     pub(super) fn features(&self) -> &NodeFeatures {

@@ -209,7 +209,7 @@ struct Round<'a> {
     rooms: Vec<Resources>,
     limits: Vec<Limits>,
     claims: Claims,
-    topology: Topology,
+    topology: Topology<'a>,
     ties: &'a mut dyn Ties,
     /// By shape: the first node that may still take one, and whether all but its room is known to suit. Rooms only
     /// shrink, so for shapes that do not spread it only moves on.
@@ -296,7 +296,10 @@ impl<'a> Round<'a> {
         let cursor = !topological && prepared.variants.len() == 1;
         let found = match cursor {
             true => self.next_node(shape),
-            false => (0..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant)),
+            false => {
+                let open = self.first_open(shape);
+                (open..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant))
+            }
         };
         let at = found.unwrap_or(self.nodes.len());
         self.tries_existing += (at + 1).min(self.nodes.len()) as u64;
@@ -306,6 +309,16 @@ impl<'a> Round<'a> {
             self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
         }
         Some(place as u32)
+    }
+
+    /// The first node that is not known to take no pod of the shape any more.
+    fn first_open(&mut self, shape: u32) -> usize {
+        let shut = &self.shut_nodes[shape as usize];
+        let (first, _) = &mut self.first_node[shape as usize];
+        while shut.get(*first as usize) == Some(&true) {
+            *first += 1;
+        }
+        *first as usize
     }
 
     /// The first node that takes a pod of a shape that never minds where others are and gives nothing up.
@@ -382,6 +395,10 @@ impl<'a> Round<'a> {
         let offers = &mut provisioner.offers;
         let relaxed = &prepared.variants[variant];
         let mut set = offers.narrow(set, relaxed.number, &relaxed.requirements).ok_or(Refused::ForGood)?;
+        // Types only go and requests only grow; looked at before the domains, which are many.
+        if !offers.set(set).holds(requests) {
+            return Err(Refused::ForGood);
+        }
         if prepared.minds_others(variant) {
             let chosen = self.topology.choose(
                 shape,
@@ -399,8 +416,9 @@ impl<'a> Round<'a> {
                 set = offers.pin(set, &key, &values).ok_or(Refused::Now)?;
             }
         }
-        let refused = if prepared.minds_others(variant) { Refused::Now } else { Refused::ForGood };
-        if !offers.set(set).holds(requests) {
+        let pinned = prepared.minds_others(variant);
+        let refused = if pinned { Refused::Now } else { Refused::ForGood };
+        if pinned && !offers.set(set).holds(requests) {
             return Err(refused);
         }
         let within = self.claims.within(claim);

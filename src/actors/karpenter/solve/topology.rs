@@ -95,58 +95,39 @@ struct Group {
 
 /// All groups in use, by shape.
 #[derive(Clone, Debug)]
-pub(super) struct Topology {
+pub(super) struct Topology<'a> {
     groups: Vec<Vec<Group>>,
     apart: Vec<Vec<Apart>>,
     /// The domains that groups begin with, by label.
     domains: BTreeMap<String, Vec<String>>,
-    /// The nodes' values of the labels in use, by label and node.
-    nodes: BTreeMap<String, Vec<Option<String>>>,
-    node_labels: Vec<Requirements>,
-    /// By node: (shape, pods of it that are bound there).
-    node_pods: Vec<Vec<(u32, u32)>>,
+    nodes: &'a [ExistingNode],
 }
 
-impl Topology {
+impl<'a> Topology<'a> {
     pub fn new(
         shapes: &[Prepared],
         domains: &BTreeMap<String, Vec<String>>,
-        nodes: &[ExistingNode],
-    ) -> Topology {
-        let value = |node: &ExistingNode, key: &str| {
-            node.features().labels.get(key).and_then(|requirement| requirement.single()).map(str::to_owned)
-        };
-        let of_key = |key: &String| (key.clone(), nodes.iter().map(|node| value(node, key)).collect());
-        let minds = shapes.iter().any(Prepared::is_topological);
-        let counted = if minds { nodes } else { &[] };
+        nodes: &'a [ExistingNode],
+    ) -> Topology<'a> {
         let mut topology = Topology {
             groups: vec![Vec::new(); shapes.len()],
             apart: vec![Vec::new(); shapes.len()],
             domains: domains.clone(),
-            nodes: domains.keys().map(of_key).collect(),
-            node_labels: counted.iter().map(|node| node.features().labels.clone()).collect(),
-            node_pods: counted.iter().map(|node| node.features().pods.clone()).collect(),
+            nodes,
         };
         for (shape, prepared) in shapes.iter().enumerate() {
             topology.use_variant(shape as u32, 0, prepared);
             for key in &prepared.anti_affinity {
                 let domains = topology.domains.get(key).into_iter().flatten().cloned();
                 let mut apart = Apart::new(key, domains);
-                for node in 0..topology.node_pods.len() as u32 {
-                    let domain = topology.nodes[key][node as usize].clone();
-                    let pods = topology.bound(node, shape as u32);
-                    apart.count(Host::Node(node), domain, pods);
+                for (node, number) in nodes.iter().zip(0..) {
+                    let (domain, pods) = (domain(node, key), bound(node, shape as u32));
+                    apart.count(Host::Node(number), domain, pods);
                 }
                 topology.apart[shape].push(apart);
             }
         }
         topology
-    }
-
-    /// Pods of the shape that are bound on the node.
-    fn bound(&self, node: u32, shape: u32) -> i64 {
-        let pods = self.node_pods[node as usize].iter().find(|(of, _)| *of == shape);
-        pods.map_or(0, |(_, count)| i64::from(*count))
     }
 
     fn identity(spread: &Spread, variant: &Variant) -> Identity {
@@ -176,16 +157,18 @@ impl Topology {
                 hosts: BTreeMap::new(),
             };
             // Nodes that the pod's selector takes add their domains and their pods.
-            let of_nodes = self.nodes.get(&spread.key).into_iter().flatten().zip(&self.node_labels);
-            for ((domain, labels), node) in of_nodes.zip(0..) {
-                if !group.counts(labels) {
-                    continue;
+            let counted = self.nodes.iter().zip(0..).filter(|(node, _)| {
+                group.filters.iter().any(|filter| node.features().labels.compatible(filter, false))
+            });
+            for (node, number) in counted {
+                let pods = bound(node, shape);
+                if let Some(domain) = domain(node, &spread.key) {
+                    match group.domains.get_mut(domain) {
+                        Some(count) => *count += pods,
+                        None => drop(group.domains.insert(domain.to_owned(), pods)),
+                    }
                 }
-                let pods = self.bound(node, shape);
-                if let Some(domain) = domain {
-                    *group.domains.entry(domain.clone()).or_insert(0) += pods;
-                }
-                *group.hosts.entry(Host::Node(node)).or_insert(0) += pods;
+                *group.hosts.entry(Host::Node(number)).or_insert(0) += pods;
             }
             self.groups[shape as usize].push(group);
         }
@@ -277,6 +260,16 @@ impl Topology {
         }
         self.apart[shape as usize].iter_mut().for_each(|apart| apart.record(host, requirements));
     }
+}
+
+/// The node's value of a label.
+fn domain<'a>(node: &'a ExistingNode, key: &str) -> Option<&'a str> {
+    node.features().labels.get(key).and_then(|requirement| requirement.single())
+}
+/// Pods of the shape that are bound on the node.
+fn bound(node: &ExistingNode, shape: u32) -> i64 {
+    let pods = node.pods.iter().find(|(of, _)| *of == shape);
+    pods.map_or(0, |(_, count)| i64::from(*count))
 }
 
 impl Group {

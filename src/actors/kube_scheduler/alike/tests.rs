@@ -13,7 +13,7 @@ fn a_group_that_nobody_is_left_in_serves_another_kind() {
     for pods in 1..50 {
         alike.set(70, Some(kind(0, pods, 100)));
     }
-    assert_eq!((alike.count(), alike.groups.len()), (1, 1));
+    assert_eq!((alike.count(), alike.groups.groups().len()), (1, 1));
     alike.set(70, None);
     assert_eq!(alike.count(), 0);
     assert_eq!(alike.choose((0, 10, 80), &[49], |_| 0), None);
