@@ -97,6 +97,8 @@ struct Group {
 #[derive(Clone, Debug)]
 pub(super) struct Topology<'a> {
     groups: Vec<Vec<Group>>,
+    /// By shape and variant, as far as it was tried: the groups of its constraints, each once.
+    in_use: Vec<Vec<Option<Vec<usize>>>>,
     apart: Vec<Vec<Apart>>,
     /// The domains that groups begin with, by label.
     domains: BTreeMap<String, Vec<String>>,
@@ -111,6 +113,7 @@ impl<'a> Topology<'a> {
     ) -> Topology<'a> {
         let mut topology = Topology {
             groups: vec![Vec::new(); shapes.len()],
+            in_use: shapes.iter().map(|shape| vec![None; shape.variants.len()]).collect(),
             apart: vec![Vec::new(); shapes.len()],
             domains: domains.clone(),
             nodes,
@@ -141,18 +144,27 @@ impl<'a> Topology<'a> {
 
     /// A pod of the shape is tried so far relaxed: groups that are new begin with the pods that are bound.
     pub fn use_variant(&mut self, shape: u32, variant: usize, prepared: &Prepared) {
-        let variant = &prepared.variants[variant];
-        for place in &variant.spread {
+        if self.in_use[shape as usize][variant].is_some() {
+            return;
+        }
+        let mut in_use = Vec::new();
+        let relaxed = &prepared.variants[variant];
+        for place in &relaxed.spread {
             let spread = &prepared.spread[*place];
-            let identity = Topology::identity(spread, variant);
-            if self.groups[shape as usize].iter().any(|group| group.identity == identity) {
+            let identity = Topology::identity(spread, relaxed);
+            let known = self.groups[shape as usize].iter().position(|group| group.identity == identity);
+            let place = known.unwrap_or(self.groups[shape as usize].len());
+            if !in_use.contains(&place) {
+                in_use.push(place);
+            }
+            if known.is_some() {
                 continue;
             }
             let listed = self.domains.get(&spread.key).into_iter().flatten();
             let mut group = Group {
                 identity,
                 min_domains: spread.min_domains,
-                filters: variant.filters.clone(),
+                filters: relaxed.filters.clone(),
                 domains: listed.map(|domain| (domain.clone(), 0)).collect(),
                 hosts: BTreeMap::new(),
             };
@@ -172,6 +184,7 @@ impl<'a> Topology<'a> {
             }
             self.groups[shape as usize].push(group);
         }
+        self.in_use[shape as usize][variant] = Some(in_use);
     }
 
     /// The domains that a pod must go to on a host with these requirements; `None`: a constraint keeps it off.
@@ -184,17 +197,10 @@ impl<'a> Topology<'a> {
         requirements: &Requirements,
         ties: &mut dyn Ties,
     ) -> Option<Vec<(String, Vec<String>)>> {
+        let in_use = self.in_use[shape as usize][variant].as_ref().expect("the variant is in use");
         let variant = &prepared.variants[variant];
         let mut chosen = Vec::new();
-        let mut seen: Vec<Identity> = Vec::new();
-        for place in &variant.spread {
-            let identity = Topology::identity(&prepared.spread[*place], variant);
-            if seen.contains(&identity) {
-                continue;
-            }
-            let group = self.groups[shape as usize].iter().find(|group| group.identity == identity);
-            let group = group.expect("the variant's groups are in use");
-            seen.push(identity);
+        for group in in_use.iter().map(|place| &self.groups[shape as usize][*place]) {
             if group.identity.key == HOSTNAME {
                 let there = group.hosts.get(&host).copied().unwrap_or(0);
                 if there + 1 > group.identity.max_skew {
@@ -285,6 +291,10 @@ impl Group {
         let own = || self.domains.iter().filter(|(domain, _)| pod.allows(key, domain));
         let few = self.min_domains.is_some_and(|least| (own().count() as i64) < least);
         let least = if few { 0 } else { own().map(|(_, count)| *count).min().unwrap_or(i64::from(i32::MAX)) };
+        if let Some(only) = host.get(key).and_then(|requirement| requirement.single()) {
+            let (domain, count) = self.domains.get_key_value(only)?;
+            return (count + 1 - least <= self.identity.max_skew).then_some(domain);
+        }
         let allowed = || {
             self.domains.iter().filter(|(domain, count)| {
                 host.allows(key, domain) && **count + 1 - least <= self.identity.max_skew
