@@ -3,6 +3,7 @@
 pub mod api_server;
 pub mod client_limit;
 pub mod cpu_shares;
+pub mod crash_loop;
 pub mod ec2;
 pub mod eviction;
 pub mod hpa;
@@ -10,6 +11,7 @@ pub mod int_or_percent;
 pub mod ipamd;
 pub mod karpenter;
 pub mod kube_scheduler;
+pub mod memory_pressure;
 pub mod node_affinity;
 pub mod replica_set;
 pub mod taints;

@@ -67,4 +67,11 @@ pub enum Component {
     Screening = 32,
     /// Which rows or replications a resample takes, by resample.
     Resample = 33,
+    // From 40 on: chance within runs again.
+    /// How much memory a pod's container uses, by pod and start.
+    Memory = 40,
+    /// When kubelet looks at its node's memory (draw 0), and when it tells, by node.
+    Eviction = 41,
+    /// A dead container's restarts, by pod and look.
+    Restart = 42,
 }

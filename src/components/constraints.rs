@@ -109,6 +109,9 @@ impl Run<'_> {
         if at.not_ready {
             taints.push(taint("node.kubernetes.io/not-ready", "", Effect::NoSchedule));
         }
+        if at.memory_pressure {
+            taints.push(taint("node.kubernetes.io/memory-pressure", "", Effect::NoSchedule));
+        }
         taints
     }
     /// Those that stay: all that Karpenter minds, since it leaves others out of account until the node is initialized.

@@ -52,6 +52,8 @@ pub(super) struct Tenant {
     /// Spells so far, if they are its own.
     pub spells: u32,
     pub busy: bool,
+    /// When its spell ends, if it is its own.
+    pub turns_at: SimTime,
 }
 
 impl Tenant {

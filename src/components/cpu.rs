@@ -44,7 +44,18 @@ impl Run<'_> {
         let counts = usage.is_some();
         self.settle_cpu(node);
         let tenants = &mut self.cpu().nodes[node as usize].tenants;
-        tenants.push(Tenant { pod, deployment, claim, gets: 0.0, starting, counts, spells: 0, busy: false });
+        let turns_at = SimTime::NEVER;
+        tenants.push(Tenant {
+            pod,
+            deployment,
+            claim,
+            gets: 0.0,
+            starting,
+            counts,
+            spells: 0,
+            busy: false,
+            turns_at,
+        });
         if counts && starting.is_none() {
             self.application_is_up(pod);
         }
@@ -74,7 +85,8 @@ impl Run<'_> {
             Some((tenant.pod, start))
         };
         let up: Vec<(u32, StartUp)> = at.tenants.iter_mut().filter_map(done).collect();
-        for (pod, start) in up {
+        for (pod, start) in &up {
+            let pod = *pod;
             if self.readiness(pod).is_some() {
                 let took = start.full + SimDuration::from_secs_f64(start.lost);
                 self.appoint_ready(pod, start.began, took);
@@ -82,25 +94,35 @@ impl Run<'_> {
             self.application_is_up(pod);
         }
         self.share_cpu(node);
+        up.into_iter().for_each(|(pod, _)| self.memory_of_start_ends(node, pod));
     }
 
     /// From now on the pod is idle or busy; the node's CPU is still to be shared.
     fn application_is_up(&mut self, pod: u32) {
         let deployment = self.pods[pod as usize].deployment;
         let usage = *self.usage(deployment).expect("it says what it uses");
+        let mut turns_at = SimTime::NEVER;
         let busy = if !usage.turns() {
             usage.busy_share > 0.0
         } else if usage.busy_together {
             self.common_spell(deployment, &usage)
         } else {
             let busy = self.chance.uniform(Component::Usage, pod, 0) < usage.busy_share;
-            let lasts = self.spell(&usage, busy, pod, 1);
-            self.at(self.now + lasts, Event::PodTurns(pod));
+            let first = self.first_spell(pod);
+            let lasts = self.spell(&usage, busy, pod, first);
+            turns_at = self.now + lasts;
+            self.at(turns_at, Event::PodTurns(pod));
             busy
         };
+        let first = self.first_spell(pod);
         let tenant = self.tenant(pod).expect("it runs");
-        tenant.spells = 1;
+        (tenant.spells, tenant.turns_at) = (first, turns_at);
         tenant.turn(busy, &usage);
+    }
+
+    /// The number of the first spell of the pod's container, of which each has its own.
+    fn first_spell(&self, pod: u32) -> u32 {
+        (self.pods[pod as usize].starts - 1) << 16 | 1
     }
 
     /// Is the Deployment busy? Its first pod that is up begins the spells.
@@ -123,17 +145,19 @@ impl Run<'_> {
 
     /// A pod's busy spell ends, or begins.
     pub(super) fn pod_turns(&mut self, pod: u32) {
-        let Some(tenant) = self.tenant(pod) else { return };
+        let now = self.now;
+        // One that was started again has other spells.
+        let Some(tenant) = self.tenant(pod).filter(|tenant| tenant.turns_at == now) else { return };
         let (deployment, busy, spells) = (tenant.deployment, !tenant.busy, tenant.spells + 1);
         let usage = *self.usage(deployment).expect("it says what it uses");
         let node = self.pods[pod as usize].node;
         self.settle_cpu(node);
+        let turns_at = now + self.spell(&usage, busy, pod, spells);
         let tenant = self.tenant(pod).expect("it runs");
-        tenant.spells = spells;
+        (tenant.spells, tenant.turns_at) = (spells, turns_at);
         tenant.turn(busy, &usage);
         self.share_cpu(node);
-        let lasts = self.spell(&usage, busy, pod, spells);
-        self.at(self.now + lasts, Event::PodTurns(pod));
+        self.at(turns_at, Event::PodTurns(pod));
     }
 
     /// The same of all pods of a Deployment.

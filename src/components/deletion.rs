@@ -17,7 +17,7 @@ impl Run<'_> {
     /// Deletes a pod that is active. What runs nowhere is gone at once, the rest when kubelet has stopped it.
     pub(super) fn delete_pod(&mut self, pod: u32) {
         let state = &self.pods[pod as usize];
-        let (stage, node, deployment) = (state.stage, state.node, state.deployment);
+        let (stage, node) = (state.stage, state.node);
         self.uncount(pod, stage);
         self.unplan(pod);
         if stage < PodStage::Bound {
@@ -28,19 +28,41 @@ impl Run<'_> {
             }
             return;
         }
-        self.pods[pod as usize].stage = PodStage::Terminating;
+        let mut takes = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 1);
+        if stage >= PodStage::Running {
+            takes += self.termination_grace(pod);
+        }
+        self.stop_pod(pod, takes);
+    }
+
+    fn termination_grace(&self, pod: u32) -> SimDuration {
+        let uniform = self.chance.uniform(Component::Start, pod, 2);
+        let deployment = self.pods[pod as usize].deployment as usize;
+        SimDuration::from_secs_f64(self.scenario.deployments[deployment].termination_grace.quantile(uniform))
+    }
+
+    /// kubelet evicts a pod on its own account, and gives it no more than `grace`. Tells when it is gone: then its
+    /// ReplicaSet, which sees it Failed, makes another.
+    pub(super) fn fail_pod(&mut self, pod: u32, grace: SimDuration) -> SimTime {
+        let (stage, deployment) = (self.pods[pod as usize].stage, self.pods[pod as usize].deployment);
+        self.uncount(pod, stage);
+        self.replica_sets[deployment as usize].unnoticed += 1;
+        self.pods[pod as usize].failed = true;
+        let takes = self.termination_grace(pod).min(grace);
+        self.stop_pod(pod, takes);
+        self.now + takes + self.draw(Latency::StatusUpdate, Component::Start, pod, 3)
+    }
+
+    fn stop_pod(&mut self, pod: u32, takes: SimDuration) {
+        let state = &mut self.pods[pod as usize];
+        state.stage = PodStage::Terminating;
+        let (node, deployment) = (state.node, state.deployment);
         let at = &mut self.nodes[node as usize];
         at.without_address.retain(|other| *other != pod);
         let zone = at.zone;
         // The default spread leaves out pods that are being deleted.
         self.fittings[deployment as usize].place(node, zone, -1);
         self.refit(node);
-        let mut takes = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 1);
-        if stage >= PodStage::Running {
-            let uniform = self.chance.uniform(Component::Start, pod, 2);
-            let grace = &self.scenario.deployments[deployment as usize].termination_grace;
-            takes += SimDuration::from_secs_f64(grace.quantile(uniform));
-        }
         self.terminating += 1;
         self.note_pod_event(node);
         self.at(self.now + takes, Event::PodStopped(pod));
@@ -73,6 +95,7 @@ impl Run<'_> {
         let node = state.node;
         let address = state.address.take();
         self.frees_cpu(node, pod);
+        self.frees_memory(node, pod);
         if let Some(address) = address {
             self.release_address(node, address);
         }
@@ -86,6 +109,9 @@ impl Run<'_> {
         }
         self.terminating -= 1;
         let (node, requests) = (self.pods[pod as usize].node, self.requests(pod));
+        if self.pods[pod as usize].failed {
+            self.pod_loss_noticed(pod);
+        }
         self.pods[pod as usize].stage = PodStage::Gone;
         self.leave_node(pod);
         let at = &mut self.nodes[node as usize];

@@ -53,6 +53,11 @@ impl Run<'_> {
             return;
         }
         self.refit(node);
+        self.forsake(node);
+    }
+
+    /// Karpenter plans anew for the pods for which it counted the node.
+    pub(super) fn forsake(&mut self, node: u32) {
         for pod in std::mem::take(&mut self.nodes[node as usize].nominated) {
             self.pods[pod as usize].nominated = NONE;
             self.undecided.push(pod);
@@ -178,6 +183,7 @@ impl Run<'_> {
             let stage = self.pods[pod as usize].stage;
             self.pods_lost += 1;
             self.frees_cpu(node, pod);
+            self.frees_memory(node, pod);
             if stage == PodStage::Terminating {
                 self.terminating -= 1;
             } else {
@@ -187,6 +193,8 @@ impl Run<'_> {
                 self.fittings[deployment as usize].place(node, zone, -1);
                 self.replica_sets[deployment as usize].unnoticed += 1;
                 self.pods[pod as usize].replaces_since = since;
+            }
+            if stage != PodStage::Terminating || self.pods[pod as usize].failed {
                 let takes = self.draw(Latency::PodLossNoticed, Component::Karpenter, pod, 5);
                 self.at(self.now + takes, Event::PodLossNoticed(pod));
             }

@@ -63,13 +63,28 @@ pub(super) enum Event {
     ContainerStarted(u32),
     /// Applications on a node have done the work of starting.
     StartUpsEnd(u32),
-    PodReady(u32),
+    /// Told of the container's start of this number, from 1 on.
+    PodReady {
+        pod: u32,
+        start: u32,
+    },
     /// The API server has deleted the pod for its ReplicaSet.
     PodDeleted(u32),
     /// A deleted pod's containers and its sandbox are gone.
     PodStopped(u32),
     /// It is gone from the API too.
     PodGone(u32),
+    /// Memory of a node's pods changes its course, or comes to a bound.
+    MemoryDue(u32),
+    /// kubelet looks whether the node's memory is short.
+    EvictionLook(u32),
+    /// The API server has the node's condition MemoryPressure.
+    PressureReported(u32),
+    /// The node's taints are those of its condition.
+    PressureTainted(u32),
+    /// kubelet looks at a pod whose container is dead.
+    RestartLook(u32),
+    ContainerRestarted(u32),
     /// A pod's busy spell ends, or begins.
     PodTurns(u32),
     /// The same of all pods of a Deployment.
@@ -156,7 +171,7 @@ impl Event {
             Event::SandboxReady(_) => ("sandbox_ready", 26),
             Event::ImagePulled(_) => ("image_pulled", 27),
             Event::ContainerStarted(_) => ("container_started", 28),
-            Event::PodReady(_) => ("pod_ready", 29),
+            Event::PodReady { .. } => ("pod_ready", 29),
             Event::PoolTightens(_) => ("pool_tightens", 30),
             Event::SpotInterrupted(_) => ("spot_interrupted", 31),
             Event::NoticeReceived(_) => ("notice_received", 32),
@@ -183,6 +198,12 @@ impl Event {
             Event::StartUpsEnd(_) => ("start_ups_end", 70),
             Event::PodTurns(_) => ("pod_turns", 71),
             Event::DeploymentTurns(_) => ("deployment_turns", 72),
+            Event::MemoryDue(_) => ("memory_due", 90),
+            Event::EvictionLook(_) => ("eviction_look", 91),
+            Event::PressureReported(_) => ("pressure_reported", 92),
+            Event::PressureTainted(_) => ("pressure_tainted", 93),
+            Event::RestartLook(_) => ("restart_look", 94),
+            Event::ContainerRestarted(_) => ("container_restarted", 95),
             Event::RequestArrives(_) => ("request_arrives", 80),
             Event::RequestLeaves(_) => ("request_leaves", 81),
             Event::RequestGivesUp(_) => ("request_gives_up", 82),
@@ -205,7 +226,9 @@ impl Event {
             | Event::SandboxReady(pod)
             | Event::ImagePulled(pod)
             | Event::ContainerStarted(pod)
-            | Event::PodReady(pod)
+            | Event::PodReady { pod, .. }
+            | Event::RestartLook(pod)
+            | Event::ContainerRestarted(pod)
             | Event::PodDeleted(pod)
             | Event::PodStopped(pod)
             | Event::PodGone(pod)
@@ -232,6 +255,10 @@ impl Event {
                 (Whom::Deployment, deployment)
             }
             Event::StartUpsEnd(node)
+            | Event::MemoryDue(node)
+            | Event::EvictionLook(node)
+            | Event::PressureReported(node)
+            | Event::PressureTainted(node)
             | Event::StartupTaintGone { node, .. }
             | Event::LaunchRequested(node)
             | Event::ClaimGone(node)

@@ -238,6 +238,7 @@ impl Run<'_> {
             scheduling_rounds: self.rounds,
             cause_pod_ms,
             cpu,
+            memory: self.memory.as_ref().map(|memory| memory.counts),
             events: self.events,
             trace_hash: self.hash,
             timeline: closed.timeline,
@@ -344,5 +345,6 @@ impl Run<'_> {
             assert_eq!(sum, node.requested, "requests of the pods on node {index} at {}", self.now);
         }
         self.check_cpu();
+        self.check_memory();
     }
 }

@@ -147,7 +147,8 @@ impl Run<'_> {
         let addons = self.tries_addon_nodes();
         let (mut indices, mut others) = (Vec::with_capacity(self.nodes.len()), Vec::new());
         for (node, index) in self.nodes.iter().zip(0..) {
-            if node.lives() && !node.disrupted && (addons || !node.critical_addons_only) {
+            let there = node.lives() && !node.disrupted && !node.memory_pressure;
+            if there && (addons || !node.critical_addons_only) {
                 let list = if self.is_initialized(index) { &mut indices } else { &mut others };
                 list.push(index);
             }

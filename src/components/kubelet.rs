@@ -128,15 +128,22 @@ impl Run<'_> {
         self.pods[pod as usize].stage = PodStage::Running;
         self.books.running_pods += 1;
         self.mark_time(true);
+        self.run_container(pod);
+    }
+
+    /// The pod's container runs, for the first time or again.
+    pub(super) fn run_container(&mut self, pod: u32) {
+        self.pods[pod as usize].starts += 1;
         let probed = self.readiness(pod).is_some();
         if probed {
             self.waits_for(pod, Some(Cause::Readiness));
         }
-        if self.takes_cpu(pod) && probed {
-            return;
+        let works = self.takes_cpu(pod);
+        if !(works && probed) {
+            let up = if probed { self.startup(pod) } else { SimDuration::ZERO };
+            self.appoint_ready(pod, self.now, up);
         }
-        let up = if probed { self.startup(pod) } else { SimDuration::ZERO };
-        self.appoint_ready(pod, self.now, up);
+        self.takes_memory(pod, works);
     }
 
     pub(super) fn readiness(&self, pod: u32) -> Option<ReadinessProbe> {
@@ -146,13 +153,16 @@ impl Run<'_> {
     /// How long the pod's application takes to start, with all the CPU it wants.
     pub(super) fn startup(&self, pod: u32) -> SimDuration {
         let deployment = &self.scenario.deployments[self.pods[pod as usize].deployment as usize];
-        let uniform = self.chance.uniform(Component::Readiness, pod, 0);
+        let uniform = self.chance.uniform(Component::Readiness, pod, self.pods[pod as usize].starts - 1);
         SimDuration::from_secs_f64(deployment.startup.quantile(uniform))
     }
 
     /// The pod's container started at `began`, its application was up so long after.
     pub(super) fn appoint_ready(&mut self, pod: u32, began: SimTime, up: SimDuration) {
-        let update = self.draw(Latency::StatusUpdate, Component::Start, pod, 1);
+        let start = self.pods[pod as usize].starts;
+        // The first start's draws are 0 to 3.
+        let update =
+            self.draw(Latency::StatusUpdate, Component::Start, pod, if start == 1 { 1 } else { 2 + start });
         let mut ready = began;
         if let Some(probe) = self.readiness(pod) {
             // The first probe that finds the application up, and as many more as must pass in a row.
@@ -161,15 +171,24 @@ impl Run<'_> {
             ready += probe.initial_delay + probe.period * (missed + u64::from(probe.success_threshold) - 1);
         }
         let sent = ready.max(self.now) + update;
-        self.send_request(Flow::Nodes, RequestKind::Patch, sent, SimDuration::ZERO, Event::PodReady(pod));
+        self.send_request(
+            Flow::Nodes,
+            RequestKind::Patch,
+            sent,
+            SimDuration::ZERO,
+            Event::PodReady { pod, start },
+        );
     }
 
-    pub(super) fn pod_ready(&mut self, pod: u32) {
-        if self.is_at(pod, PodStage::Running) {
+    /// The pod is Ready, unless the container that was has died since.
+    pub(super) fn pod_ready(&mut self, pod: u32, start: u32) {
+        let state = &self.pods[pod as usize];
+        let waits = state.starts == start && !state.crashed.as_ref().is_some_and(|crashed| crashed.dead);
+        if self.is_at(pod, PodStage::Running) && waits {
             self.pods[pod as usize].stage = PodStage::Ready;
             self.pods[pod as usize].ready_at = self.now;
             self.waits_for(pod, None);
-            let since = self.pods[pod as usize].replaces_since;
+            let since = std::mem::replace(&mut self.pods[pod as usize].replaces_since, SimTime::NEVER);
             if since < SimTime::NEVER {
                 self.replacements_ms.push(self.now.since(since).millis());
             }

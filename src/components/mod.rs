@@ -20,11 +20,15 @@ mod ipamd;
 mod karpenter;
 mod kubelet;
 mod launch;
+mod memory;
+mod memory_use;
 mod node;
 mod others;
 mod placing;
 mod preemption;
 mod prepared;
+mod pressure;
+mod restarts;
 mod scheduler;
 mod spot;
 mod state;
@@ -38,6 +42,7 @@ use constraints::Constraints;
 use contention::Contention;
 use event::{Event, Whom};
 use fitting::Fitting;
+use memory_use::Memory;
 use state::{FleetBatch, Node, Pod, PodList, ReplicaSet};
 use trace::TraceLine;
 use waiting::Ledger;
@@ -125,6 +130,8 @@ struct Run<'a> {
     constraints: Option<Box<Constraints>>,
     /// Of nodes' CPU; `None` where no Deployment says its usage.
     contention: Option<Box<Contention>>,
+    /// Of nodes' memory; `None` where no Deployment says what it uses.
+    memory: Option<Box<Memory>>,
     found: Vec<u32>,
     scores: Vec<i64>,
 
@@ -290,6 +297,7 @@ impl<'a> Run<'a> {
             fittings: scenario.deployments.iter().map(fitting).collect(),
             constraints: Constraints::new(scenario),
             contention: Contention::new(scenario),
+            memory: Memory::new(scenario),
             found: Vec::new(),
             scores: Vec::new(),
             batcher: Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max),
@@ -412,12 +420,18 @@ impl<'a> Run<'a> {
             Event::ImagePulled(pod) => self.image_pulled(pod),
             Event::ContainerStarted(pod) => self.container_started(pod),
             Event::StartUpsEnd(node) => self.start_ups_end(node),
-            Event::PodReady(pod) => self.pod_ready(pod),
+            Event::PodReady { pod, start } => self.pod_ready(pod, start),
             Event::PodDeleted(pod) => self.pod_deleted(pod),
             Event::PodStopped(pod) => self.pod_stopped(pod),
             Event::PodGone(pod) => self.pod_gone(pod),
             Event::EvictionAnswered(pod) => self.eviction_answered(pod),
             Event::PodLossNoticed(pod) => self.pod_loss_noticed(pod),
+            Event::MemoryDue(node) => self.memory_due(node),
+            Event::EvictionLook(node) => self.eviction_look(node),
+            Event::PressureReported(node) => self.pressure_reported(node),
+            Event::PressureTainted(node) => self.pressure_tainted(node),
+            Event::RestartLook(pod) => self.restart_look(pod),
+            Event::ContainerRestarted(pod) => self.container_restarted(pod),
             Event::PodTurns(pod) => self.pod_turns(pod),
             Event::DeploymentTurns(deployment) => self.deployment_turns(deployment),
             Event::PoolTightens(pool) => self.pool_tightens(pool),

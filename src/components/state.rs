@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::actors::crash_loop::CrashLoop;
 use crate::actors::ipamd::{Ipamd, PodAddress};
 use crate::actors::karpenter::launch::ClaimSpec;
 use crate::actors::taints::Taint;
@@ -68,8 +69,25 @@ pub(super) struct Pod {
     pub ready_at: SimTime,
     /// Evictions asked for.
     pub evictions: u32,
+    /// How often its container has started.
+    pub starts: u32,
+    /// Of a container that has died.
+    pub crashed: Option<Box<Crashed>>,
+    /// kubelet evicts it, which its ReplicaSet will see.
+    pub failed: bool,
     /// When the interruption was noticed that took the pod in whose place it came; never, if none did.
     pub replaces_since: SimTime,
+}
+
+/// A pod's container that died.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Crashed {
+    /// Until it is started again.
+    pub dead: bool,
+    pub died: SimTime,
+    pub back_off: CrashLoop,
+    /// Of kubelet, at it dead; and its deaths.
+    pub looks: u32,
 }
 
 impl Pod {
@@ -96,6 +114,9 @@ impl Pod {
             created_at: SimTime::NEVER,
             ready_at: SimTime::NEVER,
             evictions: 0,
+            starts: 0,
+            crashed: None,
+            failed: false,
             replaces_since: SimTime::NEVER,
         }
     }
@@ -195,6 +216,8 @@ pub(super) struct Node {
     pub critical_addons_only: bool,
     /// Could pods of Deployments come to it already?
     pub was_usable: bool,
+    /// `node.kubernetes.io/memory-pressure:NoSchedule`
+    pub memory_pressure: bool,
     /// `karpenter.sh/disrupted`: on its way out.
     pub disrupted: bool,
     pub leaving: Option<Leaving>,
@@ -250,6 +273,7 @@ impl Node {
             startup_taints: Vec::new(),
             critical_addons_only: false,
             was_usable: false,
+            memory_pressure: false,
             disrupted: false,
             leaving: None,
             created_at: SimTime::ZERO,
@@ -295,6 +319,7 @@ impl Node {
             || self.not_ready
             || self.critical_addons_only
             || self.disrupted
+            || self.memory_pressure
             || self.is_starting()
     }
     /// Does a startup taint keep pods off?

@@ -321,6 +321,19 @@ pub fn measures() -> Vec<Measure> {
         "Time of start-ups against what their work takes with all the CPU wanted; 100 where none is slowed down.",
         |r| r.cpu.and_then(|cpu| (cpu.starting_ms * 100).checked_div(cpu.starting_alone_ms)),
     );
+    add(
+        "memory_evictions",
+        "",
+        Count,
+        "Pods that kubelet evicted for want of memory; empty, as the next two, without memory_usage.",
+        |r| r.memory.map(|memory| memory.evictions),
+    );
+    add("oom_kills", "", Count, "Containers killed at their limit or for want of memory on the node.", |r| {
+        r.memory.map(|memory| memory.oom_kills)
+    });
+    add("memory_pressures", "", Count, "Times that a node came under memory pressure.", |r| {
+        r.memory.map(|memory| memory.pressures)
+    });
     add("events", "", Count, "Events simulated.", |r| Some(r.events));
     add("attached_at_end", "addresses", Count, "Addresses on all ENIs at the end.", |r| {
         Some(r.books.attached_at_end)

@@ -88,6 +88,8 @@ pub struct ReplicationRecord {
     pub cause_pod_ms: [u64; Cause::COUNT],
     /// Where a Deployment says its usage.
     pub cpu: Option<CpuRecord>,
+    /// Where a Deployment says its memory usage.
+    pub memory: Option<MemoryRecord>,
     /// Events handled.
     pub events: u64,
     /// Hash of every event in order.
@@ -196,6 +198,17 @@ pub struct CpuRecord {
     /// Pod-milliseconds of start-ups that are work, and what the work done would have taken with all the CPU wanted.
     pub starting_ms: u64,
     pub starting_alone_ms: u64,
+}
+
+/// What came of memory that ran short.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MemoryRecord {
+    /// Pods that kubelet evicted.
+    pub evictions: u64,
+    /// Containers killed, at their own limit or because the node's memory was used up.
+    pub oom_kills: u64,
+    /// How often a node came under memory pressure.
+    pub pressures: u64,
 }
 
 /// The cluster at one instant of the grid.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::api_server::ApiServerSpec;
+use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
 use super::usage::UsageSpec;
 pub use crate::actors::karpenter::Operator;
@@ -159,6 +160,8 @@ pub struct DeploymentSpec {
     pub autoscaler: Option<AutoscalerSpec>,
     /// CPU that its pods want; `None`: what they request, and starting takes its time on any node.
     pub usage: Option<UsageSpec>,
+    /// Memory that they use; `None`: what they request.
+    pub memory_usage: Option<MemoryUsageSpec>,
     pub placement: Placement,
     /// Of its PriorityClass.
     pub priority: i32,

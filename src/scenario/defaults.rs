@@ -145,6 +145,17 @@ fn deployment(spec: &DeploymentSpec) -> Table {
         ]);
         all.insert("autoscaler".into(), Value::Table(own));
     }
+    if let Some(usage) = &spec.memory_usage {
+        let bytes = |bytes| Value::String(bytes_text(bytes));
+        let own = table([
+            ("startup", bytes(usage.startup)),
+            ("idle", bytes(usage.idle)),
+            ("steady", bytes(usage.steady)),
+            ("grows_over", span(usage.grows_over)),
+            ("spread", Value::Table(distribution_table(&usage.spread, true))),
+        ]);
+        all.insert("memory_usage".into(), Value::Table(own));
+    }
     if let Some(probe) = &spec.readiness {
         let own = table([
             ("initial_delay", span(probe.initial_delay)),

@@ -1,7 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
-use super::{disruption, placement, usage};
+use super::{disruption, memory_usage, placement, usage};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -66,6 +66,9 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
             usage: section
                 .section("usage", problems)
                 .map(|part| usage::read(part, requests.cpu_millis, problems)),
+            memory_usage: section
+                .section("memory_usage", problems)
+                .map(|part| memory_usage::read(part, requests.memory_bytes, problems)),
             placement: placement::read(&mut section, problems),
             priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
         };

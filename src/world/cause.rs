@@ -59,6 +59,8 @@ pub enum Cause {
     Sandbox,
     /// The image is pulled.
     ImagePull,
+    /// Its container died: kubelet hears of it, and starts it again after its back-off.
+    CrashLoopBackoff,
     /// Container and application start.
     Start,
     /// Started; the readiness probe has not passed.
@@ -67,7 +69,7 @@ pub enum Cause {
 
 impl Cause {
     pub const COUNT: usize = Cause::ALL.len();
-    pub const ALL: [Cause; 29] = [
+    pub const ALL: [Cause; 30] = [
         Cause::PodCreation,
         Cause::SchedulerQueue,
         Cause::SchedulerBackoff,
@@ -95,6 +97,7 @@ impl Cause {
         Cause::AddressKubeletRetry,
         Cause::Sandbox,
         Cause::ImagePull,
+        Cause::CrashLoopBackoff,
         Cause::Start,
         Cause::Readiness,
     ];
@@ -129,6 +132,7 @@ impl Cause {
             Cause::AddressKubeletRetry => "address_kubelet_retry",
             Cause::Sandbox => "sandbox",
             Cause::ImagePull => "image_pull",
+            Cause::CrashLoopBackoff => "crash_loop_backoff",
             Cause::Start => "start",
             Cause::Readiness => "readiness",
         }

@@ -161,6 +161,7 @@ fn deployment(placement: Placement) -> DeploymentSpec {
         termination_grace: Distribution::Constant(0.0),
         pdb: None,
         usage: None,
+        memory_usage: None,
         placement,
         priority: 0,
     }
