@@ -74,4 +74,6 @@ pub enum Component {
     Eviction = 41,
     /// A dead container's restarts, by pod and look.
     Restart = 42,
+    /// A container's start, run and probes, by pod, start and container.
+    Container = 43,
 }

@@ -63,6 +63,13 @@ impl Run<'_> {
         starting.is_some()
     }
 
+    /// Is an application whose start-up is work up?
+    pub(super) fn is_up(&mut self, pod: u32) -> bool {
+        let works =
+            self.usage(self.pods[pod as usize].deployment).is_some_and(|usage| usage.startup.is_some());
+        works && self.tenant(pod).is_some_and(|tenant| tenant.starting.is_none())
+    }
+
     /// The pod's container is gone.
     pub(super) fn frees_cpu(&mut self, node: u32, pod: u32) {
         if self.contention.as_ref().is_none_or(|cpu| cpu.nodes.len() <= node as usize) {
@@ -87,7 +94,7 @@ impl Run<'_> {
         let up: Vec<(u32, StartUp)> = at.tenants.iter_mut().filter_map(done).collect();
         for (pod, start) in &up {
             let pod = *pod;
-            if self.readiness(pod).is_some() {
+            if self.is_probed(pod) {
                 let took = start.full + SimDuration::from_secs_f64(start.lost);
                 self.appoint_ready(pod, start.began, took);
             }

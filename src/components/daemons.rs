@@ -45,6 +45,7 @@ impl Run<'_> {
                 self.daemon_step(node, daemon, DaemonStep::SandboxDue, self.now + takes);
             }
             DaemonStep::SandboxDue => self.daemon_sandbox(node, daemon),
+            DaemonStep::SandboxReady if self.images.is_some() => self.pull_for_daemon(node, daemon),
             DaemonStep::SandboxReady => {
                 let bytes = self.scenario.daemonsets[usize::from(daemon)].image_bytes;
                 let at = &mut self.nodes[node as usize];
@@ -86,7 +87,7 @@ impl Run<'_> {
     fn daemon_step(&mut self, node: u32, daemon: u16, step: DaemonStep, at: SimTime) {
         self.at(at, Event::DaemonPod { node, daemon, step });
     }
-    fn draw_of_daemon(&mut self, node: u32, latency: Latency) -> SimDuration {
+    pub(super) fn draw_of_daemon(&mut self, node: u32, latency: Latency) -> SimDuration {
         self.nodes[node as usize].draws += 1;
         self.draw(latency, Component::Daemon, node, self.nodes[node as usize].draws)
     }

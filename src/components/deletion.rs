@@ -35,7 +35,7 @@ impl Run<'_> {
         self.stop_pod(pod, takes);
     }
 
-    fn termination_grace(&self, pod: u32) -> SimDuration {
+    pub(super) fn termination_grace(&self, pod: u32) -> SimDuration {
         let uniform = self.chance.uniform(Component::Start, pod, 2);
         let deployment = self.pods[pod as usize].deployment as usize;
         SimDuration::from_secs_f64(self.scenario.deployments[deployment].termination_grace.quantile(uniform))

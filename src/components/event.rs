@@ -85,6 +85,24 @@ pub(super) enum Event {
     /// kubelet looks at a pod whose container is dead.
     RestartLook(u32),
     ContainerRestarted(u32),
+    /// A node's image pulls take a step.
+    PullsDue(u32),
+    /// kubelet looks at a pod whose pull failed.
+    PullLook(u32),
+    /// The next container of the pod may start.
+    InitContainerDone(u32),
+    /// Of the container's start of this number.
+    StartupProbePassed {
+        pod: u32,
+        start: u32,
+    },
+    /// It has been tried as often as it may, unless it has passed.
+    StartupProbeFails {
+        pod: u32,
+        start: u32,
+    },
+    /// A container that kubelet killed is gone.
+    ContainerStopped(u32),
     /// A pod's busy spell ends, or begins.
     PodTurns(u32),
     /// The same of all pods of a Deployment.
@@ -204,6 +222,12 @@ impl Event {
             Event::PressureTainted(_) => ("pressure_tainted", 93),
             Event::RestartLook(_) => ("restart_look", 94),
             Event::ContainerRestarted(_) => ("container_restarted", 95),
+            Event::PullsDue(_) => ("pulls_due", 100),
+            Event::PullLook(_) => ("pull_look", 101),
+            Event::InitContainerDone(_) => ("init_container_done", 102),
+            Event::StartupProbePassed { .. } => ("startup_probe_passed", 103),
+            Event::StartupProbeFails { .. } => ("startup_probe_fails", 104),
+            Event::ContainerStopped(_) => ("container_stopped", 105),
             Event::RequestArrives(_) => ("request_arrives", 80),
             Event::RequestLeaves(_) => ("request_leaves", 81),
             Event::RequestGivesUp(_) => ("request_gives_up", 82),
@@ -227,6 +251,11 @@ impl Event {
             | Event::ImagePulled(pod)
             | Event::ContainerStarted(pod)
             | Event::PodReady { pod, .. }
+            | Event::PullLook(pod)
+            | Event::InitContainerDone(pod)
+            | Event::StartupProbePassed { pod, .. }
+            | Event::StartupProbeFails { pod, .. }
+            | Event::ContainerStopped(pod)
             | Event::RestartLook(pod)
             | Event::ContainerRestarted(pod)
             | Event::PodDeleted(pod)
@@ -255,6 +284,7 @@ impl Event {
                 (Whom::Deployment, deployment)
             }
             Event::StartUpsEnd(node)
+            | Event::PullsDue(node)
             | Event::MemoryDue(node)
             | Event::EvictionLook(node)
             | Event::PressureReported(node)

@@ -238,6 +238,7 @@ impl Run<'_> {
             scheduling_rounds: self.rounds,
             cause_pod_ms,
             cpu,
+            kubelet: self.images.as_ref().map(|images| images.record()),
             memory: self.memory.as_ref().map(|memory| memory.counts),
             events: self.events,
             trace_hash: self.hash,

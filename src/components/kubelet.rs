@@ -2,7 +2,8 @@
 
 use super::state::{NONE, NodeStage, PodStage};
 use super::*;
-use crate::scenario::{CniMode, ReadinessProbe};
+use crate::actors::probe::Probe;
+use crate::scenario::CniMode;
 
 /// kubelet comes back to a pod whose node has no network yet after so long, and up to half as much again.
 pub(super) const NETWORK_RETRY: SimDuration = SimDuration::from_secs(1);
@@ -33,7 +34,9 @@ impl Run<'_> {
         if !self.is_at(pod, PodStage::Bound) {
             return;
         }
-        let (tries, node) = (self.pods[pod as usize].sandbox_tries, self.pods[pod as usize].node);
+        let state = &mut self.pods[pod as usize];
+        state.synced_at = state.synced_at.min(self.now);
+        let (tries, node) = (state.sandbox_tries, state.node);
         if self.nodes[node as usize].stage < NodeStage::CniReady {
             return self.await_network(pod);
         }
@@ -78,6 +81,9 @@ impl Run<'_> {
         if !self.is_at(pod, PodStage::Bound) {
             return;
         }
+        if self.images.is_some() {
+            return self.want_image(pod);
+        }
         let state = &self.pods[pod as usize];
         let (deployment, node) = (state.deployment, state.node);
         let bytes = self.scenario.deployments[deployment as usize].image_bytes;
@@ -114,16 +120,25 @@ impl Run<'_> {
     }
 
     pub(super) fn image_pulled(&mut self, pod: u32) {
-        if self.is_at(pod, PodStage::Bound) {
-            self.waits_for(pod, Some(Cause::Start));
-            let starts = self.draw(Latency::ContainerStart, Component::Start, pod, 0);
-            self.at(self.now + starts, Event::ContainerStarted(pod));
+        if !self.is_at(pod, PodStage::Bound) {
+            return;
         }
+        let before = self.is_before_own(pod);
+        self.waits_for(pod, Some(if before { Cause::InitContainers } else { Cause::Start }));
+        let starts = if before {
+            self.init_container_start(pod)
+        } else {
+            self.draw(Latency::ContainerStart, Component::Start, pod, 0)
+        };
+        self.at(self.now + starts, Event::ContainerStarted(pod));
     }
 
     pub(super) fn container_started(&mut self, pod: u32) {
         if !self.is_at(pod, PodStage::Bound) {
             return;
+        }
+        if self.is_before_own(pod) {
+            return self.init_container_started(pod);
         }
         self.pods[pod as usize].stage = PodStage::Running;
         self.books.running_pods += 1;
@@ -134,19 +149,24 @@ impl Run<'_> {
     /// The pod's container runs, for the first time or again.
     pub(super) fn run_container(&mut self, pod: u32) {
         self.pods[pod as usize].starts += 1;
-        let probed = self.readiness(pod).is_some();
+        let probed = self.is_probed(pod);
         if probed {
             self.waits_for(pod, Some(Cause::Readiness));
         }
         let works = self.takes_cpu(pod);
+        let up = if probed { self.startup(pod) } else { SimDuration::ZERO };
+        self.watch_start_up(pod, (!works).then_some(up));
         if !(works && probed) {
-            let up = if probed { self.startup(pod) } else { SimDuration::ZERO };
             self.appoint_ready(pod, self.now, up);
         }
         self.takes_memory(pod, works);
     }
 
-    pub(super) fn readiness(&self, pod: u32) -> Option<ReadinessProbe> {
+    /// Does a probe tell that the pod's application is up?
+    pub(super) fn is_probed(&self, pod: u32) -> bool {
+        self.readiness(pod).is_some() || self.startup_probe(pod).is_some()
+    }
+    pub(super) fn readiness(&self, pod: u32) -> Option<Probe> {
         self.scenario.deployments[self.pods[pod as usize].deployment as usize].readiness
     }
 
@@ -164,7 +184,9 @@ impl Run<'_> {
         let update =
             self.draw(Latency::StatusUpdate, Component::Start, pod, if start == 1 { 1 } else { 2 + start });
         let mut ready = began;
-        if let Some(probe) = self.readiness(pod) {
+        if self.images.is_some() {
+            ready = self.found_ready(pod, began, up);
+        } else if let Some(probe) = self.readiness(pod) {
             // The first probe that finds the application up, and as many more as must pass in a row.
             let late = up.saturating_sub(probe.initial_delay);
             let missed = late.nanos().div_ceil(probe.period.nanos().max(1));
@@ -182,9 +204,7 @@ impl Run<'_> {
 
     /// The pod is Ready, unless the container that was has died since.
     pub(super) fn pod_ready(&mut self, pod: u32, start: u32) {
-        let state = &self.pods[pod as usize];
-        let waits = state.starts == start && !state.crashed.as_ref().is_some_and(|crashed| crashed.dead);
-        if self.is_at(pod, PodStage::Running) && waits {
+        if self.is_at(pod, PodStage::Running) && self.runs_still(pod, start) {
             self.pods[pod as usize].stage = PodStage::Ready;
             self.pods[pod as usize].ready_at = self.now;
             self.waits_for(pod, None);

@@ -16,6 +16,7 @@ mod drain;
 mod event;
 mod finish;
 mod fitting;
+mod images;
 mod ipamd;
 mod karpenter;
 mod kubelet;
@@ -31,6 +32,7 @@ mod pressure;
 mod restarts;
 mod scheduler;
 mod spot;
+mod startup;
 mod state;
 mod trace;
 mod waiting;
@@ -42,6 +44,7 @@ use constraints::Constraints;
 use contention::Contention;
 use event::{Event, Whom};
 use fitting::Fitting;
+use images::Images;
 use memory_use::Memory;
 use state::{FleetBatch, Node, Pod, PodList, ReplicaSet};
 use trace::TraceLine;
@@ -132,6 +135,8 @@ struct Run<'a> {
     contention: Option<Box<Contention>>,
     /// Of nodes' memory; `None` where no Deployment says what it uses.
     memory: Option<Box<Memory>>,
+    /// Of nodes' images; `None` where the scenario has no `[kubelet]`.
+    images: Option<Box<Images>>,
     found: Vec<u32>,
     scores: Vec<i64>,
 
@@ -298,6 +303,7 @@ impl<'a> Run<'a> {
             constraints: Constraints::new(scenario),
             contention: Contention::new(scenario),
             memory: Memory::new(scenario),
+            images: scenario.kubelet.map(Images::new),
             found: Vec::new(),
             scores: Vec::new(),
             batcher: Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max),
@@ -432,6 +438,12 @@ impl<'a> Run<'a> {
             Event::PressureTainted(node) => self.pressure_tainted(node),
             Event::RestartLook(pod) => self.restart_look(pod),
             Event::ContainerRestarted(pod) => self.container_restarted(pod),
+            Event::PullsDue(node) => self.pulls_due(node),
+            Event::PullLook(pod) => self.pull_look(pod),
+            Event::InitContainerDone(pod) => self.init_container_done(pod),
+            Event::StartupProbePassed { pod, start } => self.startup_probe_passed(pod, start),
+            Event::StartupProbeFails { pod, start } => self.startup_probe_fails(pod, start),
+            Event::ContainerStopped(pod) => self.container_stopped(pod),
             Event::PodTurns(pod) => self.pod_turns(pod),
             Event::DeploymentTurns(deployment) => self.deployment_turns(deployment),
             Event::PoolTightens(pool) => self.pool_tightens(pool),

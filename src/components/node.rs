@@ -85,6 +85,7 @@ impl Run<'_> {
 
     pub(super) fn booted(&mut self, node: u32) {
         if self.step_to(node, NodeStage::Joining) {
+            self.nodes[node as usize].joined_at = Some(self.now);
             let takes = self.draw(Latency::KubeletRegister, Component::Boot, node, 3);
             let (sent, registered) = (self.now + takes, Event::NodeRegistered(node));
             self.send_request(Flow::Nodes, RequestKind::Create, sent, SimDuration::ZERO, registered);

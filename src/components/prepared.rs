@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::capacity::CapacityModel;
+use super::images::ImageTable;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
@@ -61,6 +62,7 @@ pub struct Prepared {
     pub(super) samplers: Vec<Sampler>,
     /// At which kubelet pulls an image, but for a pod's own factor [bytes/s].
     pub(super) image_rate: f64,
+    pub(super) images: ImageTable,
 }
 
 impl Prepared {
@@ -109,6 +111,7 @@ impl Prepared {
                 .map(|latency| scenario.latencies.get(*latency).law.sampler())
                 .collect(),
             image_rate: scenario.latencies.get(Latency::ImageRate).law.quantile(0.5) * 1e6,
+            images: ImageTable::new(&scenario),
             scenario,
         }
     }

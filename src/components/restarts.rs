@@ -22,7 +22,7 @@ impl Run<'_> {
         }
         state.stage = PodStage::Running;
         let crashed = state.crashed.get_or_insert_with(Box::<Crashed>::default);
-        (crashed.dead, crashed.died) = (true, self.now);
+        (crashed.dead, crashed.stopping, crashed.died) = (true, false, self.now);
         crashed.looks += 1;
         let draw = crashed.looks;
         self.books.ready_pods -= u32::from(stage == PodStage::Ready);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::images::FailedPull;
 use crate::actors::crash_loop::CrashLoop;
 use crate::actors::ipamd::{Ipamd, PodAddress};
 use crate::actors::karpenter::launch::ClaimSpec;
@@ -69,7 +70,13 @@ pub(super) struct Pod {
     pub ready_at: SimTime,
     /// Evictions asked for.
     pub evictions: u32,
-    /// How often its container has started.
+    /// When kubelet first saw to it.
+    pub synced_at: SimTime,
+    /// The container that is to start or has started last, its own after those before.
+    pub container: u8,
+    pub failed_pull: Option<FailedPull>,
+    pub pull_looks: u32,
+    /// How often its own container has started.
     pub starts: u32,
     /// Of a container that has died.
     pub crashed: Option<Box<Crashed>>,
@@ -84,6 +91,8 @@ pub(super) struct Pod {
 pub(super) struct Crashed {
     /// Until it is started again.
     pub dead: bool,
+    /// kubelet kills it, and it is not gone yet.
+    pub stopping: bool,
     pub died: SimTime,
     pub back_off: CrashLoop,
     /// Of kubelet, at it dead; and its deaths.
@@ -114,6 +123,10 @@ impl Pod {
             created_at: SimTime::NEVER,
             ready_at: SimTime::NEVER,
             evictions: 0,
+            synced_at: SimTime::NEVER,
+            container: 0,
+            failed_pull: None,
+            pull_looks: 0,
             starts: 0,
             crashed: None,
             failed: false,
@@ -216,6 +229,8 @@ pub(super) struct Node {
     pub critical_addons_only: bool,
     /// Could pods of Deployments come to it already?
     pub was_usable: bool,
+    /// When its kubelet started; of those that were there, long ago.
+    pub joined_at: Option<SimTime>,
     /// `node.kubernetes.io/memory-pressure:NoSchedule`
     pub memory_pressure: bool,
     /// `karpenter.sh/disrupted`: on its way out.
@@ -273,6 +288,7 @@ impl Node {
             startup_taints: Vec::new(),
             critical_addons_only: false,
             was_usable: false,
+            joined_at: None,
             memory_pressure: false,
             disrupted: false,
             leaving: None,

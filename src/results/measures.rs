@@ -322,6 +322,16 @@ pub fn measures() -> Vec<Measure> {
         |r| r.cpu.and_then(|cpu| (cpu.starting_ms * 100).checked_div(cpu.starting_alone_ms)),
     );
     add(
+        "pulls_refused",
+        "",
+        Count,
+        "Image pulls that kubelet's registry limit refused; empty, as the next, without `[kubelet]`.",
+        |r| r.kubelet.map(|kubelet| kubelet.pulls_refused),
+    );
+    add("startups_failed", "", Count, "Containers killed because their start-up probe did not pass.", |r| {
+        r.kubelet.map(|kubelet| kubelet.startups_failed)
+    });
+    add(
         "memory_evictions",
         "",
         Count,

@@ -88,6 +88,8 @@ pub struct ReplicationRecord {
     pub cause_pod_ms: [u64; Cause::COUNT],
     /// Where a Deployment says its usage.
     pub cpu: Option<CpuRecord>,
+    /// Where the scenario has `[kubelet]`, or a Deployment what needs it.
+    pub kubelet: Option<KubeletRecord>,
     /// Where a Deployment says its memory usage.
     pub memory: Option<MemoryRecord>,
     /// Events handled.
@@ -198,6 +200,15 @@ pub struct CpuRecord {
     /// Pod-milliseconds of start-ups that are work, and what the work done would have taken with all the CPU wanted.
     pub starting_ms: u64,
     pub starting_alone_ms: u64,
+}
+
+/// What kubelets refused and gave up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KubeletRecord {
+    /// Image pulls without a token of the registry's limit.
+    pub pulls_refused: u64,
+    /// Containers killed because their start-up probe did not pass in time.
+    pub startups_failed: u64,
 }
 
 /// What came of memory that ran short.

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::api_server::ApiServerSpec;
+use super::containers::{InitContainer, Layer};
+use super::kubelet::KubeletSpec;
 use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
 use super::usage::UsageSpec;
 pub use crate::actors::karpenter::Operator;
 use crate::actors::kube_scheduler::score::Strategy;
+use crate::actors::probe::Probe;
 use crate::actors::taints::Taint;
 use crate::catalogue::{Catalogue, LatencyModels, TypeId};
 use crate::units::{Resources, SimDuration, SimTime};
@@ -66,6 +69,8 @@ pub struct Scenario {
     pub controller_manager: ClientLimit,
     /// `None`: it answers everybody at once.
     pub api_server: Option<ApiServerSpec>,
+    /// `None`: images one after the other and without limits, probes' periods from the container's start on.
+    pub kubelet: Option<KubeletSpec>,
     pub cni: CniSpec,
     pub quotas: Quotas,
     pub market: Market,
@@ -143,13 +148,18 @@ pub struct OtherUser {
 #[derive(Clone, PartialEq, Debug)]
 pub struct DeploymentSpec {
     pub name: String,
-    /// Of one pod; `pods` is 1.
+    /// Of one pod, its other containers counted as the scheduler does; `pods` is 1.
     pub requests: Resources,
+    /// Of the pod's own container.
+    pub own_requests: Resources,
     /// Compressed size (bytes); 0: on every node already.
     pub image_bytes: u64,
+    pub image_layers: Vec<Layer>,
+    pub init_containers: Vec<InitContainer>,
     /// Started container until the application is up, drawn per pod.
     pub startup: crate::chance::Distribution,
-    pub readiness: Option<ReadinessProbe>,
+    pub startup_probe: Option<Probe>,
+    pub readiness: Option<Probe>,
     /// A deleted pod's running container from SIGTERM until it is gone, drawn per pod.
     pub termination_grace: crate::chance::Distribution,
     /// Over all its pods.
@@ -168,6 +178,11 @@ pub struct DeploymentSpec {
 }
 
 impl DeploymentSpec {
+    /// Does it say more of its pods' start than runs without kubelet's own rules know?
+    pub fn needs_kubelet(&self) -> bool {
+        let shared = self.image_layers.iter().any(|layer| layer.name.is_some());
+        !self.init_containers.is_empty() || self.startup_probe.is_some() || shared
+    }
     /// Does a step of its schedule take pods away?
     pub fn scales_in(&self) -> bool {
         self.autoscaler.is_none() && self.schedule.windows(2).any(|steps| steps[1].1 < steps[0].1)
@@ -193,14 +208,6 @@ pub struct AutoscalerSpec {
     pub limit_percent: u32,
     /// Load offered from an instant on, by rising time.
     pub load: Vec<(SimTime, f64)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct ReadinessProbe {
-    pub initial_delay: SimDuration,
-    pub period: SimDuration,
-    /// Probes that must pass in a row.
-    pub success_threshold: u32,
 }
 
 /// A DaemonSet whose pods each node gets first.

@@ -10,8 +10,11 @@ use std::sync::Arc;
 use toml::{Table, Value};
 
 use super::checked::*;
+use super::containers::{InitContainer, Layer};
+use super::kubelet::KubeletSpec;
 use super::read::read;
 use crate::actors::kube_scheduler::score::Strategy;
+use crate::actors::probe::Probe;
 use crate::catalogue::distribution_text::distribution_table;
 use crate::catalogue::{Catalogue, Latency};
 use crate::input::Document;
@@ -88,6 +91,9 @@ fn defaults(scenario: &Scenario, said: &Table) -> Table {
         ("ec2_limits", Value::Table(ec2_limits(&scenario.ec2_limits))),
         ("latency", Value::Table(latencies(scenario))),
     ]);
+    if let Some(spec) = &scenario.kubelet {
+        all.insert("kubelet".into(), Value::Table(kubelet(spec)));
+    }
     if !has("subnets") {
         let length = scenario.subnets.first().map_or(21, |subnet| subnet.prefix_length);
         all.insert("subnet_prefix_length".into(), number(length));
@@ -126,12 +132,15 @@ fn requests(requests: Resources) -> [(&'static str, Value); 2] {
 fn deployment(spec: &DeploymentSpec) -> Table {
     let mut all = table([
         ("name", text(&spec.name)),
-        ("image", Value::String(bytes_text(spec.image_bytes as i64))),
         ("startup", Value::Table(distribution_table(&spec.startup, false))),
         ("termination_grace", Value::Table(distribution_table(&spec.termination_grace, false))),
         ("priority", number(spec.priority)),
     ]);
-    all.extend(table(requests(spec.requests)));
+    all.extend(table(requests(spec.own_requests)));
+    all.extend(image(&spec.image_layers));
+    if !spec.init_containers.is_empty() {
+        all.insert("init_containers".into(), tables(&spec.init_containers, init_container));
+    }
     if let Some(scaler) = &spec.autoscaler {
         let own = table([
             ("min", number(scaler.min)),
@@ -164,7 +173,48 @@ fn deployment(spec: &DeploymentSpec) -> Table {
         ]);
         all.insert("readiness".into(), Value::Table(own));
     }
+    if let Some(probe) = &spec.startup_probe {
+        all.insert("startup_probe".into(), Value::Table(startup_probe(probe)));
+    }
     all
+}
+
+fn startup_probe(probe: &Probe) -> Table {
+    table([
+        ("initial_delay", span(probe.initial_delay)),
+        ("period", span(probe.period)),
+        ("failure_threshold", number(probe.failure_threshold)),
+    ])
+}
+
+fn init_container(container: &InitContainer) -> Table {
+    let mut all = table(requests(container.requests));
+    all.extend(image(&container.layers));
+    all.insert("runs".into(), Value::Table(distribution_table(&container.runs, false)));
+    if let Some(probe) = &container.startup_probe {
+        all.insert("startup_probe".into(), Value::Table(startup_probe(probe)));
+    }
+    all
+}
+
+/// `image`, but of one that is told by its layers.
+fn image(layers: &[Layer]) -> Option<(String, Value)> {
+    let bytes = match layers {
+        [] => 0,
+        [Layer { name: None, bytes }] => *bytes,
+        _ => return None,
+    };
+    Some(("image".into(), Value::String(bytes_text(bytes as i64))))
+}
+
+fn kubelet(spec: &KubeletSpec) -> Table {
+    table([
+        ("serialize_image_pulls", Value::Boolean(spec.serialize_image_pulls)),
+        ("registry_pull_qps", number(spec.registry_pull_qps)),
+        ("registry_burst", number(spec.registry_burst)),
+        ("image_stream_rate", Value::String(bytes_text(spec.image_stream_rate))),
+        ("image_store_rate", Value::String(bytes_text(spec.image_store_rate))),
+    ])
 }
 
 fn daemonset(spec: &DaemonSetSpec) -> Table {

@@ -2,8 +2,10 @@
 
 mod api_server;
 mod checked;
+mod containers;
 mod defaults;
 mod disruption;
+mod kubelet;
 mod limits;
 mod memory_usage;
 mod placement;
@@ -14,7 +16,9 @@ mod workload;
 
 pub use api_server::{ApiServerSpec, RequestKind};
 pub use checked::*;
+pub use containers::{InitContainer, Layer};
 pub use defaults::spelled_out;
+pub use kubelet::KubeletSpec;
 pub use memory_usage::MemoryUsageSpec;
 pub use placement::{Placement, StartupTaint, TopologySpread};
 pub use read::{Read, read};

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checked::*;
-use super::{api_server, limits, placement, subnets, workload};
+use super::kubelet::KubeletSpec;
+use super::{api_server, kubelet, limits, placement, subnets, workload};
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
@@ -63,6 +64,8 @@ pub fn read(
             &mut problems,
         ),
         api_server: api_server::read(root.section("api_server", &mut problems), &mut problems),
+        kubelet: kubelet::read(root.section("kubelet", &mut problems), &mut problems)
+            .or_else(|| deployments.iter().any(DeploymentSpec::needs_kubelet).then(KubeletSpec::default)),
         cni: cni(&mut root, profile, &mut warnings, &mut problems),
         quotas: quotas(root.section("quotas", &mut problems), &mut problems),
         market: root

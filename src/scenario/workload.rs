@@ -1,7 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
-use super::{disruption, memory_usage, placement, usage};
+use super::{containers, disruption, memory_usage, placement, usage};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -51,24 +51,35 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
         problems.add(root.origin(), "deployments", "nothing is scaled: there is no Deployment", Some(hint));
     }
     let each = |(index, mut section): (usize, Section<'_>)| {
-        let requests = requests(&mut section, 1_000, 2 << 30, problems);
+        let own_requests = requests(&mut section, 1_000, 2 << 30, problems);
+        let image_layers = containers::layers(&mut section, 300_000_000, problems);
+        let init_containers = containers::init_containers(&mut section, problems);
+        let requests = containers::requests_of_pod(own_requests, &init_containers);
         let deployment = DeploymentSpec {
             name: section.text("name", problems).unwrap_or_else(|| format!("app-{}", index + 1)),
             requests,
-            image_bytes: section.bytes("image", problems).unwrap_or(300_000_000).unsigned_abs(),
+            own_requests,
+            image_bytes: image_layers.iter().map(|layer| layer.bytes).sum(),
+            image_layers,
+            init_containers,
             startup: distribution(&mut section, "startup", problems).unwrap_or(Distribution::Constant(0.0)),
             termination_grace: distribution(&mut section, "termination_grace", problems)
                 .unwrap_or(Distribution::Constant(GRACE_S)),
             pdb: section.section("pdb", problems).and_then(|part| disruption::pdb(part, problems)),
-            readiness: section.section("readiness", problems).map(|probe| readiness(probe, problems)),
+            startup_probe: section
+                .section("startup_probe", problems)
+                .map(|probe| containers::startup_probe(probe, problems)),
+            readiness: section
+                .section("readiness", problems)
+                .map(|probe| containers::readiness_probe(probe, problems)),
             schedule: schedule(&mut section, problems),
             autoscaler: section.section("autoscaler", problems).map(|part| autoscaler(part, problems)),
             usage: section
                 .section("usage", problems)
-                .map(|part| usage::read(part, requests.cpu_millis, problems)),
+                .map(|part| usage::read(part, own_requests.cpu_millis, problems)),
             memory_usage: section
                 .section("memory_usage", problems)
-                .map(|part| memory_usage::read(part, requests.memory_bytes, problems)),
+                .map(|part| memory_usage::read(part, own_requests.memory_bytes, problems)),
             placement: placement::read(&mut section, problems),
             priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
         };
@@ -76,16 +87,6 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
         deployment
     };
     sections.unwrap_or_default().into_iter().enumerate().map(each).collect()
-}
-
-fn readiness(mut probe: Section<'_>, problems: &mut Problems) -> ReadinessProbe {
-    let read = ReadinessProbe {
-        initial_delay: probe.span("initial_delay", problems).unwrap_or(SimDuration::ZERO),
-        period: probe.span("period", problems).unwrap_or(SimDuration::from_secs(10)),
-        success_threshold: probe.whole("success_threshold", 1, 100, problems).unwrap_or(1),
-    };
-    probe.finish(problems);
-    read
 }
 
 /// `[deployments.autoscaler]`

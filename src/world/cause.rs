@@ -59,17 +59,21 @@ pub enum Cause {
     Sandbox,
     /// The image is pulled.
     ImagePull,
+    /// Containers before its own run, or start.
+    InitContainers,
     /// Its container died: kubelet hears of it, and starts it again after its back-off.
     CrashLoopBackoff,
     /// Container and application start.
     Start,
+    /// Started; the start-up probe has not passed.
+    StartupProbe,
     /// Started; the readiness probe has not passed.
     Readiness,
 }
 
 impl Cause {
     pub const COUNT: usize = Cause::ALL.len();
-    pub const ALL: [Cause; 30] = [
+    pub const ALL: [Cause; 32] = [
         Cause::PodCreation,
         Cause::SchedulerQueue,
         Cause::SchedulerBackoff,
@@ -97,8 +101,10 @@ impl Cause {
         Cause::AddressKubeletRetry,
         Cause::Sandbox,
         Cause::ImagePull,
+        Cause::InitContainers,
         Cause::CrashLoopBackoff,
         Cause::Start,
+        Cause::StartupProbe,
         Cause::Readiness,
     ];
 
@@ -132,8 +138,10 @@ impl Cause {
             Cause::AddressKubeletRetry => "address_kubelet_retry",
             Cause::Sandbox => "sandbox",
             Cause::ImagePull => "image_pull",
+            Cause::InitContainers => "init_containers",
             Cause::CrashLoopBackoff => "crash_loop_backoff",
             Cause::Start => "start",
+            Cause::StartupProbe => "startup_probe",
             Cause::Readiness => "readiness",
         }
     }

@@ -153,8 +153,12 @@ fn deployment(placement: Placement) -> DeploymentSpec {
     DeploymentSpec {
         name: "app".into(),
         requests: REQUESTS,
+        own_requests: REQUESTS,
         image_bytes: 0,
+        image_layers: Vec::new(),
+        init_containers: Vec::new(),
         startup: Distribution::Constant(0.0),
+        startup_probe: None,
         readiness: None,
         schedule: Vec::new(),
         autoscaler: None,
