@@ -291,11 +291,17 @@ fn background_calls_slow_the_start_of_many_nodes() {
 fn bad_subnets_are_refused_with_all_their_problems() {
     let subnets = "[[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.0.0/20\"\n\
                    [[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.8.0/21\"\nnodes = true\n\
-                   tags = { \"kubernetes.io/role/cni\" = \"0\" }\n\
+                   tags = { \"kubernetes.io/role/elb\" = \"1\" }\n\
                    [[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.1.0/20\"\nreserved_prefixes = 4000\n\
                    [cni.env]\nWARM_IP_TARGE = \"1\"\n";
     let problems = read(&one_node("m5.large", 5, subnets)).unwrap_err().join("\n");
-    for part in ["overlaps", "set nodes = false", "does not begin there", "blocks of /28", "WARM_IP_TARGET"] {
+    for part in [
+        "overlaps",
+        "not a tag that aws-node reads",
+        "does not begin there",
+        "blocks of /28",
+        "WARM_IP_TARGET",
+    ] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
 }
@@ -318,4 +324,49 @@ fn daemonsets_take_addresses_and_kubelets_time() {
     assert!((3_000..30_000).contains(&(time(&large) - time(&small))), "{} {}", time(&large), time(&small));
     // One that is created when the node is usable has its image pulled after those of the pods that waited for it.
     assert!(time(&late) < time(&large), "{} {}", time(&late), time(&large));
+}
+
+/// A subnet that is not for pods holds the nodes; their first interface for pods comes in the tagged one, before they are
+/// Ready.
+#[test]
+fn an_excluded_primary_subnet_serves_no_pods() {
+    let subnets = "[[subnets]]\nname = \"nodes\"\nzone = \"us-east-1a\"\nprefix_length = 24\n\
+                   tags = { \"kubernetes.io/role/cni\" = \"0\" }\n\
+                   [[subnets]]\nname = \"pods\"\nzone = \"us-east-1a\"\ncidr = \"100.64.0.0/19\"\nnodes = false\n\
+                   tags = { \"kubernetes.io/role/cni\" = \"1\" }\n";
+    let record = run(&one_node("m5.large", 12, subnets));
+    assert_eq!((record.pods_ready_at_end, record.nodes, record.enis_created), (12, 1, 2));
+    assert_eq!(record.subnets[0].least_free, 251 - 1);
+    assert_eq!(record.subnets[1].least_free, 8_187 - 20);
+    // Two interfaces of three are left for pods: 18 addresses, whatever kubelet allows.
+    let record = run(&one_node("m5.large", 25, &format!("horizon = \"10 min\"\n{subnets}")));
+    assert_eq!((record.pods_ready_at_end, record.outcome), (18, Outcome::Stuck));
+    // Without discovery there is no subnet for an interface: nothing comes, and nothing is paused.
+    let off = format!("horizon = \"5 min\"\n{subnets}[cni.env]\nENABLE_SUBNET_DISCOVERY = \"false\"\n");
+    let record = run(&one_node("m5.large", 12, &off));
+    assert_eq!((record.enis_created, calls(&record, "AssignPrivateIpAddresses").calls > 0), (0, true));
+}
+
+/// A node that is cordoned keeps the addresses it has: pods that are on it already get no more.
+#[test]
+fn a_cordoned_node_grows_no_more() {
+    let text = |env: &str| {
+        format!(
+            "horizon = \"5 min\"\nzones = [\"us-east-1a\"]\ncontrol_plane_interfaces = 0\n\
+             [[static_nodes]]\ncount = 1\ninstance_type = \"m5.large\"\ncordon_at = \"1 s\"\n\
+             [[deployments]]\nname = \"app\"\nreplicas = 25\ncpu = \"1m\"\nmemory = \"1 MiB\"\nimage = \"1 MB\"\n\
+             [[node_pools]]\nname = \"none\"\nlimits = {{ nodes = 0 }}\n[cni.env]\nWARM_IP_TARGET = \"4\"\n{env}"
+        )
+    };
+    let left = run(&text(""));
+    assert!(
+        left.pods_ready_at_end < 25 && left.enis_created == 0,
+        "{} {}",
+        left.pods_ready_at_end,
+        left.enis_created
+    );
+    assert_eq!(left.reason, Some(Cause::AddressNodeFull));
+    let managed = run(&text("AWS_MANAGE_ENIS_NON_SCHEDULABLE = \"true\"\n"));
+    assert_eq!(managed.pods_ready_at_end, 25);
+    assert_eq!(left.sandbox_failures, left.sandbox_failures_by_lack.iter().sum::<u64>());
 }

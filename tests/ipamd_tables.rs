@@ -91,20 +91,34 @@ fn invalid_combinations_are_refused() {
     });
 }
 
+/// Clusters of `own:1:X:Y`, from the third part on.
+fn clusters(subnet: &str) -> Vec<String> {
+    subnet.split(':').skip(2).map(str::to_owned).collect()
+}
+fn view<'a>(subnet: &'a str, clusters: &'a [String]) -> SubnetView<'a> {
+    let mut parts = subnet.split(':');
+    let own = parts.next() == Some("own");
+    let role_cni = parts.next().filter(|value| *value != "empty").unwrap_or("");
+    SubnetView { free: 100, own, role_cni, clusters }
+}
+
+#[test]
+fn tags_say_which_subnets_are_not_for_pods() {
+    check("subnet-excluded.csv", 5, |row| {
+        let clusters = clusters(&row["subnet"]);
+        let cluster = Some(row["cluster"].as_str()).filter(|name| !name.is_empty());
+        let excluded = view(&row["subnet"], &clusters).is_excluded(cluster);
+        differs(if excluded { "yes" } else { "no" }.to_owned(), &row["excluded"])
+    });
+}
+
 #[test]
 fn tags_say_which_subnets_are_tried() {
     check("subnet-tags.csv", 14, |row| {
-        let cases: Vec<Vec<&str>> =
-            row["subnets"].split_whitespace().map(|subnet| subnet.split(':').collect()).collect();
-        let clusters: Vec<Vec<String>> =
-            cases.iter().map(|case| case.iter().skip(2).map(|name| (*name).to_owned()).collect()).collect();
-        let view = |place: usize| SubnetView {
-            free: 100,
-            own: cases[place][0] == "own",
-            role_cni: cases[place].get(1).copied().filter(|value| *value != "empty").unwrap_or(""),
-            clusters: &clusters[place],
-        };
-        let views: Vec<SubnetView> = (0..cases.len()).map(view).collect();
+        let subnets: Vec<&str> = row["subnets"].split_whitespace().collect();
+        let clusters: Vec<Vec<String>> = subnets.iter().map(|subnet| clusters(subnet)).collect();
+        let views: Vec<SubnetView> =
+            subnets.iter().zip(&clusters).map(|(subnet, clusters)| view(subnet, clusters)).collect();
         let cluster = Some(row["cluster"].as_str()).filter(|name| !name.is_empty());
         let tried = subnets_to_try(&views, row["discovery"] == "yes", cluster);
         differs(tried.iter().map(usize::to_string).collect::<Vec<_>>().join(" "), &row["tried"])

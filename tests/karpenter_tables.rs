@@ -419,6 +419,7 @@ fn nodes_are_predicted_as_the_providers_tests_say() {
             max_pods: row["max_pods"].parse().ok(),
             reserved_enis: row["reserved_enis"].parse().unwrap(),
             vm_memory_overhead_percent: row["vm_overhead"].parse().unwrap(),
+            pod_enis: false,
         };
         let instance = catalogue.get(catalogue.find(&row["instance_type"]).unwrap());
         let has = capacity(instance, &settings).unwrap();

@@ -16,3 +16,4 @@ pub mod node_affinity;
 pub mod probe;
 pub mod replica_set;
 pub mod taints;
+pub mod vpc_resource_controller;

@@ -105,6 +105,12 @@ impl InstanceType {
     pub fn eni_limited_max_pods(&self) -> Option<u32> {
         Some(self.max_enis? * (self.ipv4_per_eni?.checked_sub(1)?) + 2)
     }
+    /// Branch interfaces of pods with security groups; 0 where no trunk can be attached.
+    ///
+    /// Source: amazon-vpc-resource-controller-k8s v1.8.2, `pkg/aws/vpc/limits.go`; Karpenter counts the same.
+    pub fn trunk_branches(&self) -> u32 {
+        if self.trunking == Some(true) { self.branch_interfaces } else { 0 }
+    }
     /// Can ENIs of this type hold /28 prefixes? (Nitro or bare metal.)
     pub fn supports_prefixes(&self) -> bool {
         matches!(self.hypervisor, Some(Hypervisor::Nitro | Hypervisor::Metal))

@@ -121,6 +121,9 @@ latencies! {
     InstanceShutdown = "instance_shutdown",
     /// An instance gone with pods on it until the control plane deletes these.
     PodLossNoticed = "pod_loss_noticed",
+    CreateNetworkInterfacePermission = "create_network_interface_permission",
+    AssociateTrunkInterface = "associate_trunk_interface",
+    DisassociateTrunkInterface = "disassociate_trunk_interface",
 }
 
 /// How well a number is known.

@@ -76,4 +76,6 @@ pub enum Component {
     Restart = 42,
     /// A container's start, run and probes, by pod, start and container.
     Container = 43,
+    /// The VPC resource controller's calls and waits, by job.
+    ResourceController = 44,
 }

@@ -122,6 +122,9 @@ impl Run<'_> {
         if at.critical_addons_only {
             taints.push(critical_addons());
         }
+        if at.cordoned {
+            taints.push(taint("node.kubernetes.io/unschedulable", "", Effect::NoSchedule));
+        }
         taints
     }
 
@@ -254,8 +257,7 @@ impl Run<'_> {
 
     /// The node as Karpenter tries it.
     pub(super) fn existing_node(&self, index: u32) -> ExistingNode {
-        let node = &self.nodes[index as usize];
-        let room = node.allocatable - node.requested;
+        let room = self.room_for_karpenter(index);
         let Some(constraints) = &self.constraints else {
             // Nobody selects nodes, spreads or tolerates.
             return ExistingNode { room, features: None, pods: Vec::new() };
@@ -290,7 +292,9 @@ impl Run<'_> {
     /// May pods of the Deployment ever come to the node, as far as labels and taints go?
     pub(super) fn may_come_to_take(&self, node: u32, deployment: u32) -> bool {
         let at = &self.nodes[node as usize];
-        let Some(constraints) = &self.constraints else { return !at.critical_addons_only };
+        let Some(constraints) = &self.constraints else {
+            return !at.critical_addons_only && !at.cordoned;
+        };
         let settled = at.stage == NodeStage::Ready
             && !(at.unregistered || at.not_ready)
             && at.startup_taints.is_empty();
@@ -305,9 +309,16 @@ impl Run<'_> {
         self.constraints.is_some() && self.scenario.deployments.iter().any(tolerates)
     }
 
-    /// Is the node initialized for Karpenter?
+    /// Is the node initialized for Karpenter? What its pods were planned to request must be there too.
     pub(super) fn is_initialized(&self, node: u32) -> bool {
         let at = &self.nodes[node as usize];
-        at.stage == NodeStage::Ready && at.startup_taints.is_empty()
+        let lacks = at.planned.pod_enis > 0 && at.allocatable.pod_enis == 0;
+        at.stage == NodeStage::Ready && at.startup_taints.is_empty() && !lacks
+    }
+
+    /// What Karpenter takes to be left of the node.
+    pub(super) fn room_for_karpenter(&self, node: u32) -> Resources {
+        let at = &self.nodes[node as usize];
+        at.allocatable - at.requested + Resources::ZERO.with_pod_enis(self.promised_pod_enis(node))
     }
 }

@@ -70,7 +70,8 @@ impl Run<'_> {
             && self.scenario.cni.mode == CniMode::Vpc
             && self.assign_address(node).is_none()
         {
-            self.sandbox_failures += 1;
+            let lack = AddressLack::of(Some(self.address_cause(node)));
+            self.sandbox_failures[lack as usize] += 1;
             Some(self.draw_of_daemon(node, Latency::SandboxRetry))
         } else {
             None

@@ -113,6 +113,7 @@ impl Run<'_> {
             self.pod_loss_noticed(pod);
         }
         self.pods[pod as usize].stage = PodStage::Gone;
+        self.release_branch(pod);
         self.leave_node(pod);
         let at = &mut self.nodes[node as usize];
         at.requested = at.requested - requests;

@@ -48,6 +48,8 @@ pub(super) enum Event {
     Ec2CallRetried(u32, Call, u8),
     CniReady(u32),
     NodeReady(u32),
+    /// Somebody cordons a node.
+    NodeCordoned(u32),
     /// A worker of the node lifecycle controller has read the node.
     LifecycleRead(u32),
     LifecyclePatched(u32),
@@ -153,6 +155,12 @@ pub(super) enum Event {
     /// A node's agent lists all pods.
     AgentLists(u32),
     AgentListed(u32),
+    /// A job of the VPC resource controller comes to its queue.
+    ResourceJobDue(u32),
+    /// Its call of EC2 goes out.
+    ResourceCallSent(u32),
+    /// Its call or request is answered.
+    ResourceJobAnswered(u32),
     /// Is anything still moving?
     ProgressChecked,
 }
@@ -234,6 +242,10 @@ impl Event {
             Event::SeatsLent => ("seats_lent", 83),
             Event::AgentLists(_) => ("agent_lists", 84),
             Event::AgentListed(_) => ("agent_listed", 85),
+            Event::NodeCordoned(_) => ("node_cordoned", 93),
+            Event::ResourceJobDue(_) => ("resource_job_due", 90),
+            Event::ResourceCallSent(_) => ("resource_call_sent", 91),
+            Event::ResourceJobAnswered(_) => ("resource_job_answered", 92),
         }
     }
 
@@ -280,6 +292,9 @@ impl Event {
             Event::RequestArrives(request)
             | Event::RequestLeaves(request)
             | Event::RequestGivesUp(request) => (Whom::Request, request),
+            Event::ResourceJobDue(job) | Event::ResourceCallSent(job) | Event::ResourceJobAnswered(job) => {
+                (Whom::Job, job)
+            }
             Event::AutoscalerSyncs(deployment) | Event::DeploymentTurns(deployment) => {
                 (Whom::Deployment, deployment)
             }
@@ -301,6 +316,7 @@ impl Event {
             | Event::Ec2CallRetried(node, ..)
             | Event::CniReady(node)
             | Event::NodeReady(node)
+            | Event::NodeCordoned(node)
             | Event::LifecycleRead(node)
             | Event::LifecyclePatched(node)
             | Event::SpotInterrupted(node)
@@ -340,6 +356,7 @@ pub(super) enum Whom {
     Subnet,
     Lot,
     Request,
+    Job,
 }
 
 impl Whom {
@@ -355,6 +372,7 @@ impl Whom {
             Whom::Subnet => "subnet",
             Whom::Lot => "lot",
             Whom::Request => "request",
+            Whom::Job => "job",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::{NONE, PodStage};
 use super::*;
-use crate::results::{Outcome, SubnetRecord, WasteSplit};
+use crate::results::{BranchEniRecord, Outcome, SubnetRecord, WasteSplit};
 use crate::scenario::CniMode;
 
 /// How often a run is asked whether anything still moves.
@@ -105,8 +105,7 @@ impl Run<'_> {
     fn nodes_that_may_serve(&self) -> bool {
         let vpc = self.scenario.cni.mode == CniMode::Vpc;
         (0..self.nodes.len() as u32).any(|index| {
-            let node = &self.nodes[index as usize];
-            let room = node.allocatable - node.requested;
+            let (node, room) = (&self.nodes[index as usize], self.room_for_karpenter(index));
             let fits = self.scenario.deployments.iter().zip(0..).any(|(deployment, number)| {
                 deployment.requests.fits(&room) && self.may_come_to_take(index, number)
             });
@@ -225,9 +224,14 @@ impl Run<'_> {
             api_counts: self.api_counts,
             enis_created: self.enis_created,
             enis_deleted: self.enis_deleted,
+            branch_enis: self
+                .pod_enis
+                .as_ref()
+                .map(|enis| BranchEniRecord { created: enis.created, deleted: enis.deleted }),
             waste_at_end,
             address_wait_p95_ms,
-            sandbox_failures: self.sandbox_failures,
+            sandbox_failures: self.sandbox_failures.iter().sum(),
+            sandbox_failures_by_lack: self.sandbox_failures,
             capacity_errors: self.capacity_errors,
             api_server,
             interruptions: self.interruptions,
@@ -259,6 +263,7 @@ impl Run<'_> {
             split.cooling += cooling;
             split.prefix_remainder += in_use.saturating_sub(u64::from(counts.assigned) + cooling);
         }
+        split.cooling += self.pod_enis.as_ref().map_or(0, |enis| enis.cooling());
         split.warm =
             self.books.waste().saturating_sub(split.eni_primaries + split.cooling + split.prefix_remainder);
         split
@@ -305,6 +310,7 @@ impl Run<'_> {
                 by_subnet[held.subnet] += count;
             }
         }
+        let in_use = self.pod_enis.as_ref().map_or(0, |enis| enis.count(&mut attached, &mut by_subnet));
         assert_eq!(attached, self.books.attached, "addresses on ENIs at {}", self.now);
         for (at, subnet) in self.subnets.iter().enumerate() {
             let spec = &self.scenario.subnets[at];
@@ -319,7 +325,7 @@ impl Run<'_> {
             .filter_map(|node| node.ipamd.as_ref())
             .map(|ipamd| u64::from(ipamd.pool().assigned()))
             .sum();
-        assert_eq!(assigned, self.books.assigned, "addresses assigned at {}", self.now);
+        assert_eq!(assigned + in_use, self.books.assigned, "addresses assigned at {}", self.now);
         let stage =
             |stages: &[PodStage]| self.pods.iter().filter(|pod| stages.contains(&pod.stage)).count() as u32;
         assert_eq!(stage(&[PodStage::Ready]), self.books.ready_pods, "pods Ready at {}", self.now);

@@ -16,6 +16,7 @@ const CPU: Status = 8;
 const MEMORY: Status = 16;
 /// The request is larger than the whole node.
 const NEVER_FITS: Status = 32;
+const POD_ENI: Status = 64;
 
 /// Nodes by what the filters say, as the message of a failed attempt counts them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -26,6 +27,7 @@ pub(super) struct Counts {
     cpu: u32,
     memory: u32,
     never_fits: u32,
+    pod_eni: u32,
 }
 
 impl Counts {
@@ -37,14 +39,16 @@ impl Counts {
         self.cpu = self.cpu.wrapping_add(count(CPU));
         self.memory = self.memory.wrapping_add(count(MEMORY));
         self.never_fits = self.never_fits.wrapping_add(count(NEVER_FITS));
+        self.pod_eni = self.pod_eni.wrapping_add(count(POD_ENI));
     }
     /// Did NodeResourcesFit reject any?
     pub fn rejected_by_fit(&self) -> bool {
-        self.too_many_pods + self.cpu + self.memory > 0
+        self.too_many_pods + self.cpu + self.memory + self.pod_eni > 0
     }
     /// See [`message`].
     pub fn message(&self) -> u64 {
-        message(&[self.nodes, self.tainted, self.too_many_pods, self.cpu, self.memory, self.never_fits])
+        let Counts { nodes, tainted, too_many_pods, cpu, memory, never_fits, pod_eni } = *self;
+        message(&[nodes, tainted, too_many_pods, cpu, memory, never_fits, pod_eni])
     }
 }
 
@@ -138,12 +142,13 @@ impl Fitting {
             return THERE | TAINTED;
         }
         let (need, all) = (self.requests, node.allocatable);
-        let [pods, cpu, memory] = filter::lacking(need, node.requested, all, Version::V1_34);
+        let lacking = filter::lacking(need, node.requested, all, Version::V1_34);
         let mut status = THERE;
-        for (lacks, bit) in [(pods, TOO_MANY_PODS), (cpu, CPU), (memory, MEMORY)] {
+        for (lacks, bit) in lacking.iter().zip([TOO_MANY_PODS, CPU, MEMORY, POD_ENI]) {
             status |= if lacks.is_some() { bit } else { 0 };
         }
-        if status != THERE && (need.cpu_millis > all.cpu_millis || need.memory_bytes > all.memory_bytes) {
+        // Of pod slots it is not said: the filter counts them by themselves.
+        if status != THERE && !need.fits(&Resources { pods: need.pods, ..all }) {
             status |= NEVER_FITS;
         }
         status

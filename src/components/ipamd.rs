@@ -63,6 +63,8 @@ impl<'a> Run<'a> {
         }
         let (settings, chance, now) = (self.settings(node), self.chance, self.now);
         let mut answer = first;
+        // What instance metadata lists where it differs from the store.
+        let mut listed: Option<Vec<(u32, Vec<u32>)>> = None;
         loop {
             let Node { ipamd, draws, .. } = &mut self.nodes[node as usize];
             let machine = ipamd.as_mut().expect("aws-node runs");
@@ -71,7 +73,10 @@ impl<'a> Run<'a> {
                 *draws += 1;
                 chance.uniform(Component::IpamdJitter, node, *draws)
             };
-            let ask = machine.resume(settings, answer, now, &mut jitter);
+            let ask = match listed.take() {
+                Some(view) => machine.resume(settings, Answer::View(&view), now, &mut jitter),
+                None => machine.resume(settings, answer, now, &mut jitter),
+            };
             if machine.serves() && !served {
                 let writes = self.draw(Latency::CniConfigWrite, Component::Boot, node, 5);
                 self.at(self.now + writes, Event::CniReady(node));
@@ -89,7 +94,10 @@ impl<'a> Run<'a> {
                     let lag = self.call_latency(node, Latency::EniInMetadata);
                     answer = Answer::ShowsAt(self.now + lag);
                 }
-                Ask::ReadImds => answer = Answer::ImdsAgrees,
+                Ask::ReadImds => {
+                    listed = self.metadata(node);
+                    answer = Answer::ImdsAgrees;
+                }
                 Ask::Exit(_) => {
                     self.at(self.now + RESTART, Event::AwsNodeStarted(node));
                     break;
@@ -97,6 +105,35 @@ impl<'a> Run<'a> {
             }
         }
         self.refresh_addressless(node);
+        if self.pod_enis.is_some() {
+            self.announce_trunk(node);
+            self.refresh_branchless_of(node);
+        }
+    }
+
+    /// What instance metadata lists, where it is not what the store has: a trunk that ipamd has not found.
+    fn metadata(&self, node: u32) -> Option<Vec<(u32, Vec<u32>)>> {
+        let (trunk, _) = self.trunk_in_metadata(node).filter(|(_, shows)| *shows <= self.now)?;
+        let known = self.nodes[node as usize].ipamd.as_ref()?.pool().listed();
+        Some(known.chain([(trunk, Vec::new())]).collect())
+    }
+
+    /// Instance metadata lists something new from `shows` on: an ipamd that idles looks at its next reconcile.
+    pub(super) fn metadata_changes(&mut self, node: u32, shows: SimTime) {
+        let Some(since) = self.nodes[node as usize].idle_since else { return };
+        let until = Ipamd::reconcile_not_before(since, shows);
+        if until < self.nodes[node as usize].wakes_at {
+            self.wake_at(node, until);
+        }
+    }
+    fn wake_at(&mut self, node: u32, until: SimTime) {
+        let at = &mut self.nodes[node as usize];
+        at.wakes_at = until;
+        if let Some(wakes) = at.wakes.take() {
+            self.agenda.cancel(wakes);
+        }
+        let wakes = self.at(until, Event::IpamdWoken(node));
+        self.nodes[node as usize].wakes = Some(wakes);
     }
 
     /// After a step nothing happens before something can have changed: reconciles find what the store has.
@@ -107,6 +144,10 @@ impl<'a> Run<'a> {
         if nap == Nap::BeforeReconcile {
             let machine = at.ipamd.as_ref().expect("aws-node runs");
             until = machine.idle_until(settings, self.now).expect("it naps after a step");
+            if let Some((_, shows)) = self.trunk_in_metadata(node) {
+                until = until.min(Ipamd::reconcile_not_before(self.now, shows));
+            }
+            let at = &mut self.nodes[node as usize];
             at.idle_since = Some(self.now);
             at.wakes_at = until;
         }
@@ -126,12 +167,7 @@ impl<'a> Run<'a> {
         if until >= at.wakes_at || !machine.would_act(settings, until) {
             return;
         }
-        at.wakes_at = until;
-        if let Some(wakes) = at.wakes.take() {
-            self.agenda.cancel(wakes);
-        }
-        let wakes = self.at(until, Event::IpamdWoken(node));
-        self.nodes[node as usize].wakes = Some(wakes);
+        self.wake_at(node, until);
     }
 
     /// A sandbox asks for an address.
@@ -158,6 +194,7 @@ impl<'a> Run<'a> {
     pub(super) fn settle_ipamd(&mut self, node: u32, pods: u32) {
         let settings = self.settings(node);
         let mut machine = Ipamd::new(settings);
+        let mut listed: Vec<(u32, Vec<u32>)>;
         let mut answer = Answer::Start;
         let (mut left, mut called) = (pods, false);
         for _ in 0..10_000 {
@@ -168,7 +205,15 @@ impl<'a> Run<'a> {
                     self.end_call(node, call)
                 }
                 Ask::AwaitEni(_) => Answer::ShowsAt(self.now),
-                Ask::ReadImds => Answer::ImdsAgrees,
+                Ask::ReadImds => match self.trunk_in_metadata(node) {
+                    // The primary ENI and the trunk are all there is by then.
+                    Some((trunk, _)) if !machine.pool().has_trunk() => {
+                        called = true;
+                        listed = machine.pool().listed().chain([(trunk, Vec::new())]).collect();
+                        Answer::View(&listed)
+                    }
+                    _ => Answer::ImdsAgrees,
+                },
                 Ask::Nap(Nap::BeforeReconcile, _) => {
                     while left > 0 && machine.add_pod(self.now).is_some() {
                         (left, called) = (left - 1, true);
@@ -247,6 +292,10 @@ impl<'a> Run<'a> {
                 self.unassign(node, call.eni, prefixes);
                 Answer::Done
             }
+            Api::DescribeSubnets if self.is_excluded(node, call.eni) => Answer::Excluded,
+            Api::DescribeNetworkInterfaces if call.eni == Call::ALL_ENIS => {
+                self.trunk_in_metadata(node).map_or(Answer::Done, |(trunk, _)| Answer::Trunk(trunk))
+            }
             Api::DeleteNetworkInterface => {
                 let at = &mut self.nodes[node as usize];
                 if let Some(place) = at.held.iter().position(|held| held.eni == call.eni) {
@@ -289,7 +338,7 @@ impl<'a> Run<'a> {
     }
 
     /// Subnets in which an ENI of the node may be made, in the order in which they are tried.
-    fn eni_subnets(&self, node: u32) -> Vec<usize> {
+    pub(super) fn eni_subnets(&self, node: u32) -> Vec<usize> {
         let (at, settings) = (&self.nodes[node as usize], self.settings(node));
         let specs = &self.scenario.subnets;
         let of_zone: Vec<usize> = (0..specs.len()).filter(|place| specs[*place].zone == at.zone).collect();
@@ -308,6 +357,16 @@ impl<'a> Run<'a> {
         tried.into_iter().map(|place| of_zone[place]).collect()
     }
 
+    /// Is the ENI in a subnet that is not for pods?
+    fn is_excluded(&self, node: u32, eni: u32) -> bool {
+        let Some(held) = self.nodes[node as usize].held.iter().find(|held| held.eni == eni) else {
+            return false;
+        };
+        let spec = &self.scenario.subnets[held.subnet];
+        let view = SubnetView { free: 0, own: false, role_cni: &spec.role_cni, clusters: &spec.clusters };
+        view.is_excluded(self.scenario.cluster_name.as_deref())
+    }
+
     fn unassign(&mut self, node: u32, eni: u32, prefixes: bool) {
         let Node { ipamd, held, .. } = &mut self.nodes[node as usize];
         let Some(ipamd) = ipamd.as_ref() else { return };
@@ -321,7 +380,7 @@ impl<'a> Run<'a> {
         self.give_back(subnet, count, &offsets, prefixes);
     }
 
-    fn release_eni(&mut self, held: &Held, prefixes: bool) {
+    pub(super) fn release_eni(&mut self, held: &Held, prefixes: bool) {
         let offsets: Vec<u32> = held.placed.iter().map(|(_, offset)| *offset).collect();
         self.give_back(held.subnet, held.count, &offsets, prefixes);
         let primary: Vec<u32> = held.primary.into_iter().collect();
@@ -338,6 +397,7 @@ impl<'a> Run<'a> {
         for held in std::mem::take(&mut self.nodes[node as usize].held) {
             self.release_eni(&held, prefixes);
         }
+        self.release_pod_enis(node);
         self.books.instances -= 1;
         self.nodes[node as usize].ipamd = None;
     }
@@ -361,7 +421,7 @@ impl<'a> Run<'a> {
 
     /// Takes addresses or prefixes of a subnet for a node: their offsets, where the subnet places them. `None`: too few
     /// are left.
-    fn take(&mut self, node: u32, subnet: usize, count: u32, prefixes: bool) -> Option<Vec<u32>> {
+    pub(super) fn take(&mut self, node: u32, subnet: usize, count: u32, prefixes: bool) -> Option<Vec<u32>> {
         let (chance, now) = (self.chance, self.now);
         let at = &mut self.nodes[node as usize];
         let draws = &mut at.draws;
@@ -397,7 +457,7 @@ impl<'a> Run<'a> {
         first
     }
 
-    fn give_back(&mut self, subnet: usize, count: u32, offsets: &[u32], prefixes: bool) {
+    pub(super) fn give_back(&mut self, subnet: usize, count: u32, offsets: &[u32], prefixes: bool) {
         let book = &mut self.subnets[subnet];
         match prefixes {
             true => book.return_prefixes(offsets),

@@ -148,7 +148,8 @@ impl Run<'_> {
         let (mut indices, mut others) = (Vec::with_capacity(self.nodes.len()), Vec::new());
         for (node, index) in self.nodes.iter().zip(0..) {
             let there = node.lives() && !node.disrupted && !node.memory_pressure;
-            if there && (addons || !node.critical_addons_only) {
+            let open = self.constraints.is_some() || !node.cordoned;
+            if there && open && (addons || !node.critical_addons_only) {
                 let list = if self.is_initialized(index) { &mut indices } else { &mut others };
                 list.push(index);
             }

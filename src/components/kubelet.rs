@@ -4,6 +4,7 @@ use super::state::{NONE, NodeStage, PodStage};
 use super::*;
 use crate::actors::probe::Probe;
 use crate::scenario::CniMode;
+use crate::world::cause::AddressLack;
 
 /// kubelet comes back to a pod whose node has no network yet after so long, and up to half as much again.
 pub(super) const NETWORK_RETRY: SimDuration = SimDuration::from_secs(1);
@@ -27,6 +28,7 @@ impl Run<'_> {
         self.waits_for(pod, Some(Cause::Sandbox));
         self.note_pod_event(node);
         self.at(self.now + sync, Event::SandboxDue(pod));
+        self.want_branch(pod);
     }
 
     /// kubelet makes the sandbox; without an address it fails and is tried again 10 to 15 s later.
@@ -42,27 +44,32 @@ impl Run<'_> {
         }
         if self.scenario.cni.mode == CniMode::Vpc {
             self.asked_for_address += u64::from(tries == 0);
-            let Some(address) = self.assign_address(node) else {
-                self.sandbox_failures += 1;
+            let own = self.requests(pod).pod_enis > 0;
+            let address = if own { None } else { self.assign_address(node) };
+            if address.is_none() && !(own && self.finds_branch(pod, node)) {
                 self.pods[pod as usize].sandbox_tries += 1;
                 let wait = self.draw(Latency::SandboxRetry, Component::Sandbox, pod, 2 * tries + 1);
                 self.at(self.now + wait, Event::SandboxDue(pod));
                 if tries == 0 {
                     self.pods[pod as usize].lacks_since = self.now;
-                    self.lacks_address(pod, node);
-                } else {
-                    self.refresh_addressless(node);
                 }
+                match (own, tries) {
+                    (true, _) => self.refresh_branchless(pod),
+                    (false, 0) => self.lacks_address(pod, node),
+                    (false, _) => self.refresh_addressless(node),
+                }
+                let lack = AddressLack::of(self.pods[pod as usize].cause);
+                self.sandbox_failures[lack as usize] += 1;
                 return;
-            };
+            }
             if tries > 0 {
-                let waiting = &mut self.nodes[node as usize].without_address;
-                let place = waiting.iter().position(|other| *other == pod).expect("a pod that failed waits");
-                waiting.swap_remove(place);
+                if !own {
+                    super::scheduler::forget(&mut self.nodes[node as usize].without_address, pod);
+                }
                 let since = std::mem::replace(&mut self.pods[pod as usize].lacks_since, SimTime::NEVER);
                 self.address_waits_ms.push(self.now.since(since).millis());
             }
-            self.pods[pod as usize].address = Some(address);
+            self.pods[pod as usize].address = address;
             self.refresh_addressless(node);
         }
         self.waits_for(pod, Some(Cause::Sandbox));

@@ -270,7 +270,8 @@ impl<'a> Run<'a> {
         node.zone = offering.zone;
         node.spot = offering.spot;
         node.price_micro_usd = price;
-        node.allocatable = allocatable;
+        // Branch interfaces are there once the trunk is.
+        node.allocatable = allocatable.with_pod_enis(0);
         node.requested = self.prepared.daemons;
         node.launched = self.now;
         node.stage = NodeStage::Booting;

@@ -26,6 +26,7 @@ mod memory_use;
 mod node;
 mod others;
 mod placing;
+mod pod_enis;
 mod preemption;
 mod prepared;
 mod pressure;
@@ -65,7 +66,7 @@ use crate::engine::{Agenda, Scheduled};
 use crate::results::{ApiCount, ReplicationRecord};
 use crate::scenario::{Market, Profile, RequestKind, Scenario, Until, ZoneTie};
 use crate::units::{Resources, SimDuration, SimTime};
-use crate::world::cause::Cause;
+use crate::world::cause::{AddressLack, Cause};
 use crate::world::subnet::Subnet;
 
 pub use prepared::Prepared;
@@ -172,6 +173,8 @@ struct Run<'a> {
     eviction_retries: ClientBucket,
     /// `None`: it answers everybody at once.
     api_server: Option<Box<api_server::ApiServer>>,
+    /// Security groups for pods; `None` where aws-node has them off.
+    pod_enis: Option<Box<pod_enis::PodEnis>>,
 
     books: Books,
     ledger: Ledger,
@@ -199,7 +202,8 @@ struct Run<'a> {
     /// How long pods that found no address at first waited for one (ms), and pods that have asked for one.
     address_waits_ms: Vec<u64>,
     asked_for_address: u64,
-    sandbox_failures: u64,
+    /// By [`AddressLack`].
+    sandbox_failures: [u64; AddressLack::COUNT],
     capacity_errors: u64,
     interruptions: u64,
     nodes_launched: u32,
@@ -330,6 +334,7 @@ impl<'a> Run<'a> {
             karpenter_client: ClientBucket::new(KARPENTER_CLIENT.0, KARPENTER_CLIENT.1),
             eviction_retries: ClientBucket::new(EVICTION_RETRIES.0, EVICTION_RETRIES.1),
             api_server: scenario.api_server.as_ref().map(api_server::ApiServer::new),
+            pod_enis: pod_enis::PodEnis::new(prepared),
             books: Books::new(scenario.horizon),
             ledger: Ledger::new(wishes.history),
             times: finish::Marks::default(),
@@ -351,7 +356,7 @@ impl<'a> Run<'a> {
             held_by_others: scenario.subnets.iter().map(crate::scenario::SubnetSpec::used_at_start).collect(),
             address_waits_ms: Vec::new(),
             asked_for_address: 0,
-            sandbox_failures: 0,
+            sandbox_failures: [0; AddressLack::COUNT],
             capacity_errors: 0,
             interruptions: 0,
             nodes_launched: 0,
@@ -418,6 +423,7 @@ impl<'a> Run<'a> {
             Event::Ec2CallRetried(node, call, tries) => self.ec2_call_retried(node, call, tries),
             Event::CniReady(node) => self.cni_ready(node),
             Event::NodeReady(node) => self.node_ready(node),
+            Event::NodeCordoned(node) => self.node_cordoned(node),
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),
             Event::DaemonPod { node, daemon, step } => self.daemon_pod(node, daemon, step),
@@ -466,6 +472,9 @@ impl<'a> Run<'a> {
             Event::SeatsLent => self.seats_lent(),
             Event::AgentLists(node) => self.agent_lists(node),
             Event::AgentListed(node) => self.agent_listed(node),
+            Event::ResourceJobDue(job) => self.resource_job_due(job),
+            Event::ResourceCallSent(job) => self.resource_call_sent(job),
+            Event::ResourceJobAnswered(job) => self.resource_job_answered(job),
             Event::ProgressChecked => self.progress_checked(),
         }
     }

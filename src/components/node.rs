@@ -38,7 +38,7 @@ impl Run<'_> {
                     stage: NodeStage::Ready,
                     instance_type: group.instance_type,
                     zone: subnet.zone,
-                    allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO),
+                    allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO).with_pod_enis(0),
                     requested: self.prepared.daemons,
                     launched: SimTime::ZERO,
                     unregistered: false,
@@ -53,14 +53,30 @@ impl Run<'_> {
                     "a checked scenario's subnets hold its static nodes"
                 );
                 if scenario.cni.mode == CniMode::Vpc {
+                    self.settle_trunk(node);
                     let share = group.pods_with_address / group.count.max(1);
                     let more = u32::from(number < group.pods_with_address % group.count.max(1));
                     self.settle_ipamd(node, share + more);
                 }
                 self.label_node(node);
                 self.refit(node);
+                if let Some(at) = group.cordon_at {
+                    self.at(at, Event::NodeCordoned(node));
+                }
             }
         }
+    }
+
+    /// Somebody cordons the node: no more pods come, and its pool grows no more.
+    pub(super) fn node_cordoned(&mut self, node: u32) {
+        let settings = self.settings(node);
+        let at = &mut self.nodes[node as usize];
+        at.cordoned = true;
+        if let Some(ipamd) = &mut at.ipamd {
+            ipamd.cordon(settings, true);
+        }
+        self.refit(node);
+        self.refresh_addressless(node);
     }
 
     pub(super) fn boot(&mut self, node: u32, family: AmiFamily) {

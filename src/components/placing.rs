@@ -33,7 +33,8 @@ const NEVER_FITS: usize = 5;
 const SPREAD: usize = 6;
 const SPREAD_LABEL: usize = 7;
 const APART: usize = 8;
-const REASONS: usize = 9;
+const POD_ENI: usize = 9;
+const REASONS: usize = 10;
 
 /// Reasons, a bit each; none: the node fits.
 type Verdict = u16;
@@ -121,7 +122,7 @@ impl Tally {
         reasons.iter().any(|reason| self.reasons[*reason] > 0)
     }
     pub fn by_fit(&self) -> bool {
-        self.any(&[TOO_MANY_PODS, CPU, MEMORY])
+        self.any(&[TOO_MANY_PODS, CPU, MEMORY, POD_ENI])
     }
     pub fn by_taints(&self) -> bool {
         self.any(&[TAINTED])
@@ -330,10 +331,10 @@ impl Placing {
         let (need, all) = (self.requests, node.allocatable);
         let lacking = filter::lacking(need, node.requested + promised, all, Version::V1_34);
         let mut verdict = 0;
-        for (lacks, reason) in lacking.iter().zip([TOO_MANY_PODS, CPU, MEMORY]) {
+        for (lacks, reason) in lacking.iter().zip([TOO_MANY_PODS, CPU, MEMORY, POD_ENI]) {
             verdict |= Verdict::from(lacks.is_some()) << reason;
         }
-        if verdict != 0 && (need.cpu_millis > all.cpu_millis || need.memory_bytes > all.memory_bytes) {
+        if verdict != 0 && !need.fits(&Resources { pods: need.pods, ..all }) {
             verdict |= 1 << NEVER_FITS;
         }
         verdict

@@ -80,13 +80,7 @@ impl Prepared {
             Some(Settings::read(version, &scenario.cni.env, limits, max_pods, &mut Vec::new()))
         };
         let ipamd: Vec<Option<Settings>> = scenario.catalogue.types().iter().map(settings).collect();
-        let default = BucketLimit { size: 50, refill_per_s: 5 };
-        // What the account's other tools call for is not there.
-        let bucket = |name: &str| {
-            let limit = scenario.ec2_limits.requests.get(name).copied().unwrap_or(default);
-            let background = scenario.ec2_limits.background_per_s.get(name).copied().unwrap_or(0);
-            BucketLimit { refill_per_s: limit.refill_per_s - background.min(limit.refill_per_s), ..limit }
-        };
+        let bucket = |name: &str| request_limit(&scenario, name);
         let (provisioner, sold) = provisioner(&scenario, daemons);
         let reach = |pool: usize| -> Vec<Types> {
             let shapes = 0..scenario.deployments.len() as u32;
@@ -116,6 +110,11 @@ impl Prepared {
         }
     }
 
+    /// The limit on requests of an API.
+    pub(super) fn request_limit(&self, api: &str) -> BucketLimit {
+        request_limit(&self.scenario, api)
+    }
+
     /// Capacity and allocatable of a node of this type; `None` where the catalogue does not say enough.
     pub(super) fn resources(
         scenario: &Scenario,
@@ -131,6 +130,7 @@ impl Prepared {
             max_pods: scenario.cni.max_pods,
             reserved_enis: scenario.karpenter.reserved_enis,
             vm_memory_overhead_percent: scenario.karpenter.vm_memory_overhead_percent,
+            pod_enis: scenario.cni.pod_eni,
         };
         let all = capacity(found, &settings)?;
         let left = match scenario.overhead {
@@ -141,6 +141,14 @@ impl Prepared {
         };
         Some((all, left))
     }
+}
+
+/// What EC2's limit on an API leaves: what the account's other tools call for is not there.
+fn request_limit(scenario: &Scenario, api: &str) -> BucketLimit {
+    let default = BucketLimit { size: 50, refill_per_s: 5 };
+    let limit = scenario.ec2_limits.requests.get(api).copied().unwrap_or(default);
+    let background = scenario.ec2_limits.background_per_s.get(api).copied().unwrap_or(0);
+    BucketLimit { refill_per_s: limit.refill_per_s - background.min(limit.refill_per_s), ..limit }
 }
 
 fn requirements(spec: &NodePoolSpec) -> Requirements {

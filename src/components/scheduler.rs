@@ -200,6 +200,18 @@ impl Run<'_> {
         self.run_scheduler();
     }
 
+    /// The node's allocatable grew.
+    pub(super) fn node_grew(&mut self, node: u32) {
+        self.refit(node);
+        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            pod.rejected_by_fit && fittings[pod.deployment as usize].fits_empty(at)
+        });
+        self.refresh_nominated(node);
+        self.run_scheduler();
+    }
+
     /// A pod left a node.
     pub(super) fn pod_deleted_event(&mut self) {
         let left = self.take_left();

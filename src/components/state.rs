@@ -227,6 +227,8 @@ pub(super) struct Node {
     /// Its pool's startup taints that nobody has taken off yet.
     pub startup_taints: Vec<Taint>,
     pub critical_addons_only: bool,
+    /// `node.kubernetes.io/unschedulable`: cordoned by somebody.
+    pub cordoned: bool,
     /// Could pods of Deployments come to it already?
     pub was_usable: bool,
     /// When its kubelet started; of those that were there, long ago.
@@ -287,6 +289,7 @@ impl Node {
             lifecycle_read_at: SimTime::NEVER,
             startup_taints: Vec::new(),
             critical_addons_only: false,
+            cordoned: false,
             was_usable: false,
             joined_at: None,
             memory_pressure: false,
@@ -334,6 +337,7 @@ impl Node {
         self.unregistered
             || self.not_ready
             || self.critical_addons_only
+            || self.cordoned
             || self.disrupted
             || self.memory_pressure
             || self.is_starting()

@@ -74,7 +74,8 @@ impl Run<'_> {
         if state.nominated != NONE {
             let node = &self.nodes[state.nominated as usize];
             if node.stage != NodeStage::Gone && !node.disrupted {
-                return node.unmet_step().unwrap_or(queued);
+                let branches = self.requests(pod).pod_enis > 0 && node.allocatable.pod_enis == 0;
+                return node.unmet_step().unwrap_or(if branches { Cause::TrunkEni } else { queued });
             }
         }
         state.refused.unwrap_or(self.karpenter_cause())
@@ -134,7 +135,7 @@ impl Run<'_> {
         self.waits_for(pod, Some(self.nodes[node as usize].address_cause));
     }
 
-    fn address_cause(&self, node: u32) -> Cause {
+    pub(super) fn address_cause(&self, node: u32) -> Cause {
         let settings = self.settings(node);
         let at = &self.nodes[node as usize];
         let Some(ipamd) = &at.ipamd else { return Cause::AddressWarmPool };

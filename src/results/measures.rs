@@ -3,7 +3,7 @@
 
 use super::record::ReplicationRecord;
 use crate::actors::karpenter::disruption::Reason;
-use crate::world::cause::Cause;
+use crate::world::cause::{AddressLack, Cause};
 
 /// What a number is, and hence how it is printed and summed up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +102,31 @@ fn removed(record: &ReplicationRecord, reason: Reason) -> Option<u64> {
     Some(record.nodes_removed[reason as usize])
 }
 
+type Lack = (&'static str, &'static str, fn(&ReplicationRecord) -> Option<u64>);
+
+/// Failed sandboxes, by what was lacking.
+const LACKS: [Lack; AddressLack::COUNT] = [
+    ("sandbox_failures_coming", "Of these, while addresses or a branch interface were on their way.", |r| {
+        lacked(r, AddressLack::Coming)
+    }),
+    ("sandbox_failures_throttled", "Of these, while EC2 throttled the call for them.", |r| {
+        lacked(r, AddressLack::Throttled)
+    }),
+    ("sandbox_failures_subnet_dry", "Of these, with the subnet dry.", |r| lacked(r, AddressLack::SubnetDry)),
+    ("sandbox_failures_node_full", "Of these, on a node that gets no more addresses.", |r| {
+        lacked(r, AddressLack::NodeFull)
+    }),
+    (
+        "sandbox_failures_pod_eni",
+        "Of these, for want of a trunk, or of room or a turn for a branch interface.",
+        |r| lacked(r, AddressLack::PodEni),
+    ),
+];
+
+fn lacked(record: &ReplicationRecord, lack: AddressLack) -> Option<u64> {
+    Some(record.sandbox_failures_by_lack[lack as usize])
+}
+
 /// All measures, in the order of their columns.
 pub fn measures() -> Vec<Measure> {
     use Kind::{Count, Hours, Instant, Usd};
@@ -190,14 +215,28 @@ pub fn measures() -> Vec<Measure> {
     add("cost_per_hour", "usd", Usd, "What its nodes at the end cost an hour.", |r| {
         Some(r.cost_per_hour_micro_usd)
     });
-    add("ec2_calls", "", Count, "Calls of EC2 by Karpenter and ipamd, retries included.", |r| {
-        Some(r.api_counts.iter().map(|count| count.calls).sum())
-    });
+    add(
+        "ec2_calls",
+        "",
+        Count,
+        "Calls of EC2 by Karpenter, ipamd and the VPC resource controller, retries included.",
+        |r| Some(r.api_counts.iter().map(|count| count.calls).sum()),
+    );
     add("ec2_throttles", "", Count, "Of these, refused for the account's request limits.", |r| {
         Some(r.api_counts.iter().map(|count| count.throttled).sum())
     });
     add("enis_created", "", Count, "ENIs that ipamd created.", |r| Some(r.enis_created));
     add("enis_deleted", "", Count, "ENIs that it deleted again.", |r| Some(r.enis_deleted));
+    add(
+        "branch_enis_created",
+        "",
+        Count,
+        "Branch interfaces made for pods with security groups; empty, as the next, without ENABLE_POD_ENI.",
+        |r| r.branch_enis.map(|enis| enis.created),
+    );
+    add("branch_enis_deleted", "", Count, "Branch interfaces deleted after their pods.", |r| {
+        r.branch_enis.map(|enis| enis.deleted)
+    });
     add(
         "first_subnet_dry",
         "ms",
@@ -236,9 +275,11 @@ pub fn measures() -> Vec<Measure> {
         "address_wait",
         "pod_ms",
         Count,
-        "Time that pods waited for an address, summed over pods: the six causes that begin with address.",
+        "Time that pods waited for an address, summed over pods: the causes that begin with address or branch_eni.",
         |r| {
-            let of = |cause: &&Cause| cause.name().starts_with("address");
+            let of = |cause: &&Cause| {
+                cause.name().starts_with("address") || cause.name().starts_with("branch_eni")
+            };
             Some(Cause::ALL.iter().filter(of).map(|cause| r.cause_pod_ms[*cause as usize]).sum())
         },
     );
@@ -252,6 +293,9 @@ pub fn measures() -> Vec<Measure> {
     add("sandbox_failures", "", Count, "Sandboxes that failed for want of an address.", |r| {
         Some(r.sandbox_failures)
     });
+    for (name, meaning, get) in LACKS {
+        add(name, "", Count, meaning, get);
+    }
     add(
         "capacity_errors",
         "",

@@ -2,10 +2,14 @@
 
 use crate::actors::ipamd::Api;
 use crate::actors::karpenter::disruption::Reason;
-use crate::world::cause::Cause;
+use crate::actors::vpc_resource_controller as controller;
+use crate::world::cause::{AddressLack, Cause};
 
 /// Points of the timeline's grid: the horizon in 180 equal steps, both ends included.
 pub const TIMELINE_POINTS: usize = 181;
+
+/// The name of that caller.
+pub const RESOURCE_CONTROLLER: &str = "vpc-resource-controller";
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,11 +70,15 @@ pub struct ReplicationRecord {
     pub api_counts: [ApiCount; ApiCount::APIS],
     pub enis_created: u64,
     pub enis_deleted: u64,
+    /// For pods with security groups; `None` where aws-node has them off.
+    pub branch_enis: Option<BranchEniRecord>,
     pub waste_at_end: WasteSplit,
     /// 95th percentile of the time pods waited for an address (ms); `None`: no pod asked for one.
     pub address_wait_p95_ms: Option<u64>,
     /// Sandboxes that failed for want of an address.
     pub sandbox_failures: u64,
+    /// The same by [`AddressLack`].
+    pub sandbox_failures_by_lack: [u64; AddressLack::COUNT],
     pub capacity_errors: u64,
     /// `None` where the API server answers everybody at once.
     pub api_server: Option<ApiServerRecord>,
@@ -143,15 +151,27 @@ pub struct ApiCount {
 }
 
 impl ApiCount {
-    pub const APIS: usize = Api::ALL.len() + 1;
+    pub const APIS: usize = Api::ALL.len() + 1 + controller::Api::ALL.len();
     /// CreateFleet's place.
     pub const CREATE_FLEET: usize = Api::ALL.len();
 
     /// (API, who calls it), by place.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let ipamd = Api::ALL.iter().map(|api| (api.name(), "ipamd"));
-        ipamd.chain([("CreateFleet", "karpenter")])
+        let controller = controller::Api::ALL.iter().map(|api| (api.name(), RESOURCE_CONTROLLER));
+        ipamd.chain([("CreateFleet", "karpenter")]).chain(controller)
     }
+    /// The place of a call of the VPC resource controller.
+    pub fn of_resource_controller(api: controller::Api) -> usize {
+        ApiCount::CREATE_FLEET + 1 + api as usize
+    }
+}
+
+/// Branch interfaces of pods.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BranchEniRecord {
+    pub created: u64,
+    pub deleted: u64,
 }
 
 /// The API server's requests until min(T, H).

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::measures::{Kind, Measure, measures};
-use super::record::{ApiCount, Outcome, ReplicationRecord, TIMELINE_POINTS};
+use super::record::{ApiCount, Outcome, RESOURCE_CONTROLLER, ReplicationRecord, TIMELINE_POINTS};
 use super::tables::{QUANTILES, SERIES, Series, TABLES, is_cause, table_place};
 use crate::statistics::{
     Bound, MeanInterval, QuantileInterval, TFactors, clopper_pearson, quantile_of_sorted,
@@ -282,6 +282,9 @@ fn call_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
             format!("{:.2}", of().map(get).sum::<u64>() as f64 / records.len() as f64)
         };
         let most = of().map(|count| count.calls).max().unwrap_or(0);
+        if caller == RESOURCE_CONTROLLER && most == 0 {
+            continue;
+        }
         let counts = [mean(|c| c.calls), most.to_string(), mean(|c| c.throttled), mean(|c| c.refused)];
         let fields: Vec<String> = [api.to_string(), caller.to_string()].into_iter().chain(counts).collect();
         rows.add("ec2_calls", &fields);

@@ -148,7 +148,8 @@ pub struct OtherUser {
 #[derive(Clone, PartialEq, Debug)]
 pub struct DeploymentSpec {
     pub name: String,
-    /// Of one pod, its other containers counted as the scheduler does; `pods` is 1.
+    /// Of one pod, its other containers counted as the scheduler does; `pods` is 1, `pod_enis` too where it has security
+    /// groups of its own.
     pub requests: Resources,
     /// Of the pod's own container.
     pub own_requests: Resources,
@@ -240,6 +241,8 @@ pub struct StaticNodes {
     pub allocatable: Option<Resources>,
     /// Tainted `CriticalAddonsOnly`: no pod of a Deployment tolerates it.
     pub critical_addons_only: bool,
+    /// Somebody cordons them then.
+    pub cordon_at: Option<SimTime>,
     /// Pods already on one of them that hold an address of its pool (coredns, Karpenter).
     pub pods_with_address: u32,
 }
@@ -337,6 +340,8 @@ pub struct CniSpec {
     pub env: std::collections::BTreeMap<String, String>,
     /// kubelet's `maxPods`, where the user sets it.
     pub max_pods: Option<u32>,
+    /// `ENABLE_POD_ENI`: nodes get a trunk interface for pods with security groups.
+    pub pod_eni: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -134,6 +134,7 @@ fn deployment(spec: &DeploymentSpec) -> Table {
         ("name", text(&spec.name)),
         ("startup", Value::Table(distribution_table(&spec.startup, false))),
         ("termination_grace", Value::Table(distribution_table(&spec.termination_grace, false))),
+        ("security_groups", Value::Boolean(spec.requests.pod_enis > 0)),
         ("priority", number(spec.priority)),
     ]);
     all.extend(table(requests(spec.own_requests)));

@@ -209,7 +209,7 @@ fn cni(
     warnings: &mut Vec<String>,
     problems: &mut Problems,
 ) -> CniSpec {
-    let mut spec = CniSpec { mode: CniMode::Vpc, env: Default::default(), max_pods: None };
+    let mut spec = CniSpec { mode: CniMode::Vpc, env: Default::default(), max_pods: None, pod_eni: false };
     let Some(mut section) = root.section("cni", problems) else { return spec };
     let modes = [("vpc", CniMode::Vpc), ("none", CniMode::None)];
     spec.mode = section.choice("mode", &modes, problems).unwrap_or(CniMode::Vpc);
@@ -281,6 +281,15 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
             problems.add(origin, "cni.env.ENABLE_IPv6", what, Some(hint));
         }
         scenario.cni.mode = CniMode::VpcIpv6;
+    }
+    scenario.cni.pod_eni = on("ENABLE_POD_ENI") && scenario.cni.mode == CniMode::Vpc;
+    for (deployment, index) in scenario.deployments.iter().zip(0..) {
+        if deployment.requests.pod_enis > 0 && !scenario.cni.pod_eni {
+            let what =
+                "pods get interfaces of their own from the VPC CNI in IPv4 clusters with ENABLE_POD_ENI only";
+            let hint = Some("set cni.env.ENABLE_POD_ENI = \"true\"".to_string());
+            problems.add(origin, &format!("deployments[{index}].security_groups"), what, hint);
+        }
     }
     scenario.cluster_name = env.get(CLUSTER_NAME).cloned();
     if on(CUSTOM_NETWORKING) {

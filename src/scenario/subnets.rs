@@ -158,10 +158,6 @@ fn tags(section: &mut Section<'_>, subnet: &mut SubnetSpec, problems: &mut Probl
             );
         }
     }
-    if subnet.nodes && subnet.role_cni == "0" {
-        let what = "a subnet whose addresses are not for pods cannot have nodes here: excluded primary ENIs are not modelled";
-        problems.add(tags.origin(), &tags.key(ROLE_CNI), what, Some("set nodes = false".into()));
-    }
 }
 
 /// `10.0.0.0/21`: the base as a number, and the length.

@@ -54,7 +54,9 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
         let own_requests = requests(&mut section, 1_000, 2 << 30, problems);
         let image_layers = containers::layers(&mut section, 300_000_000, problems);
         let init_containers = containers::init_containers(&mut section, problems);
-        let requests = containers::requests_of_pod(own_requests, &init_containers);
+        let security_groups = section.flag("security_groups", problems).unwrap_or(false);
+        let requests =
+            containers::requests_of_pod(own_requests, &init_containers).with_pod_enis(security_groups.into());
         let deployment = DeploymentSpec {
             name: section.text("name", problems).unwrap_or_else(|| format!("app-{}", index + 1)),
             requests,
@@ -216,6 +218,7 @@ pub(super) fn static_nodes(
             instance_type,
             allocatable: None,
             critical_addons_only: true,
+            cordon_at: None,
             pods_with_address: 2,
         };
         return standard.map(system).into_iter().collect();
@@ -235,6 +238,7 @@ pub(super) fn static_nodes(
             instance_type: found?,
             allocatable,
             critical_addons_only: section.flag("critical_addons_only", problems).unwrap_or(false),
+            cordon_at: section.span("cordon_at", problems).map(|at| SimTime::ZERO + at),
             pods_with_address: section.whole("pods_with_address", 0, 1_000, problems).unwrap_or(0),
         };
         section.finish(problems);

@@ -170,7 +170,7 @@ impl fmt::Debug for SimDuration {
     }
 }
 
-/// CPU (millicores), memory (bytes) and pod slots, of a pod, a node or a sum of them.
+/// CPU (millicores), memory (bytes), pod slots and branch interfaces, of a pod, a node or a sum of them.
 ///
 /// Signed, since what is left of a node that is overcommitted is negative.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -178,23 +178,37 @@ pub struct Resources {
     pub cpu_millis: i64,
     pub memory_bytes: i64,
     pub pods: i64,
+    /// `vpc.amazonaws.com/pod-eni`: branch interfaces, where pods have security groups.
+    pub pod_enis: i64,
 }
 
 impl Resources {
-    pub const ZERO: Resources = Resources { cpu_millis: 0, memory_bytes: 0, pods: 0 };
+    pub const ZERO: Resources = Resources::new(0, 0, 0);
 
     pub const fn new(cpu_millis: i64, memory_bytes: i64, pods: i64) -> Self {
-        Resources { cpu_millis, memory_bytes, pods }
+        Resources { cpu_millis, memory_bytes, pods, pod_enis: 0 }
+    }
+    /// The same with so many branch interfaces.
+    pub const fn with_pod_enis(self, pod_enis: i64) -> Self {
+        Resources { pod_enis, ..self }
     }
     /// Does `self` fit into `room`, every resource by itself? Equality fits.
     pub fn fits(&self, room: &Resources) -> bool {
-        self.cpu_millis <= room.cpu_millis && self.memory_bytes <= room.memory_bytes && self.pods <= room.pods
+        self.cpu_millis <= room.cpu_millis
+            && self.memory_bytes <= room.memory_bytes
+            && self.pods <= room.pods
+            && self.pod_enis <= room.pod_enis
     }
 }
 impl Add for Resources {
     type Output = Resources;
     fn add(self, o: Resources) -> Resources {
-        Resources::new(self.cpu_millis + o.cpu_millis, self.memory_bytes + o.memory_bytes, self.pods + o.pods)
+        Resources {
+            cpu_millis: self.cpu_millis + o.cpu_millis,
+            memory_bytes: self.memory_bytes + o.memory_bytes,
+            pods: self.pods + o.pods,
+            pod_enis: self.pod_enis + o.pod_enis,
+        }
     }
 }
 impl AddAssign for Resources {
@@ -205,7 +219,12 @@ impl AddAssign for Resources {
 impl Sub for Resources {
     type Output = Resources;
     fn sub(self, o: Resources) -> Resources {
-        Resources::new(self.cpu_millis - o.cpu_millis, self.memory_bytes - o.memory_bytes, self.pods - o.pods)
+        Resources {
+            cpu_millis: self.cpu_millis - o.cpu_millis,
+            memory_bytes: self.memory_bytes - o.memory_bytes,
+            pods: self.pods - o.pods,
+            pod_enis: self.pod_enis - o.pod_enis,
+        }
     }
 }
 

@@ -53,6 +53,13 @@ pub enum Cause {
     AddressSubnetDry,
     /// The node holds all the addresses its type, MAX_ENI or its targets allow.
     AddressNodeFull,
+    /// The node's trunk interface is still to come, with the branch interfaces that the scheduler counts, or ipamd has not
+    /// found it yet.
+    TrunkEni,
+    /// The sandbox has no branch interface: the VPC resource controller's queue, workers or client limits.
+    BranchEniQueue,
+    /// The sandbox has no branch interface: the trunk has no room before those of deleted pods have cooled down.
+    BranchEniCoolDown,
     /// Addresses are there; kubelet retries the sandbox 10 to 15 s after it failed.
     AddressKubeletRetry,
     /// Sandbox creation itself.
@@ -71,9 +78,37 @@ pub enum Cause {
     Readiness,
 }
 
+/// Why a sandbox failed for want of an address, from what its pod waits for then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum AddressLack {
+    /// Addresses, or the pod's branch interface, are on their way.
+    Coming,
+    /// EC2 throttles who fetches them.
+    Throttled,
+    SubnetDry,
+    NodeFull,
+    /// The node's trunk, or room on it or a turn for the pod's branch interface, is still to come.
+    PodEni,
+}
+
+impl AddressLack {
+    pub const COUNT: usize = 5;
+
+    pub fn of(cause: Option<Cause>) -> AddressLack {
+        match cause {
+            Some(Cause::AddressThrottled) => AddressLack::Throttled,
+            Some(Cause::AddressSubnetDry) => AddressLack::SubnetDry,
+            Some(Cause::AddressNodeFull) => AddressLack::NodeFull,
+            Some(Cause::TrunkEni | Cause::BranchEniQueue | Cause::BranchEniCoolDown) => AddressLack::PodEni,
+            _ => AddressLack::Coming,
+        }
+    }
+}
+
 impl Cause {
     pub const COUNT: usize = Cause::ALL.len();
-    pub const ALL: [Cause; 32] = [
+    pub const ALL: [Cause; 35] = [
         Cause::PodCreation,
         Cause::SchedulerQueue,
         Cause::SchedulerBackoff,
@@ -98,6 +133,9 @@ impl Cause {
         Cause::AddressThrottled,
         Cause::AddressSubnetDry,
         Cause::AddressNodeFull,
+        Cause::TrunkEni,
+        Cause::BranchEniQueue,
+        Cause::BranchEniCoolDown,
         Cause::AddressKubeletRetry,
         Cause::Sandbox,
         Cause::ImagePull,
@@ -135,6 +173,9 @@ impl Cause {
             Cause::AddressThrottled => "address_throttled",
             Cause::AddressSubnetDry => "address_subnet_dry",
             Cause::AddressNodeFull => "address_node_full",
+            Cause::TrunkEni => "trunk_eni",
+            Cause::BranchEniQueue => "branch_eni_queue",
+            Cause::BranchEniCoolDown => "branch_eni_cool_down",
             Cause::AddressKubeletRetry => "address_kubelet_retry",
             Cause::Sandbox => "sandbox",
             Cause::ImagePull => "image_pull",

@@ -1,6 +1,6 @@
 //! Which ENI may go. Source: `shouldRemoveExtraENIs`, `getDeletableENI`.
 
-use super::pool::{EniSerial, Pool};
+use super::pool::{Eni, EniSerial, Pool};
 use super::settings::Settings;
 use crate::units::{SimDuration, SimTime};
 
@@ -14,7 +14,7 @@ pub(super) fn gate_open(settings: &Settings, pool: &Pool, available: i64) -> boo
         true
     } else if settings.prefix_delegation {
         available >= (settings.warm_prefix_target + 1).saturating_mul(unit)
-            || pool.enis.iter().any(|eni| eni.serial != 0 && eni.assigned == 0)
+            || pool.enis.iter().any(|eni| eni.serial != 0 && !eni.trunk && eni.assigned == 0)
     } else {
         available >= (settings.warm_eni_target + 1).saturating_mul(unit)
     }
@@ -25,6 +25,7 @@ pub(super) fn deletable(settings: &Settings, pool: &Pool, now: SimTime) -> Optio
     let may_go = |index: &usize| {
         let eni = &pool.enis[*index];
         eni.serial != 0
+            && !eni.trunk
             && eni.assigned == 0
             && now.saturating_since(eni.joined) >= MIN_ENI_LIFETIME
             && !pool.eni_cools(eni.serial, now)
@@ -37,7 +38,7 @@ pub(super) fn deletable(settings: &Settings, pool: &Pool, now: SimTime) -> Optio
 pub(super) fn some_will_go(settings: &Settings, pool: &Pool) -> bool {
     let may_go = |index: usize| {
         let eni = &pool.enis[index];
-        eni.serial != 0 && eni.assigned == 0 && others_suffice(settings, pool, index)
+        eni.serial != 0 && !eni.trunk && eni.assigned == 0 && others_suffice(settings, pool, index)
     };
     (0..pool.enis.len()).any(may_go)
 }
@@ -45,7 +46,8 @@ pub(super) fn some_will_go(settings: &Settings, pool: &Pool) -> bool {
 /// Could the targets be kept without the `index`-th ENI?
 fn others_suffice(settings: &Settings, pool: &Pool, index: usize) -> bool {
     let (mut total, mut assigned, mut free) = (0i64, 0i64, 0i64);
-    for (_, eni) in pool.enis.iter().enumerate().filter(|(other, _)| *other != index) {
+    let counts = |(other, eni): &(usize, &Eni)| *other != index && !eni.excluded;
+    for (_, eni) in pool.enis.iter().enumerate().filter(counts) {
         total += i64::from(eni.cidrs.len() as u32 * settings.cidr_size());
         assigned += i64::from(eni.assigned);
         free += eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).count() as i64;
@@ -66,7 +68,8 @@ mod tests {
     use super::super::settings::{Limits, Version};
     use super::*;
 
-    /// The rows of `tests/tables/ipamd-free.csv`: ENIs as assigned/total, all old, nothing cooling.
+    /// The rows of `tests/tables/ipamd-free.csv`: ENIs as assigned/total, `t` a trunk, `x` excluded in the end, all old,
+    /// nothing cooling.
     #[test]
     fn enis_go_as_its_tests_say() {
         let mut failed = Vec::new();
@@ -79,14 +82,19 @@ mod tests {
             let settings = Settings::read(Version::V1_23, &env, limits, 110, &mut Vec::new());
             let mut pool = Pool::new(1, settings.cooldown);
             for (serial, eni) in (0..).zip(row["enis"].split_whitespace()) {
-                let (assigned, total) = eni.split_once('/').unwrap();
+                let (assigned, total) = eni.trim_end_matches(['t', 'x']).split_once('/').unwrap();
                 pool.add_eni(serial, SimTime::ZERO);
                 pool.add_new_cidrs(serial, serial * 100, total.parse().unwrap());
+                if eni.ends_with('t') {
+                    pool.mark_trunk(serial);
+                }
                 // The first ENI with a free address serves a pod, and that is this one.
                 (0..assigned.parse::<u32>().unwrap()).for_each(|_| {
                     pool.assign(SimTime::ZERO).unwrap();
                 });
             }
+            let excluded = (0..).zip(row["enis"].split_whitespace()).filter(|(_, eni)| eni.ends_with('x'));
+            excluded.for_each(|(serial, _)| pool.exclude(serial));
             let old = SimTime::ZERO + MIN_ENI_LIFETIME;
             let got = deletable(&settings, &pool, old).map_or(String::new(), |eni| eni.to_string());
             if got != row["freed"] {
@@ -94,6 +102,6 @@ mod tests {
             }
         }
         assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-        assert_eq!(rows.len(), 6);
+        assert_eq!(rows.len(), 9);
     }
 }

@@ -136,6 +136,10 @@ pub enum Answer<'a> {
     Failed,
     /// DescribeNetworkInterfaces named this ENI, which is no more.
     NotFound(EniSerial),
+    /// DescribeNetworkInterfaces worked, and this one is a trunk.
+    Trunk(EniSerial),
+    /// DescribeSubnets worked: the subnet of the ENI that is being set up is not for pods.
+    Excluded,
     /// IMDS lists the ENI with all its addresses from this instant on.
     ShowsAt(SimTime),
     /// IMDS shows what the store has.
@@ -205,6 +209,10 @@ pub struct Ipamd {
     recently_freed: Vec<(CidrSerial, SimTime)>,
     /// The reconcile under way.
     view: Vec<(EniSerial, Vec<CidrSerial>)>,
+    /// The ENI that EC2 says is a trunk.
+    trunk: Option<EniSerial>,
+    /// Is the node cordoned, and is that heeded?
+    cordoned: bool,
 }
 
 const HALF_LOOP: SimDuration = SimDuration::from_millis(2_500);
@@ -234,6 +242,8 @@ impl Ipamd {
             last_unassigned: Vec::new(),
             recently_freed: Vec::new(),
             view: Vec::new(),
+            trunk: None,
+            cordoned: false,
         }
     }
 
@@ -248,6 +258,11 @@ impl Ipamd {
     pub fn delete_pod(&mut self, address: PodAddress, now: SimTime) {
         self.pool.release(address, now);
     }
+    /// The node is tainted `node.kubernetes.io/unschedulable`, or no more: its pool neither grows nor loses an ENI, but still
+    /// gives addresses back.
+    pub fn cordon(&mut self, settings: &Settings, cordoned: bool) {
+        self.cordoned = cordoned && !settings.manages_cordoned;
+    }
     /// The CIDRs of the Unassign call under way.
     pub fn unassigning(&self) -> &[CidrSerial] {
         &self.last_unassigned
@@ -259,6 +274,19 @@ impl Ipamd {
     /// Has the start-up finished and the loop begun?
     pub fn serves(&self) -> bool {
         !self.in_startup
+    }
+    /// Has it asked the VPC resource controller for a trunk, by its feature on the CNINode? The last thing of the start-up
+    /// before the pool grows, if a slot is free.
+    pub fn asks_for_trunk(&self, settings: &Settings) -> bool {
+        let early = matches!(
+            self.stage,
+            Stage::NotStarted
+                | Stage::InitDescribe { .. }
+                | Stage::InitTags { .. }
+                | Stage::InitSubnets
+                | Stage::InitGroups
+        );
+        settings.pod_eni && !early && self.pool.eni_count() < settings.eni_budget
     }
     /// Until when growth is paused for want of addresses, if it is at `now`.
     pub fn paused_until(&self, now: SimTime) -> Option<SimTime> {
@@ -295,7 +323,10 @@ impl Ipamd {
                     self.init_groups(settings, now)
                 }
             }
-            Stage::InitSubnets => self.init_groups(settings, now),
+            Stage::InitSubnets => {
+                self.exclude_if_said(answer, 0);
+                self.init_groups(settings, now)
+            }
             Stage::InitGroups if settings.version == Version::V1_12 => self.start_loop(),
             Stage::InitGroups => self.pre_scale(settings, now),
             Stage::BeforeStep => self.step(settings, now),
@@ -323,7 +354,10 @@ impl Ipamd {
             Stage::AssignNew { new } => self.assigned_new(settings, answer, now, new),
             Stage::Await { new } => self.look(answer, now, new, jitter),
             Stage::Look { new, found } => self.looked(settings, now, new, found),
-            Stage::CheckSubnets { new } => self.fill_new(settings, now, new),
+            Stage::CheckSubnets { new } => {
+                self.exclude_if_said(answer, new.serial);
+                self.fill_new(settings, now, new)
+            }
             Stage::Unassign { index, budget } => self.shrink(settings, now, index + 1, budget),
             Stage::FreeDescribe { .. } if matches!(answer, Answer::NotFound(_)) => self.end_step(now),
             Stage::FreeDescribe { .. } if !ok => self.end_step(now),
@@ -341,7 +375,10 @@ impl Ipamd {
             Stage::DescribeOne { at, verify } => {
                 self.described_one(settings, answer, now, at as usize, verify)
             }
-            Stage::AdoptSubnets { at } => self.adopted(settings, now, at as usize),
+            Stage::AdoptSubnets { at } => {
+                self.exclude_if_said(answer, self.view[at as usize].0);
+                self.adopted(settings, now, at as usize)
+            }
             Stage::Gone => panic!("ipamd has exited and is resumed with {answer:?}"),
         }
     }
@@ -357,6 +394,13 @@ impl Ipamd {
     fn exit(&mut self) -> Ask {
         self.stage = Stage::Gone;
         Ask::Exit(Exit)
+    }
+
+    /// The answer of DescribeSubnets about an ENI that joins the store.
+    fn exclude_if_said(&mut self, answer: Answer<'_>, eni: EniSerial) {
+        if answer == Answer::Excluded {
+            self.pool.exclude(eni);
+        }
     }
 
     fn init_describe(&mut self, tries: u8) -> Ask {
@@ -446,7 +490,8 @@ impl Ipamd {
     }
 
     fn free_an_eni(&mut self, settings: &Settings, now: SimTime) -> Ask {
-        if free::gate_open(settings, &self.pool, self.gate_available)
+        if !self.cordoned
+            && free::gate_open(settings, &self.pool, self.gate_available)
             && let Some(eni) = free::deletable(settings, &self.pool, now)
         {
             self.pool.remove_eni(eni);
@@ -515,6 +560,70 @@ fn delete_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// T5-3 of `pkg/ipamd/ipamd_test.go`: a cordoned node makes its ENI with AWS_MANAGE_ENIS_NON_SCHEDULABLE alone; here too
+    /// that it still gives back.
+    #[test]
+    fn a_cordoned_node_neither_grows_nor_frees_but_gives_back() {
+        let first_call = |manages: &str, assigned: usize, total: u32| {
+            let env = [("WARM_IP_TARGET", "3"), ("AWS_MANAGE_ENIS_NON_SCHEDULABLE", manages)];
+            let env = env.map(|(name, value)| (name.to_string(), value.to_string())).into();
+            let limits = super::super::settings::Limits {
+                max_enis: 4,
+                ipv4_per_eni: 15,
+                prefixes: true,
+                trunking: None,
+            };
+            let settings = Settings::read(Version::V1_23, &env, limits, 110, &mut Vec::new());
+            let mut machine = Ipamd::new(&settings);
+            machine.pool.add_eni(0, SimTime::ZERO);
+            machine.pool.add_new_cidrs(0, 0, total);
+            (0..assigned).for_each(|_| {
+                machine.add_pod(SimTime::ZERO).expect("an address is free");
+            });
+            assert!(!machine.asks_for_trunk(&settings), "security groups for pods are off");
+            machine.cordon(&settings, true);
+            (machine.in_startup, machine.stage) = (false, Stage::BeforeStep);
+            match machine.resume(&settings, Answer::Woken, SimTime::from_secs(100), &mut || 0.0) {
+                Ask::Call(call) => Some((call.api, call.count)),
+                _ => None,
+            }
+        };
+        assert_eq!(first_call("true", 3, 3), Some((Api::AssignPrivateIpAddresses, 3)));
+        assert_eq!(first_call("false", 3, 3), None);
+        assert_eq!(first_call("false", 3, 9), Some((Api::UnassignPrivateIpAddresses, 3)));
+    }
+
+    /// T20-4 of `pkg/ipamd/ipamd_test.go`: one of four slots is taken; the trunk is asked for before the pool grows.
+    #[test]
+    fn a_trunk_is_asked_for_at_the_end_of_the_start_up_if_a_slot_is_free() {
+        for (max_enis, asks) in [(4, true), (1, false)] {
+            let env = [("ENABLE_POD_ENI".to_string(), "true".to_string())].into();
+            let limits = super::super::settings::Limits {
+                max_enis,
+                ipv4_per_eni: 15,
+                prefixes: true,
+                trunking: Some(true),
+            };
+            let settings = Settings::read(Version::V1_23, &env, limits, 110, &mut Vec::new());
+            let mut machine = Ipamd::new(&settings);
+            let mut answer = Answer::Start;
+            for expected in [
+                Api::DescribeNetworkInterfaces,
+                Api::CreateTags,
+                Api::DescribeSubnets,
+                Api::ModifyNetworkInterfaceAttribute,
+            ] {
+                assert!(!machine.asks_for_trunk(&settings), "before {expected:?}");
+                let ask = machine.resume(&settings, answer, SimTime::ZERO, &mut || 0.0);
+                assert!(matches!(ask, Ask::Call(call) if call.api == expected), "{ask:?}");
+                answer = Answer::Done;
+            }
+            let ask = machine.resume(&settings, answer, SimTime::ZERO, &mut || 0.0);
+            let fill = matches!(ask, Ask::Call(call) if call.api == Api::AssignPrivateIpAddresses);
+            assert!(fill && machine.asks_for_trunk(&settings) == asks, "{ask:?}");
+        }
+    }
 
     /// T26-1 and T26-2 of `pkg/utils/retry`: 10 s and then 20 s, up to a minute; jitter of 3 s lengthens 10 s to 13 s at most.
     #[test]

@@ -1,5 +1,5 @@
 //! ipamd, the VPC CNI's address manager of one node: settings, datastore, targets and the loop that grows,
-//! shrinks and frees ENIs. IPv4, network card 0, no trunk attached.
+//! shrinks and frees ENIs. IPv4, network card 0.
 //!
 //! The machine never waits and never draws: it says which call it makes or how long it sleeps, and the
 //! caller says how that went and when. So a run (latencies drawn, EC2 throttling) and the conformance

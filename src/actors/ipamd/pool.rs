@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::settings::{Settings, Version};
 use crate::units::{SimDuration, SimTime};
 
 /// An ENI of the node, numbered by the caller; 0 is the primary ENI.
@@ -27,6 +28,19 @@ pub(super) struct Eni {
     pub joined: SimTime,
     pub cidrs: Vec<Cidr>,
     pub assigned: u32,
+    /// Made by the VPC resource controller for branch interfaces: never filled, never freed.
+    pub trunk: bool,
+    /// Its subnet is not for pods: its addresses count for nothing, and no pod gets another.
+    pub excluded: bool,
+}
+
+impl Eni {
+    /// May pods have addresses of it?
+    pub fn serves_pods(&self, settings: &Settings) -> bool {
+        // v1.12 might fill a trunk too.
+        let trunk = self.trunk && settings.version == Version::V1_23;
+        !trunk && !self.excluded && !(settings.custom_networking && self.serial == 0)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +65,8 @@ pub struct Pool {
     /// Those of them without an assigned address.
     free_cidrs: u32,
     assigned: u32,
+    /// Is one of the ENIs excluded?
+    excludes: bool,
     cidr_size: u32,
     cooldown: Option<SimDuration>,
 }
@@ -83,20 +99,35 @@ impl Pool {
             cidrs: 0,
             free_cidrs: 0,
             assigned: 0,
+            excludes: false,
             cidr_size,
             cooldown,
         }
     }
 
     pub fn counts(&self, now: SimTime) -> PoolCounts {
+        let excluded = self.excluded(now);
         PoolCounts {
             enis: self.enis.len() as u32,
-            total: self.cidrs * self.cidr_size,
-            assigned: self.assigned,
-            cooling: self.cooling(now).count() as u32,
+            total: self.cidrs * self.cidr_size - excluded.total,
+            assigned: self.assigned - excluded.assigned,
+            cooling: self.cooling(now).count() as u32 - excluded.cooling,
             free_cidrs: self.free_cidrs,
             cidrs: self.cidrs,
         }
+    }
+    /// What excluded ENIs have of what is counted: their CIDRs as such stay counted, as in the program.
+    fn excluded(&self, now: SimTime) -> PoolCounts {
+        let mut counts = PoolCounts::default();
+        if self.excludes {
+            for eni in self.enis.iter().filter(|eni| eni.excluded) {
+                counts.total += eni.cidrs.len() as u32 * self.cidr_size;
+                counts.assigned += eni.assigned;
+                counts.cooling +=
+                    self.cooling(now).filter(|address| address.eni == eni.serial).count() as u32;
+            }
+        }
+        counts
     }
     /// ENIs attached and known, the primary among them.
     pub fn eni_count(&self) -> u32 {
@@ -118,8 +149,21 @@ impl Pool {
         self.enis.iter().map(|eni| eni.joined)
     }
 
+    /// Is a trunk ENI among them?
+    pub fn has_trunk(&self) -> bool {
+        self.enis.iter().any(|eni| eni.trunk)
+    }
+    /// Its ENIs and their CIDRs, as instance metadata lists them where it agrees.
+    pub fn listed(&self) -> impl Iterator<Item = (EniSerial, Vec<CidrSerial>)> {
+        self.enis.iter().map(|eni| (eni.serial, eni.cidrs.iter().map(|cidr| cidr.serial).collect()))
+    }
+
     /// Addresses a pod could have at once: neither held nor cooling.
     pub fn assignable(&self, now: SimTime) -> u32 {
+        if self.excludes {
+            let counts = self.counts(now);
+            return (counts.total - counts.assigned).saturating_sub(counts.cooling);
+        }
         let cooling = if self.released.is_empty() { 0 } else { self.cooling(now).count() as u32 };
         (self.total() - self.assigned).saturating_sub(cooling)
     }
@@ -141,7 +185,7 @@ impl Pool {
             }
         };
         for eni in &mut self.enis {
-            if eni.assigned == eni.cidrs.len() as u32 * size {
+            if eni.assigned == eni.cidrs.len() as u32 * size || eni.excluded {
                 continue;
             }
             for cidr in &mut eni.cidrs {
@@ -191,7 +235,27 @@ impl Pool {
     }
     pub(super) fn add_eni(&mut self, serial: EniSerial, now: SimTime) {
         assert!(self.find(serial).is_none(), "ENI {serial} joins the store twice");
-        self.enis.push(Eni { serial, joined: now, cidrs: Vec::new(), assigned: 0 });
+        self.enis.push(Eni {
+            serial,
+            joined: now,
+            cidrs: Vec::new(),
+            assigned: 0,
+            trunk: false,
+            excluded: false,
+        });
+    }
+    /// The ENI's subnet is not for pods.
+    pub(super) fn exclude(&mut self, serial: EniSerial) {
+        if let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) {
+            eni.excluded = true;
+            self.excludes = true;
+        }
+    }
+    /// The ENI turns out to be the trunk.
+    pub(super) fn mark_trunk(&mut self, serial: EniSerial) {
+        if let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) {
+            eni.trunk = true;
+        }
     }
     pub(super) fn add_cidr(&mut self, serial: EniSerial, cidr: CidrSerial) {
         let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) else { return };
@@ -244,10 +308,14 @@ impl Pool {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::settings::Limits;
     use super::*;
 
-    /// One step: `eniN`, `-eniN`, `N:c` and `-N:c` add and remove an ENI or a CIDR; `pod` asks, `release` gives the
-    /// latest back, `wait` lets the coolings end. What the pool then has, as ENIs/total/assigned; `none`: no address.
+    const LIMITS: Limits = Limits { max_enis: 3, ipv4_per_eni: 10, prefixes: true, trunking: None };
+
+    /// One step: `eniN`, `-eniN`, `N:c` and `-N:c` add and remove an ENI or a CIDR; `!eniN` excludes one; `pod` asks,
+    /// `release` gives the latest back, `wait` lets the coolings end. What the pool then has, as ENIs/total/assigned; `none`:
+    /// no address. `fillable`: how many ENIs would be topped up.
     fn step(pool: &mut Pool, pods: &mut Vec<PodAddress>, now: &mut SimTime, step: &str) -> String {
         let cidr = |text: &str| {
             let (eni, name) = text.split_once(':').unwrap();
@@ -259,6 +327,11 @@ mod tests {
                 None => return "none".into(),
             },
             "release" => pool.release(pods.pop().unwrap(), *now),
+            "fillable" => {
+                let settings = Settings::read(Version::V1_23, &BTreeMap::new(), LIMITS, 110, &mut Vec::new());
+                return pool.enis.iter().filter(|eni| eni.serves_pods(&settings)).count().to_string();
+            }
+            _ if step.starts_with("!eni") => pool.exclude(step[4..].parse().unwrap()),
             "wait" => *now += SimDuration::from_secs(31),
             _ if step.starts_with("eni") => pool.add_eni(step[3..].parse().unwrap(), *now),
             _ if step.starts_with("-eni") => pool.remove_eni(step[4..].parse().unwrap()),
@@ -293,6 +366,6 @@ mod tests {
             }
         }
         assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-        assert_eq!(rows.len(), 20);
+        assert_eq!(rows.len(), 25);
     }
 }

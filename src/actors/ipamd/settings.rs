@@ -39,6 +39,8 @@ pub struct Settings {
     pub custom_networking: bool,
     /// `ENABLE_POD_ENI`: security groups for pods.
     pub pod_eni: bool,
+    /// `AWS_MANAGE_ENIS_NON_SCHEDULABLE`: a cordoned node's pool is kept as any other.
+    pub manages_cordoned: bool,
     /// How long a released address cools; `None`: not at all.
     pub cooldown: Option<SimDuration>,
     /// Usable slots of one ENI: its addresses without the primary.
@@ -52,7 +54,7 @@ pub struct Settings {
 }
 
 /// Names that [`Settings::read`] knows.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "WARM_ENI_TARGET",
     "WARM_IP_TARGET",
     "MINIMUM_IP_TARGET",
@@ -63,6 +65,7 @@ pub const NAMES: [&str; 10] = [
     "IP_COOLDOWN_PERIOD",
     "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG",
     "ENABLE_POD_ENI",
+    "AWS_MANAGE_ENIS_NON_SCHEDULABLE",
 ];
 
 /// Other variables of aws-node, which change neither addresses nor when they come.
@@ -100,8 +103,7 @@ pub const NAMES_WITHOUT_EFFECT: [&str; 30] = [
 ];
 
 /// Variables that do change addresses or timing, and that are read nowhere here.
-pub const NAMES_NOT_MODELLED: [&str; 5] = [
-    "AWS_MANAGE_ENIS_NON_SCHEDULABLE",
+pub const NAMES_NOT_MODELLED: [&str; 4] = [
     "DISABLE_LEAKED_ENI_CLEANUP",
     "ENABLE_MULTI_NIC",
     "MANAGE_UNTAGGED_ENI",
@@ -147,6 +149,7 @@ impl Settings {
         let subnet_discovery = switch("ENABLE_SUBNET_DISCOVERY", true) && version == Version::V1_23;
         let custom_networking = switch("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", false);
         let pod_eni = switch("ENABLE_POD_ENI", false);
+        let manages_cordoned = switch("AWS_MANAGE_ENIS_NON_SCHEDULABLE", false) && version == Version::V1_23;
         if wants_prefixes && !limits.prefixes {
             warnings.push(
                 "ENABLE_PREFIX_DELEGATION: the type cannot hold prefixes; aws-node uses single addresses"
@@ -166,6 +169,7 @@ impl Settings {
             subnet_discovery,
             custom_networking,
             pod_eni,
+            manages_cordoned,
             cooldown: read_cooldown(version, env, warnings),
             slots: limits.ipv4_per_eni.saturating_sub(1),
             eni_budget: max_eni.map_or(limits.max_enis, |cap| cap.min(i64::from(limits.max_enis)) as u32),

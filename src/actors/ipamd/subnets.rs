@@ -16,6 +16,10 @@ pub struct SubnetView<'a> {
 }
 
 impl SubnetView<'_> {
+    /// Do pods get no addresses of an ENI there? A subnet without the tag is never excluded.
+    pub fn is_excluded(&self, cluster: Option<&str>) -> bool {
+        !self.role_cni.is_empty() && !self.is_valid(cluster)
+    }
     fn is_valid(&self, cluster: Option<&str>) -> bool {
         match self.role_cni {
             "0" => false,

@@ -122,6 +122,6 @@ mod tests {
             );
         }
         assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-        assert_eq!(rows.len(), 26);
+        assert_eq!(rows.len(), 28);
     }
 }

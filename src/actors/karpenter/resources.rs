@@ -25,6 +25,9 @@ pub struct NodeSettings {
     pub reserved_enis: u32,
     /// `VM_MEMORY_OVERHEAD_PERCENT`, a fraction in spite of its name: 0.075.
     pub vm_memory_overhead_percent: f64,
+    /// Are branch interfaces counted, as `vpc.amazonaws.com/pod-eni`? Karpenter always does; it matters to pods with security
+    /// groups alone.
+    pub pod_enis: bool,
 }
 
 impl Default for NodeSettings {
@@ -35,6 +38,7 @@ impl Default for NodeSettings {
             max_pods: None,
             reserved_enis: 0,
             vm_memory_overhead_percent: 0.075,
+            pod_enis: false,
         }
     }
 }
@@ -54,7 +58,9 @@ pub fn capacity(instance: &InstanceType, settings: &NodeSettings) -> Option<Reso
         Some(pods) => pods,
         None => eni_limited_pods(instance, settings.reserved_enis)?,
     };
-    Some(Resources::new(cpu_millis, raw - lost.ceil() as i64 * MIB, i64::from(pods)))
+    let branches = if settings.pod_enis { instance.trunk_branches() } else { 0 };
+    let capacity = Resources::new(cpu_millis, raw - lost.ceil() as i64 * MIB, i64::from(pods));
+    Some(capacity.with_pod_enis(branches.into()))
 }
 
 /// What kubelet keeps back for itself and the container runtime.

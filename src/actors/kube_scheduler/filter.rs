@@ -88,13 +88,13 @@ pub fn lacking(
     requested: Resources,
     allocatable: Resources,
     version: Version,
-) -> [Option<&'static str>; 3] {
+) -> [Option<&'static str>; 4] {
     let room = allocatable - requested;
-    let mut reasons = [None; 3];
+    let mut reasons = [None; 4];
     if pod.pods > room.pods {
         reasons[0] = Some("Too many pods");
     }
-    if pod.cpu_millis == 0 && pod.memory_bytes == 0 {
+    if pod.cpu_millis == 0 && pod.memory_bytes == 0 && pod.pod_enis == 0 {
         return reasons;
     }
     // Up to 1.24 a pod that asks for one of them is held against both, which matters on an overcommitted node.
@@ -104,6 +104,9 @@ pub fn lacking(
     }
     if asks(pod.memory_bytes) && pod.memory_bytes > room.memory_bytes {
         reasons[2] = Some("Insufficient memory");
+    }
+    if pod.pod_enis > 0 && pod.pod_enis > room.pod_enis {
+        reasons[3] = Some("Insufficient vpc.amazonaws.com/pod-eni");
     }
     reasons
 }

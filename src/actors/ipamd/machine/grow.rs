@@ -16,7 +16,7 @@ enum Growth {
 
 impl Ipamd {
     pub(super) fn grow(&mut self, settings: &Settings, now: SimTime) -> Ask {
-        if self.paused_until(now).is_some() {
+        if self.cordoned || self.paused_until(now).is_some() {
             return self.growth_ended(settings, now, Growth::Fine);
         }
         self.wanted = targets::wanted_cidrs(settings, &self.pool.counts(now)).max(0) as u32;
@@ -28,7 +28,7 @@ impl Ipamd {
         let slots = settings.slots;
         let candidate = (from..self.pool.eni_count()).find(|index| {
             let eni = &self.pool.enis[*index as usize];
-            (eni.cidrs.len() as u32) < slots && !(settings.custom_networking && eni.serial == 0)
+            (eni.cidrs.len() as u32) < slots && eni.serves_pods(settings)
         });
         let Some(index) = candidate.filter(|_| self.wanted > 0) else { return self.new_eni(settings, now) };
         let eni = &self.pool.enis[index as usize];
@@ -66,7 +66,7 @@ impl Ipamd {
     fn new_eni(&mut self, settings: &Settings, now: SimTime) -> Ask {
         // v1.12 makes no ENI in nodeInit.
         let barred = settings.version == Version::V1_12 && self.in_startup;
-        let room = self.pool.eni_count() + settings.trunk_reserve < settings.eni_budget;
+        let room = self.has_room(settings);
         if barred || !room {
             return self.growth_ended(settings, now, Growth::Fine);
         }
@@ -79,6 +79,12 @@ impl Ipamd {
         } else {
             self.call(Stage::NewSubnets, Api::DescribeSubnets, 0, 0)
         }
+    }
+
+    /// Is there a slot for another ENI, the one kept for a trunk that is to come left out?
+    pub(super) fn has_room(&self, settings: &Settings) -> bool {
+        let reserve = if self.pool.has_trunk() { 0 } else { settings.trunk_reserve };
+        self.pool.eni_count() + reserve < settings.eni_budget
     }
 
     pub(super) fn create(&mut self, settings: &Settings, _now: SimTime) -> Ask {

@@ -10,7 +10,8 @@ impl Ipamd {
     pub(super) fn begin_reconcile(&mut self, settings: &Settings, now: SimTime) -> Ask {
         let recent = self.last_action.is_some_and(|at| now.since(at) <= RECONCILE_INTERVAL);
         // A trunk that is still to come makes it run every time.
-        if recent && !settings.pod_eni {
+        let needs_trunk = settings.pod_eni && !self.pool.has_trunk();
+        if recent && !needs_trunk {
             return self.nap(Stage::BeforeStep, Nap::BeforeStep, HALF_LOOP);
         }
         self.stage = Stage::ReadImds;
@@ -37,6 +38,10 @@ impl Ipamd {
                 self.call(Stage::DescribeAll, Api::DescribeNetworkInterfaces, Call::ALL_ENIS, 0)
             }
             Answer::Failed => self.reconcile_ended(),
+            Answer::Trunk(eni) => {
+                self.trunk = Some(eni);
+                self.mark(settings, now, 0)
+            }
             _ => self.mark(settings, now, 0),
         }
     }
@@ -49,6 +54,9 @@ impl Ipamd {
             match self.pool.find(eni).map(|known| known.cidrs.len()) {
                 None => {
                     self.pool.add_eni(eni, now);
+                    if self.trunk == Some(eni) {
+                        self.pool.mark_trunk(eni);
+                    }
                     if settings.subnet_discovery {
                         return self.call(
                             Stage::AdoptSubnets { at: at as u32 },

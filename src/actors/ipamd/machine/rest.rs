@@ -1,5 +1,6 @@
 //! When a loop that finds nothing to do will find something: what lets a simulator leave idle ticks out.
 
+use super::super::pool::Eni;
 use super::*;
 
 /// One turn of the loop where nothing takes time.
@@ -27,10 +28,11 @@ impl Ipamd {
     pub fn would_act(&self, settings: &Settings, at: SimTime) -> bool {
         let counts = self.pool.counts(at);
         let growth = targets::too_low(settings, &counts) && self.paused_until(at).is_none();
-        growth
+        (growth && !self.cordoned)
             || counts.cooling > 0
             || targets::too_high(settings, &counts)
-            || (free::gate_open(settings, &self.pool, counts.available())
+            || (!self.cordoned
+                && free::gate_open(settings, &self.pool, counts.available())
                 && free::some_will_go(settings, &self.pool))
     }
 
@@ -40,8 +42,8 @@ impl Ipamd {
         step + LOOP * turns.max(1)
     }
 
-    /// Leaves out the idle turns from the step at `from` to the one at `to`, at which the machine is then to be
-    /// resumed. Reconciles in between found what the store has.
+    /// Leaves out the idle turns from the step at `from` to the one at `to`, or to the reconcile at `to`, at which the
+    /// machine is then to be resumed. Reconciles in between found what the store has.
     ///
     /// # Panics
     /// If the machine is not between step and reconcile.
@@ -54,7 +56,16 @@ impl Ipamd {
             }
             reconcile += LOOP;
         }
-        self.stage = Stage::BeforeStep;
+        // A step lies whole turns after a step, a reconcile half a turn more.
+        if to.since(from).nanos() % LOOP.nanos() != HALF_LOOP.nanos() {
+            self.stage = Stage::BeforeStep;
+        }
+    }
+
+    /// Of a loop that stepped at `step` and idles: the first reconcile at `at` or later.
+    pub fn reconcile_not_before(step: SimTime, at: SimTime) -> SimTime {
+        let turns = at.saturating_since(step + HALF_LOOP).nanos().div_ceil(LOOP.nanos());
+        step + HALF_LOOP + LOOP * turns
     }
 
     /// Could the machine, with no pod coming or going, ever give addresses back?
@@ -73,17 +84,17 @@ impl Ipamd {
         let counts = self.pool.counts(now);
         giving
             || targets::too_high(settings, &counts)
-            || (free::gate_open(settings, &self.pool, counts.available())
+            || (!self.cordoned
+                && free::gate_open(settings, &self.pool, counts.available())
                 && free::some_will_go(settings, &self.pool))
     }
 
     /// Could it still ask for more addresses, now or after a pause?
     pub fn may_grow(&self, settings: &Settings, now: SimTime) -> bool {
-        let unfilled = self.pool.enis.iter().any(|eni| {
-            (eni.cidrs.len() as u32) < settings.slots && !(settings.custom_networking && eni.serial == 0)
-        });
-        let room = unfilled || self.pool.eni_count() + settings.trunk_reserve < settings.eni_budget;
-        self.in_startup || (targets::too_low(settings, &self.pool.counts(now)) && room)
+        let unfilled = |eni: &Eni| (eni.cidrs.len() as u32) < settings.slots && eni.serves_pods(settings);
+        let room = self.pool.enis.iter().any(unfilled) || self.has_room(settings);
+        let open = room && !self.cordoned;
+        self.in_startup || (targets::too_low(settings, &self.pool.counts(now)) && open)
     }
 
     /// Is a call of EC2 under way?
