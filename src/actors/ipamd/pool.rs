@@ -39,7 +39,8 @@ impl Eni {
     pub fn serves_pods(&self, settings: &Settings) -> bool {
         // v1.12 might fill a trunk too.
         let trunk = self.trunk && settings.version == Version::V1_23;
-        !trunk && !self.excluded && !(settings.custom_networking && self.serial == 0)
+        let unused_primary = settings.custom_networking && self.serial == 0;
+        !(trunk || self.excluded || unused_primary)
     }
 }
 
