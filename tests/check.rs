@@ -63,3 +63,106 @@ fn bad_advice_is_told_whole_and_not_tried() {
     let (code, text) = with("c15-three-warm-enis.advice.toml", "at_least = 650\nat_most = 660", "");
     assert!(code == 2 && text.contains("limit"), "{code}: {text}");
 }
+
+/// Looks end where all is decided; the verdict and all figures do not hang on threads.
+#[test]
+fn looks_decide_with_as_many_replications_as_it_takes() {
+    let file = "experiments/advice/c10-spot.advice.toml";
+    let told = |threads: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kilopod"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("RAYON_NUM_THREADS", threads)
+            .args(["check", file, "--looks-up-to", "512", "--json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let (one, three) = (told("1"), told("3"));
+    assert!(one == three);
+    let told: serde_json::Value = serde_json::from_slice(&one).unwrap();
+    let claims = told["files"][0]["claims"].as_array().unwrap();
+    assert!(
+        claims.iter().all(|claim| claim["verdict"] == "holds" && claim["replications"] == 128),
+        "{claims:?}"
+    );
+    let (code, text) =
+        with("c10-spot.advice.toml", "replications = 40", "replications = 40\nlooks_up_to = 256");
+    assert!(code == 2 && text.contains("leave one of them out"), "{text}");
+}
+
+const SWEPT: &str = r#"
+[scenario]
+target_pods = 8
+[[scenario.deployments]]
+name = "app"
+replicas = 8
+cpu = "1"
+memory = "2 GiB"
+image = "300 MB"
+[[scenario.node_pools]]
+name = "default"
+instance_types = ["m5.large"]
+[[factors]]
+name = "warm_ip"
+key = "WARM_IP_TARGET"
+values = [1, 4]
+"#;
+
+const ADVICE: &str = r#"
+title = "more warm addresses waste more"
+experiment = "swept.toml"
+cell = "c0001"
+set = { WARM_IP_TARGET = 4 }
+[[claims]]
+says = "they do"
+metric = "waste_peak_addresses"
+form = "difference"
+at_least = 1
+[[claims]]
+says = "all come up"
+metric = "time_to_target_ms"
+statistic = "share"
+at_least = 0.5
+"#;
+
+#[test]
+fn stored_results_judge_claims_of_their_plan_and_no_others() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-stored");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("swept.toml"), SWEPT).unwrap();
+    let run = |arguments: &[&str]| {
+        let kilopod =
+            Command::new(env!("CARGO_BIN_EXE_kilopod")).current_dir(&folder).args(arguments).output();
+        let output = kilopod.unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.code().unwrap(), text.concat())
+    };
+    let judged = |advice: &str, results: &str| {
+        fs::write(folder.join("a.advice.toml"), advice).unwrap();
+        run(&["check", "a.advice.toml", "--results", results])
+    };
+    assert_eq!(run(&["sweep", "swept.toml", "--replications", "30", "--seed", "5", "-o", "out"]).0, 0);
+    let (code, text) = judged(ADVICE, "out");
+    assert!(code == 0 && text.contains("(30 replications)") && text.contains("2 hold"), "{code}: {text}");
+    // The same runs, made anew.
+    let anew = ADVICE.replace("experiment =", "replications = 30\nseed = 5\nexperiment =");
+    fs::write(folder.join("anew.advice.toml"), anew).unwrap();
+    let lines = |text: String| {
+        text.lines().filter(|line| line.starts_with("  ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(text), lines(run(&["check", "anew.advice.toml"]).1));
+    let (code, text) = judged(&ADVICE.replace("TARGET = 4", "TARGET = 3"), "out");
+    assert!(code == 2 && text.contains("no cell like the advice's candidate"), "{text}");
+    assert_eq!(
+        run(&["sweep", "swept.toml", "--set", "target_pods=7", "--replications", "30", "-o", "other"]).0,
+        0
+    );
+    let (code, text) = judged(ADVICE, "other");
+    assert!(code == 2 && text.contains("are of plan"), "{text}");
+    let hurried = ["sweep", "swept.toml", "--precision", "0.001%", "--time-budget", "1 ms", "-o", "cut"];
+    assert_eq!(run(&hurried).0, 0);
+    let (code, text) = judged(ADVICE, "cut");
+    assert!(code == 2 && text.contains("stopped as the time was over"), "{text}");
+}

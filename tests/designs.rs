@@ -243,7 +243,7 @@ fn the_documented_experiments_are_some() {
     let text = include_str!("../docs/experiment.md");
     let blocks: Vec<&str> =
         text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 6);
+    assert_eq!(blocks.len(), 7);
     let scenario = &blocks[0][..blocks[0].find("[[factors]]").unwrap()];
     for (place, block) in blocks.iter().enumerate() {
         let text = if place == 0 { block.to_string() } else { format!("{scenario}{block}") };

@@ -315,7 +315,7 @@ fn the_report_is_whole() {
     for outside in ["http://", "https://", "src=", "@import", "fetch("] {
         assert!(!without_name_of_svg.contains(outside), "{outside}");
     }
-    assert_eq!(page.matches("<tr").count(), 1 + 8);
+    assert_eq!(page.matches("<tr").count(), 2 + 8, "two headers and the cells");
     let start = page.find("const data = ").unwrap() + "const data = ".len();
     let data = &page[start..page[start..].find(";\n").unwrap() + start];
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
@@ -364,6 +364,117 @@ fn the_report_is_drawn_by_a_browser() {
         assert!(chart(id).contains(part), "{id}: {}", chart(id));
         assert!(!chart(id).contains("NaN"), "{id}");
     }
+    // Three factors and three pairs of them.
+    assert_eq!(drawn.matches("class=\"bar\"").count(), 6);
+}
+
+type Row = std::collections::BTreeMap<String, String>;
+
+/// A sibling with the level that is named, or one cell for all; and two cells of a finished sweep by themselves.
+#[test]
+fn cells_are_compared_with_whom_the_user_names() {
+    let folder = scratch("compare-with");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = kilopod(&folder, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", error(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let rows = |out: &str| -> Vec<Row> {
+        let mut reader = csv::Reader::from_path(folder.join(out).join("comparisons.csv")).unwrap();
+        reader.deserialize().map(Result::unwrap).collect()
+    };
+    run(&["sweep", "small.toml", "--compare-with", "subnets=/21", "-o", "level"]);
+    let by_level = rows("level");
+    assert_eq!(by_level.len(), 4 * 4, "the cells with /25, four measures each");
+    for row in &by_level {
+        let (cell, base) = (&row["cell_id"], &row["base_cell_id"]);
+        let number = |id: &str| id[1..].parse::<u32>().unwrap();
+        assert!(row["subnets"] == "/25" && number(base) == number(cell) + 1, "{cell} with {base}");
+    }
+    // As a key of the experiment, and shard by shard.
+    let written = format!("compare_with = {{ subnets = \"/21\" }}\n{SMALL}");
+    fs::write(
+        folder.join("written.toml"),
+        written.replace("replications = 6", "name = \"small\"\nreplications = 6"),
+    )
+    .unwrap();
+    run(&["sweep", "written.toml", "--shard", "0/2", "-o", "0"]);
+    run(&["sweep", "written.toml", "--shard", "1/2", "-o", "1"]);
+    run(&["merge", "1", "0", "-o", "merged"]);
+    assert!(rows("merged") == by_level);
+    run(&["sweep", "small.toml", "--compare-with", "c0003", "-o", "cell"]);
+    let by_cell = rows("cell");
+    assert_eq!(by_cell.len(), 7 * 4);
+    assert!(by_cell.iter().all(|row| row["base_cell_id"] == "c0003" && row["cell_id"] != "c0003"));
+    // One of them again, from the results, in the same figures.
+    let told =
+        run(&["compare", "level", "--base", "c0003", "c0001", "--measure", "cost_to_target", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let found = &told["comparisons"][0];
+    let row =
+        by_cell.iter().find(|row| row["cell_id"] == "c0001" && row["measure"] == "cost_to_target").unwrap();
+    for (column, told) in [
+        ("difference_mean", &found["difference"]["estimate"]),
+        ("difference_mean_lo", &found["difference"]["low"]),
+        ("ratio_hi", &found["ratio"]["high"]),
+    ] {
+        let (told, written) = (told.as_f64().unwrap(), row[column].parse::<f64>().unwrap());
+        assert!((told - written).abs() < 1e-4, "{column}: {told} and {written}");
+    }
+    // Alone it needs no allowance for others.
+    assert_eq!(found["difference"]["low"], found["difference_all"]["low"]);
+    for (arguments, problem) in [
+        (&["compare", "level", "--base", "c0009"][..], "is no cell"),
+        (&["compare", "level", "--base", "c0001", "--measure", "time_to_target"], "has no mean"),
+        (&["compare", ".", "--base", "c0001"], "not the folder of a finished sweep"),
+        (&["sweep", "small.toml", "--compare-with", "c0099"], "is no cell"),
+        (&["sweep", "small.toml", "--compare-with", "subnets=/24"], "has no level"),
+        (&["sweep", "small.toml", "--compare-with", "subnet=/21"], "did you mean \"subnets\""),
+    ] {
+        let output = kilopod(&folder, arguments);
+        assert!(output.status.code() == Some(2) && error(&output).contains(problem), "{}", error(&output));
+    }
+    fs::write(folder.join("level/replications.csv"), "cell_id,replication\n").unwrap();
+    let changed = kilopod(&folder, &["compare", "level", "--base", "c0001"]);
+    assert!(changed.status.code() == Some(2) && error(&changed).contains("not as the sweep wrote it"));
+}
+
+/// Rows that were cut short by a crash are not taken for a cell's.
+#[test]
+fn a_cell_whose_rows_are_not_whole_is_run_again() {
+    let folder = scratch("torn");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = kilopod(&folder, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", error(&output));
+    };
+    run(&["sweep", "small.toml", "-o", "whole"]);
+    run(&["sweep", "small.toml", "--shard", "0/1", "-o", "part"]);
+    // What an interrupted sweep leaves.
+    fs::create_dir(folder.join(".out.unfinished")).unwrap();
+    for file in fs::read_dir(folder.join("part")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&file, folder.join(".out.unfinished").join(file.file_name().unwrap())).unwrap();
+    }
+    let manifest = fs::read_to_string(folder.join("whole/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    fs::write(folder.join(".out.unfinished/plan_id"), manifest["plan_id"].as_str().unwrap()).unwrap();
+    let rows = folder.join(".out.unfinished/c0004.replications.csv");
+    let text = fs::read_to_string(&rows).unwrap();
+    fs::write(&rows, &text[..text.len() / 2]).unwrap();
+    run(&["sweep", "small.toml", "-o", "out"]);
+    for file in fs::read_dir(folder.join("whole")).unwrap().map(|entry| entry.unwrap().path()) {
+        let other = folder.join("out").join(file.file_name().unwrap());
+        assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());
+    }
+    let rows = folder.join("part/c0004.replications.csv");
+    fs::write(&rows, text.replacen("reached", "stuck", 1)).unwrap();
+    let forged = kilopod(&folder, &["merge", "part", "-o", "merged"]);
+    assert!(
+        !forged.status.success() && error(&forged).contains("not as it was written"),
+        "{}",
+        error(&forged)
+    );
 }
 
 /// What `--show-config` prints says every default, and is an experiment with the same results; a cell's is a scenario.

@@ -1,13 +1,16 @@
-//! Runs base and candidate under the same chance and judges each claim.
+//! Judges claims on base and candidate under the same chance: on runs of its own, or on those of a finished sweep.
+//!
+//! With looks, claims are tried after 128, 256, ... replications until all are decided. Each look spends an equal part of a claim's
+//! probability of error, so that over all of them it is no more than the claim says (Bonferroni); a claim once decided stays so.
 
 use rayon::prelude::*;
 
 use super::read::{Advice, Claim, Form, Statistic};
 use crate::components::{Prepared, simulate};
-use crate::results::{Kind, Measure, ReplicationRecord};
+use crate::results::{Kind, Measure};
 use crate::statistics::{
-    MeanInterval, PairedSummary, QuantileInterval, TFactors, Verdict, clopper_pearson, ratio_of_means,
-    verdict,
+    Bound, MeanInterval, PairedSummary, QuantileInterval, TFactors, Verdict, clopper_pearson, looks,
+    ratio_of_means, verdict,
 };
 
 /// A claim with what the runs say of it.
@@ -18,58 +21,110 @@ pub struct Judged {
     pub estimate: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
+    /// Replications of either side that it was judged by.
+    pub replications: u32,
+}
+
+/// Of one claim's measure, the raw values of both sides, replication by replication; `None` where a run has none.
+#[derive(Clone, Debug, Default)]
+pub struct Sides {
+    pub candidate: Vec<Option<u64>>,
+    /// Empty where no claim asks for it.
+    pub base: Vec<Option<u64>>,
 }
 
 /// Tries all claims of a file.
 pub fn judge(advice: &Advice) -> Vec<Judged> {
-    let run = |prepared: &Prepared| -> Vec<ReplicationRecord> {
-        let one = |replication| simulate(prepared, advice.seed, replication);
-        (0..advice.replications).into_par_iter().map(one).collect()
-    };
-    let candidate = run(&Prepared::new(advice.candidate.clone()));
+    let candidate = Prepared::new(advice.candidate.clone());
     let needs_base = advice.claims.iter().any(|claim| claim.form != Form::Candidate);
-    let base = if needs_base { run(&Prepared::new(advice.base.clone())) } else { Vec::new() };
-    advice.claims.iter().map(|claim| judge_claim(claim, &candidate, &base)).collect()
+    let base = needs_base.then(|| Prepared::new(advice.base.clone()));
+    let mut sides = vec![Sides::default(); advice.claims.len()];
+    let mut extend = |from: u32, to: u32| {
+        let values = |prepared: &Prepared| -> Vec<Vec<Option<u64>>> {
+            let one = |replication| {
+                let record = simulate(prepared, advice.seed, replication);
+                advice.claims.iter().map(|claim| claim.measure.raw(&record)).collect()
+            };
+            (from..to).into_par_iter().map(one).collect()
+        };
+        let (more, of_base) = (values(&candidate), base.as_ref().map(values).unwrap_or_default());
+        for (place, sides) in sides.iter_mut().enumerate() {
+            sides.candidate.extend(more.iter().map(|values| values[place]));
+            sides.base.extend(of_base.iter().map(|values| values[place]));
+        }
+        sides.clone()
+    };
+    let at: Vec<u32> = match advice.looks_up_to {
+        Some(most) => looks(most).collect(),
+        None => vec![advice.replications],
+    };
+    judge_at(&advice.claims, &at, &mut extend)
 }
 
-fn judge_claim(claim: &Claim, candidate: &[ReplicationRecord], base: &[ReplicationRecord]) -> Judged {
-    let confidence = verdict::two_sided(claim.confidence);
+/// Judges what a finished sweep has, as one look at all of it.
+pub fn judge_stored(advice: &Advice, sides: &[Sides]) -> Vec<Judged> {
+    advice.claims.iter().zip(sides).map(|(claim, sides)| judge_claim(claim, sides, 1)).collect()
+}
+
+/// `extend` goes on from so many replications to so many and gives both sides by claim.
+fn judge_at(claims: &[Claim], looks: &[u32], extend: &mut dyn FnMut(u32, u32) -> Vec<Sides>) -> Vec<Judged> {
+    let mut judged: Vec<Option<Judged>> = vec![None; claims.len()];
+    let mut before = 0;
+    for look in looks {
+        let sides = extend(before, *look);
+        before = *look;
+        for ((claim, sides), judged) in claims.iter().zip(&sides).zip(&mut judged) {
+            if judged.as_ref().is_none_or(|judged| judged.verdict == Verdict::Undecided) {
+                *judged = Some(judge_claim(claim, sides, looks.len()));
+            }
+        }
+        if judged.iter().flatten().all(|judged| judged.verdict != Verdict::Undecided) {
+            break;
+        }
+    }
+    judged.into_iter().map(|judged| judged.expect("there is a look")).collect()
+}
+
+/// At one of so many looks.
+fn judge_claim(claim: &Claim, sides: &Sides, looks: usize) -> Judged {
+    let one_sided = 1.0 - (1.0 - claim.confidence) / looks as f64;
+    let confidence = verdict::two_sided(one_sided);
+    let (measure, candidate) = (&claim.measure, &sides.candidate[..]);
     let mut factors = TFactors::new(confidence);
-    let three = match (claim.form, claim.statistic) {
-        (Form::Candidate, Statistic::Quantile(p)) => quantile(&claim.measure, candidate, p, confidence),
-        (Form::Candidate, Statistic::Share) => share(&claim.measure, candidate, confidence),
-        (Form::Candidate, Statistic::Mean) => mean(&claim.measure, candidate, &mut factors),
+    let [estimate, low, high] = match (claim.form, claim.statistic) {
+        (Form::Candidate, Statistic::Quantile(p)) => quantile(measure, candidate, p, confidence),
+        (Form::Candidate, Statistic::Share) => share(candidate, confidence),
+        (Form::Candidate, Statistic::Mean) => mean(measure, candidate, &mut factors),
         (form, statistic) => {
-            let (of_candidate, of_base) = pairs(&claim.measure, statistic, candidate, base);
+            let (of_candidate, of_base) = pairs(measure, statistic, sides);
             compare(form, &of_candidate, &of_base, &mut factors)
         }
     };
-    let [estimate, low, high] = three;
-    Judged { verdict: claim.limits.judge(low, high), estimate, low, high }
+    let replications = candidate.len() as u32;
+    Judged { verdict: claim.limits.judge(low, high), estimate, low, high, replications }
 }
 
-fn quantile(measure: &Measure, records: &[ReplicationRecord], p: f64, confidence: f64) -> [Option<f64>; 3] {
-    let raw: Vec<Option<u64>> = records.iter().map(|record| measure.raw(record)).collect();
-    let found = QuantileInterval::of(&raw, p, confidence);
+fn quantile(measure: &Measure, raw: &[Option<u64>], p: f64, confidence: f64) -> [Option<f64>; 3] {
+    let found = QuantileInterval::of(raw, p, confidence);
     let value = |raw: u64| raw as f64 / measure.scale();
     // An end beyond the horizon is later than any limit.
-    let beyond = |bound: crate::statistics::Bound<u64>| match bound {
-        crate::statistics::Bound::Beyond => Some(f64::INFINITY),
+    let beyond = |bound: Bound<u64>| match bound {
+        Bound::Beyond => Some(f64::INFINITY),
         other => other.value().map(value),
     };
     [found.estimate.value().map(value), beyond(found.low), beyond(found.high)]
 }
 
-fn share(measure: &Measure, records: &[ReplicationRecord], confidence: f64) -> [Option<f64>; 3] {
-    let hits = records.iter().filter(|record| measure.raw(record).is_some()).count() as u64;
-    let found = clopper_pearson(hits, records.len() as u64, confidence);
+fn share(raw: &[Option<u64>], confidence: f64) -> [Option<f64>; 3] {
+    let hits = raw.iter().flatten().count() as u64;
+    let found = clopper_pearson(hits, raw.len() as u64, confidence);
     [Some(found.estimate), Some(found.low), Some(found.high)]
 }
 
-fn mean(measure: &Measure, records: &[ReplicationRecord], factors: &mut TFactors) -> [Option<f64>; 3] {
-    let values: Vec<f64> = records.iter().filter_map(|record| measure.value(record)).collect();
+fn mean(measure: &Measure, raw: &[Option<u64>], factors: &mut TFactors) -> [Option<f64>; 3] {
+    let values: Vec<f64> = raw.iter().flatten().map(|raw| *raw as f64 / measure.scale()).collect();
     // A mean over the runs that have a value would hide those that have none.
-    if values.len() < records.len() {
+    if values.len() < raw.len() {
         return [None; 3];
     }
     let found = MeanInterval::of(&values, factors);
@@ -77,18 +132,13 @@ fn mean(measure: &Measure, records: &[ReplicationRecord], factors: &mut TFactors
 }
 
 /// Values of both sides, replication by replication; a pair of which one lacks its value is none.
-fn pairs(
-    measure: &Measure,
-    statistic: Statistic,
-    candidate: &[ReplicationRecord],
-    base: &[ReplicationRecord],
-) -> (Vec<f64>, Vec<f64>) {
-    let value = |record: &ReplicationRecord| match statistic {
-        Statistic::Share => Some(f64::from(u8::from(measure.raw(record).is_some()))),
-        _ => measure.value(record),
+fn pairs(measure: &Measure, statistic: Statistic, sides: &Sides) -> (Vec<f64>, Vec<f64>) {
+    let value = |raw: &Option<u64>| match statistic {
+        Statistic::Share => Some(f64::from(u8::from(raw.is_some()))),
+        _ => raw.map(|raw| raw as f64 / measure.scale()),
     };
     debug_assert!(measure.kind != Kind::Instant || statistic == Statistic::Share);
-    candidate.iter().zip(base).filter_map(|(c, b)| value(c).zip(value(b))).unzip()
+    sides.candidate.iter().zip(&sides.base).filter_map(|(c, b)| value(c).zip(value(b))).unzip()
 }
 
 fn compare(form: Form, candidate: &[f64], base: &[f64], factors: &mut TFactors) -> [Option<f64>; 3] {
@@ -98,4 +148,67 @@ fn compare(form: Form, candidate: &[f64], base: &[f64], factors: &mut TFactors) 
     }
     let found = PairedSummary::of(candidate, base, factors).map(|paired| paired.difference);
     [found.map(|m| m.mean), found.and_then(|m| m.low()), found.and_then(|m| m.high())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::{Chance, Component, normal_quantile};
+    use crate::results::measures;
+    use crate::statistics::Limits;
+
+    /// "On average at most so much more than the base", of paired differences with mean 0 and standard deviation 100.
+    fn claim(at_most: f64) -> Claim {
+        Claim {
+            says: String::new(),
+            measure: measures().into_iter().find(|measure| measure.name == "time_restricted").unwrap(),
+            statistic: Statistic::Mean,
+            form: Form::Difference,
+            limits: Limits { at_least: None, at_most: Some(at_most) },
+            confidence: 0.95,
+        }
+    }
+
+    /// Verdicts over 2,000 studies, and replications used in all.
+    fn studies(at_most: f64, most: u32) -> ([u32; 3], u64) {
+        let claims = [claim(at_most)];
+        let at: Vec<u32> = looks(most).collect();
+        let (mut verdicts, mut used) = ([0; 3], 0);
+        for study in 0..2_000 {
+            let chance = Chance::new(23, study);
+            let mut sides = Sides::default();
+            let mut extend = |from: u32, to: u32| {
+                for replication in from..to {
+                    let noise = 100.0 * normal_quantile(chance.uniform(Component::Boot, replication, 0));
+                    sides.candidate.push(Some((10_000.0 + noise) as u64));
+                    sides.base.push(Some(10_000));
+                }
+                vec![sides.clone()]
+            };
+            let judged = judge_at(&claims, &at, &mut extend).remove(0);
+            verdicts[judged.verdict as usize] += 1;
+            used += u64::from(judged.replications);
+        }
+        (verdicts, used)
+    }
+
+    /// A difference that is just the limit is called either way with the probability of error that the claim allows, looks and
+    /// all; three standard errors of 2,000 studies are 1.5 %. Values are cut to whole numbers, which is half a unit.
+    #[test]
+    fn looks_do_not_raise_the_probability_of_error() {
+        let ([holds, broken, undecided], _) = studies(-0.5, 1_024);
+        assert!(holds <= 130 && broken <= 130, "{holds} hold and {broken} broken of 2000");
+        assert!(undecided > 1_700, "{undecided}");
+    }
+
+    /// Where the limit lies four standard errors of the first look away, looks need little more than that one.
+    #[test]
+    fn what_is_clear_is_decided_early_and_rightly() {
+        let away = 4.0 * 100.0 / libm::sqrt(128.0);
+        let ([holds, broken, _], used) = studies(away, 1_024);
+        assert!(holds >= 1_994 && broken == 0, "{holds} hold");
+        assert!(used < 2_000 * 160, "{} on average", used / 2_000);
+        let ([holds, broken, _], _) = studies(-away, 1_024);
+        assert!(broken >= 1_994 && holds == 0, "{broken} broken");
+    }
 }

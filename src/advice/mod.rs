@@ -2,6 +2,8 @@
 
 mod judge;
 mod read;
+mod stored;
 
 pub use judge::{Judged, judge};
 pub use read::{Advice, Claim, Form, Statistic, read_file};
+pub use stored::judge_results;

@@ -1,6 +1,6 @@
 //! `*.advice.toml`: what is claimed, of which change to which scenario.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
@@ -8,7 +8,10 @@ use crate::experiment::{self, Overrides};
 use crate::input::{Document, Node, Problem, Problems, Section, Value, full_key, nearest};
 use crate::results::{Kind, Measure, measures};
 use crate::scenario::{self, Scenario};
-use crate::statistics::Limits;
+use crate::statistics::{FIRST_LOOK, Limits};
+
+/// Five looks: with more, each would have little of the probability of error left.
+const MOST_LOOKED_AT: u32 = 16 * FIRST_LOOK;
 
 /// A file of advice, ready to be tried.
 #[derive(Clone, Debug)]
@@ -16,7 +19,14 @@ pub struct Advice {
     pub title: String,
     pub base: Scenario,
     pub candidate: Scenario,
+    /// What they were read from, the experiment that the base is a cell of, and where files are looked for from.
+    pub base_document: Document,
+    pub candidate_document: Document,
+    pub experiment: Option<PathBuf>,
+    pub folder: PathBuf,
     pub replications: u32,
+    /// Instead of a fixed number: claims are tried after 128, 256, ... replications until they are decided, or after so many.
+    pub looks_up_to: Option<u32>,
     pub seed: u64,
     pub claims: Vec<Claim>,
     pub warnings: Vec<String>,
@@ -74,8 +84,15 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut root = Section::new(&document.root, "", &mut problems);
     let title = root.text("title", &mut problems).unwrap_or_else(|| name.clone());
-    let replications = root.whole("replications", 2, 1_000_000, &mut problems).unwrap_or(60);
+    let fixed = root.whole("replications", 2, 1_000_000, &mut problems);
+    let looks_up_to = root.whole("looks_up_to", FIRST_LOOK, MOST_LOOKED_AT, &mut problems);
+    if let (Some(_), Some(most)) = (fixed, looks_up_to) {
+        let what = format!("replications is a fixed number, and looks_up_to = {most} has it found");
+        problems.add(root.origin(), "replications", what, Some("leave one of them out".into()));
+    }
+    let replications = fixed.unwrap_or(60);
     let seed = root.whole("seed", 0, u32::MAX, &mut problems).unwrap_or(1);
+    let experiment = root.text("experiment", &mut problems).map(|experiment| folder.join(experiment));
     let mut base = base(&mut root, folder, catalogue, &mut problems);
     let mut candidate = base.clone();
     for (key, both) in [("set_both", true), ("set", false)] {
@@ -106,6 +123,7 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
         return Err(problems.into_vec());
     }
     let read = |document: &Document| scenario::read(document, &title, folder, catalogue);
+    let (base_document, candidate_document) = (base.clone(), candidate.clone());
     let (base, candidate) = match (read(&base), read(&candidate)) {
         (Ok(base), Ok(candidate)) => (base, candidate),
         (base, candidate) => {
@@ -122,7 +140,12 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
         title,
         base: base.scenario,
         candidate: candidate.scenario,
+        base_document,
+        candidate_document,
+        experiment,
+        folder: folder.to_path_buf(),
         replications,
+        looks_up_to,
         seed: u64::from(seed),
         claims,
         warnings,

@@ -5,8 +5,9 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use super::{BAD_INPUT, CLAIM_BROKEN, CLAIM_UNDECIDED, FAILED, OK};
-use crate::advice::{Advice, Claim, Form, Judged, Statistic, judge, read_file};
+use crate::advice::{Advice, Claim, Form, Judged, Statistic, judge, judge_results, read_file};
 use crate::catalogue::Catalogue;
+use crate::experiment::Stored;
 use crate::statistics::Verdict;
 
 /// Try the claims of advice files: each holds, is broken, or is undecided
@@ -17,12 +18,21 @@ use crate::statistics::Verdict;
 ///   kilopod check experiments/advice
 ///   kilopod check experiments/advice/c14-default-warm-pool.advice.toml --json
 ///   kilopod check experiments/advice --junit report.xml
+///   kilopod check experiments/advice --looks-up-to 1024
+///   kilopod check experiments/advice/c03-subnet-size.advice.toml --results results/thousand-pods
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// Files named *.advice.toml, or folders that hold some
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+    /// Judge by the results of a finished sweep instead of runs of its own; the advice's experiment must come to the same plan, and base and
+    /// candidate be cells of it
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Instead of a fixed number of replications, look after 128, 256, ... of them until all claims are decided, or after so many
+    #[arg(long, value_name = "N", conflicts_with = "results", value_parser = clap::value_parser!(u32).range(128..=2_048))]
+    looks_up_to: Option<u32>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -72,12 +82,32 @@ pub fn run(arguments: &Arguments) -> u8 {
     if bad {
         return BAD_INPUT;
     }
+    let stored = match arguments.results.as_deref().map(Stored::open).transpose() {
+        Ok(stored) => stored,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return BAD_INPUT;
+        }
+    };
     let began = super::clock();
     let mut tried: Vec<(PathBuf, Advice, Vec<Judged>)> = Vec::new();
-    for (file, advice) in files.into_iter().zip(read.into_iter().flatten()) {
+    for (file, mut advice) in files.into_iter().zip(read.into_iter().flatten()) {
+        advice.looks_up_to = arguments.looks_up_to.or(advice.looks_up_to);
         advice.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", file.display()));
-        let judged = judge(&advice);
-        tried.push((file, advice, judged));
+        let judged = match &stored {
+            None => Ok(judge(&advice)),
+            Some(stored) => judge_results(&advice, stored, &catalogue),
+        };
+        match judged {
+            Ok(judged) => tried.push((file, advice, judged)),
+            Err(error) => {
+                eprintln!("error: {}: not judged by these results: {error}", file.display());
+                bad = true;
+            }
+        }
+    }
+    if bad {
+        return BAD_INPUT;
     }
     if let Some(path) = &arguments.junit
         && let Err(error) = write_junit(path, &tried)
@@ -139,11 +169,16 @@ fn line(claim: &Claim, judged: &Judged) -> String {
     )
 }
 
+/// The most that a claim was judged by.
+fn used(judged: &[Judged]) -> u32 {
+    judged.iter().map(|judged| judged.replications).max().unwrap_or(0)
+}
+
 fn as_text(tried: &[(PathBuf, Advice, Vec<Judged>)], seconds: f64) -> String {
     let mut text = String::new();
     let mut counts = [0; 3];
     for (_, advice, judged) in tried {
-        text.push_str(&format!("{} ({} replications)\n", advice.title, advice.replications));
+        text.push_str(&format!("{} ({} replications)\n", advice.title, used(judged)));
         for (claim, judged) in advice.claims.iter().zip(judged) {
             counts[judged.verdict as usize] += 1;
             text.push_str(&format!("  {:<10} {}\n", judged.verdict.name(), line(claim, judged)));
@@ -169,12 +204,15 @@ fn as_json(tried: &[(PathBuf, Advice, Vec<Judged>)]) -> String {
                         "verdict": judged.verdict.name(), "estimate": finite(judged.estimate),
                         "low": finite(judged.low), "high": finite(judged.high),
                         "at_least": claim.limits.at_least, "at_most": claim.limits.at_most,
-                        "confidence": claim.confidence,
+                        "confidence": claim.confidence, "replications": judged.replications,
                     })
                 })
                 .collect();
             let file = file.display().to_string();
-            json!({"file": file, "title": advice.title, "replications": advice.replications, "claims": claims})
+            json!({
+                "file": file, "title": advice.title, "replications": used(judged), "looks_up_to": advice.looks_up_to,
+                "claims": claims,
+            })
         })
         .collect();
     serde_json::to_string_pretty(&json!({"schema_version": 1, "files": files})).expect("JSON is text") + "\n"

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::summary::as_json;
 use super::{BAD_INPUT, FAILED, OK, PARTS_DO_NOT_FIT};
@@ -66,8 +66,9 @@ pub fn run(arguments: &Arguments) -> u8 {
         problems.iter().for_each(|problem| eprintln!("error: {problem}"));
         return PARTS_DO_NOT_FIT;
     }
+    let rows_of = |id: &str| Folder::new(Path::new(&cells[id].1)).shard_rows_file(id);
     let ordered: Vec<Finished> = meta.cell_ids.iter().map(|id| cells[id].0.clone()).collect();
-    match Folder::new(&arguments.output).finish(&meta, &ordered) {
+    match Folder::new(&arguments.output).finish(&meta, &ordered, &rows_of) {
         Ok(()) => {
             eprintln!(
                 "{} cells of {} parts in {}",

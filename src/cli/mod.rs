@@ -1,6 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
 mod check;
+mod compare;
 mod decide;
 mod instances;
 mod max_pods;
@@ -47,6 +48,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Compare(compare::Arguments),
     Decide(decide::Arguments),
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
@@ -62,6 +64,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),

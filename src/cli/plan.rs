@@ -48,6 +48,10 @@ pub(super) struct PlanArguments {
     /// What is to be that precise, a column of cells.csv; time_to_target_p50_ms if left out
     #[arg(long, value_name = "NAME")]
     measure: Option<String>,
+    /// The cell that comparisons.csv compares with, such as c0005; or a level that takes its place: with subnets=/19 each cell is
+    /// compared with the one that has /19 and is else as it is. May be given for several factors
+    #[arg(long, value_name = "CELL|FACTOR=LEVEL")]
+    compare_with: Vec<String>,
 }
 
 impl PlanArguments {
@@ -58,6 +62,7 @@ impl PlanArguments {
             seed: self.seed,
             precision: self.precision,
             measure: self.measure.clone(),
+            compare_with: self.compare_with.clone(),
         };
         super::read_plan(&self.experiment, &self.settings, &overrides)
     }

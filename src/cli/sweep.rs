@@ -188,7 +188,7 @@ fn execute(
         Some(_) => folder.finish_shard(&meta, &cells)?,
         None => {
             let cells: Vec<Finished> = cells.iter().map(|(_, cell)| cell.clone()).collect();
-            folder.finish(&meta, &cells)?;
+            pool.install(|| folder.finish(&meta, &cells, &|id| folder.rows_file(id)))?;
         }
     }
     Ok((cells, began.elapsed()))

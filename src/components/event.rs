@@ -242,10 +242,10 @@ impl Event {
             Event::SeatsLent => ("seats_lent", 83),
             Event::AgentLists(_) => ("agent_lists", 84),
             Event::AgentListed(_) => ("agent_listed", 85),
-            Event::NodeCordoned(_) => ("node_cordoned", 93),
-            Event::ResourceJobDue(_) => ("resource_job_due", 90),
-            Event::ResourceCallSent(_) => ("resource_call_sent", 91),
-            Event::ResourceJobAnswered(_) => ("resource_job_answered", 92),
+            Event::NodeCordoned(_) => ("node_cordoned", 113),
+            Event::ResourceJobDue(_) => ("resource_job_due", 110),
+            Event::ResourceCallSent(_) => ("resource_call_sent", 111),
+            Event::ResourceJobAnswered(_) => ("resource_job_answered", 112),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::base::base;
+use super::compare_with;
 use super::designs::{self, Point};
 use super::factors::{Factor, conflicts, factors, print_value};
 use super::identity::identity;
@@ -42,6 +43,8 @@ pub struct Plan {
     /// Of each cell; with a precision, at most.
     pub replications: u32,
     pub precision: Option<Precision>,
+    /// By cell, the place of the one it is compared with; `None`: all with the first.
+    pub bases: Option<Vec<Option<u32>>>,
     pub seed: u64,
     /// The input with everything laid over it, itself a valid experiment.
     pub resolved: String,
@@ -64,6 +67,8 @@ pub struct Overrides {
     pub precision: Option<f64>,
     /// Of what: a column of `cells.csv`, or a measure.
     pub measure: Option<String>,
+    /// The cell that others are compared with, or levels (`factor=label`) that tell it for each of them.
+    pub compare_with: Vec<String>,
 }
 
 /// Reads an experiment from a folder with an `experiment.toml`, from such a file, or from a plan (`plan.json`), which is run as
@@ -83,6 +88,7 @@ pub fn read_file(
         typed.extend(overrides.seed.map(|seed| format!("--seed {seed}")));
         typed.extend(overrides.precision.map(|share| format!("--precision {}%", share * 100.0)));
         typed.extend(overrides.measure.iter().map(|measure| format!("--measure {measure}")));
+        typed.extend(overrides.compare_with.iter().map(|with| format!("--compare-with {with}")));
         return if typed.is_empty() { read_plan(path, catalogue) } else { Err(vec![as_it_is(path, &typed)]) };
     }
     let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
@@ -138,6 +144,7 @@ pub fn read(
     let mut factors = factors(&mut root, &mut problems);
     conflicts(&factors, settings, &base, &mut problems);
     let mut warnings = Vec::new();
+    let compare_with = compare_with::read(&mut root, &overrides.compare_with, &mut problems);
     let points = designs::points(&mut root, &mut factors, &mut problems, &mut warnings);
     root.finish(&mut problems);
     if !problems.is_empty() {
@@ -163,6 +170,10 @@ pub fn read(
         });
         return Err(unlike);
     }
+    let bases = compare_with.as_ref().map(|with| with.bases(&factors, &cells, &mut problems));
+    if !problems.is_empty() {
+        return Err(problems.into_vec());
+    }
     warnings.sort();
     warnings.dedup();
     replace(&mut document.root, "scenario", base.root);
@@ -170,6 +181,9 @@ pub fn read(
     replace(&mut document.root, "seed", Node { value: Value::Text(seed.to_string()), ..nodes.root.clone() });
     if let Some((precision, most)) = &precision {
         replace(&mut document.root, "precision", precision.to_node(*most, &nodes.root));
+    }
+    if let Some(with) = &compare_with {
+        replace(&mut document.root, "compare_with", with.to_node(&nodes.root));
     }
     let Value::Table(entries) = &mut document.root.value else { unreachable!("a document is a table") };
     entries.retain(|(key, _)| key != "base");
@@ -180,7 +194,20 @@ pub fn read(
         Some((precision, most)) => (Some(precision), most),
         None => (None, replications),
     };
-    Ok(Plan { precision, name, factors, cells, replications, seed, resolved, document, folder, id, warnings })
+    Ok(Plan {
+        precision,
+        bases,
+        name,
+        factors,
+        cells,
+        replications,
+        seed,
+        resolved,
+        document,
+        folder,
+        id,
+        warnings,
+    })
 }
 
 fn integer(like: &Node, number: i64) -> Node {

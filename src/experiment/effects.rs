@@ -1,20 +1,25 @@
 //! What each level of a full grid does to the cells' means, and each pair of levels beyond that.
 
 use super::meta::Meta;
-use super::runs::{placed, runs};
+use super::runs::{Columns, Runs};
 use super::sweep::Finished;
 use crate::results::Measure;
 use crate::statistics::grid_effects;
 
 /// Means of what is there in every run.
-const MEASURES: [&str; 3] = ["time_restricted", "waste_to_horizon", "cost_to_target"];
+pub(super) const MEASURES: [&str; 3] = ["time_restricted", "waste_to_horizon", "cost_to_target"];
 
 /// The rows of `effects.csv`, and how many they are: none where the cells are no grid of two or more levels, or one of
 /// them has no replication.
-pub(super) fn effects(meta: &Meta, cells: &[Finished]) -> (String, u64) {
+pub(super) fn effects(
+    meta: &Meta,
+    cells: &[Finished],
+    columns: &Columns,
+    runs: &[Option<Runs>],
+) -> (String, u64) {
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
     let mut rows = 0;
-    if let Some((levels, responses)) = grid(meta).zip(responses(meta, cells)) {
+    if let Some((levels, responses)) = grid(meta).zip(responses(cells, columns, runs)) {
         let counts: Vec<usize> = levels.iter().map(Vec::len).collect();
         for response in responses {
             for term in grid_effects(&counts, &response.of_cells) {
@@ -80,20 +85,22 @@ struct Response {
 }
 
 /// `None` if some cell has no replication.
-fn responses(meta: &Meta, cells: &[Finished]) -> Option<Vec<Response>> {
-    let measures = placed(&MEASURES);
-    let mut of_cells = vec![Vec::new(); measures.len()];
+fn responses(cells: &[Finished], columns: &Columns, runs: &[Option<Runs>]) -> Option<Vec<Response>> {
+    let mut places = MEASURES.map(|name| columns.place(name));
+    places.sort_unstable();
+    let mut of_cells = vec![Vec::new(); places.len()];
     let mut unreached = Vec::new();
-    for cell in cells {
-        let runs = runs(meta, cell, &measures)?;
-        for (place, means) in of_cells.iter_mut().enumerate() {
-            let values: Vec<f64> = runs.values.values().filter_map(|values| values[place]).collect();
+    for (cell, runs) in cells.iter().zip(runs) {
+        let runs = runs.as_ref()?;
+        for (place, means) in places.iter().zip(of_cells.iter_mut()) {
+            let values: Vec<f64> = runs.values[*place].iter().flatten().copied().collect();
             means.push(values.iter().sum::<f64>() / values.len() as f64);
         }
         let summary = &cell.summary;
         unreached.push(1.0 - summary.reached as f64 / summary.replications as f64);
     }
-    let response = |((_, measure), of_cells): ((usize, Measure), Vec<f64>)| Response {
+    let measures = places.map(|place| columns.measures[place].1.clone());
+    let response = |(measure, of_cells): (Measure, Vec<f64>)| Response {
         name: measure.name.clone(),
         unit: measure.unit,
         print: Box::new(move |value| measure.print_mean(value)),
@@ -119,6 +126,7 @@ mod tests {
             plan_id: String::new(),
             results_version: 0,
             precision: None,
+            bases: None,
             name: String::new(),
             seed: "1".into(),
             replications: 1,

@@ -1,12 +1,11 @@
 //! What is estimated of a cell: a quantile or the mean of a measure, named as its column in `cells.csv`.
 
 use crate::input::nearest;
+use crate::results::gathered::Gathered;
 use crate::results::rows::CONFIDENCE;
 use crate::results::tables::is_cause;
 use crate::results::{Kind, Measure, ReplicationRecord, measures};
-use crate::statistics::{
-    MeanInterval, QuantileInterval, Ranks, TFactors, mean_is_narrow, quantile_is_narrow,
-};
+use crate::statistics::{MeanInterval, Ranks, TFactors, mean_is_narrow, quantile_is_narrow};
 
 /// A statistic of a measure.
 #[derive(Clone, Debug)]
@@ -79,17 +78,14 @@ impl Estimand {
     }
 
     /// Is half its interval within `target` of the estimate?
-    pub(super) fn is_narrow(&self, records: &[ReplicationRecord], target: f64) -> bool {
-        if records.is_empty() {
-            return false;
-        }
-        let raw: Vec<Option<u64>> = records.iter().map(|record| self.measure.raw(record)).collect();
+    pub(super) fn is_narrow(&self, of: &Gathered, target: f64) -> bool {
+        let (n, values) = (of.replications() as usize, of.of(&self.measure));
         match self.statistic {
-            Statistic::Quantile(p) => quantile_is_narrow(&QuantileInterval::of(&raw, p, CONFIDENCE), target),
+            _ if n == 0 => false,
+            Statistic::Quantile(p) => quantile_is_narrow(&values.sorted().interval(n, p, CONFIDENCE), target),
+            // As in the tables: of the runs that have a value.
             Statistic::Mean => {
-                // As in the tables: of the runs that have a value.
-                let values: Vec<f64> = raw.into_iter().flatten().map(|raw| raw as f64).collect();
-                let mean = MeanInterval::of(&values, &mut TFactors::new(CONFIDENCE));
+                let mean = values.mean(&mut TFactors::new(CONFIDENCE));
                 mean.is_some_and(|mean| mean_is_narrow(&mean, target))
             }
         }

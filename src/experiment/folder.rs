@@ -1,24 +1,18 @@
 //! The folder of a sweep: cells are kept as they finish, and the whole appears at once.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::comparisons::comparisons;
 use super::design::Plan;
-use super::effects::effects;
 use super::meta::Meta;
-use super::pareto::resampled;
+use super::outputs::outputs;
 use super::precision::StoppedBy;
-use super::report::report;
 use super::sweep::Finished;
-use super::workbook::workbook;
-use crate::results::data_package;
-use crate::results::rows::{CellSummary, pareto};
-use crate::results::tables::{TABLES, header, table_place};
 
 /// What a shard's folder has beside its cells.
 const SHARD: &str = "shard.json";
@@ -28,7 +22,7 @@ const SHARD: &str = "shard.json";
 #[error("{path}: {error}")]
 pub struct FolderError {
     path: String,
-    error: std::io::Error,
+    error: io::Error,
 }
 
 /// What lies where the results are to go.
@@ -117,9 +111,29 @@ impl Folder {
     fn cell_file(&self, id: &str) -> PathBuf {
         self.unfinished().join(format!("{id}.json"))
     }
+    /// Where the rows of a cell's replications are kept until the end.
+    pub fn rows_file(&self, id: &str) -> PathBuf {
+        self.unfinished().join(rows_name(id))
+    }
+    /// The same to write to, after what is there unless begun anew.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn rows_of(&self, id: &str, anew: bool) -> Result<File, FolderError> {
+        let path = self.rows_file(id);
+        let file = OpenOptions::new().create(true).write(true).truncate(anew).append(!anew).open(&path);
+        file.map_err(|error| trouble(&path, error))
+    }
+    /// What is told where these rows could not be written.
+    pub(super) fn no_room(&self, id: &str, error: io::Error) -> FolderError {
+        trouble(&self.rows_file(id), error)
+    }
+
     /// A cell that an interrupted sweep finished.
     pub fn load(&self, id: &str) -> Option<Finished> {
-        serde_json::from_str(&fs::read_to_string(self.cell_file(id)).ok()?).ok()
+        let cell: Finished = serde_json::from_str(&fs::read_to_string(self.cell_file(id)).ok()?).ok()?;
+        let known = hash_of(&self.rows_file(id), &mut |_| Ok(())).ok()?;
+        (known == cell.replications_sha256).then_some(cell)
     }
     /// # Errors
     /// If the file cannot be written.
@@ -131,68 +145,20 @@ impl Folder {
         fs::rename(&aside, &path).map_err(|error| trouble(&path, error))
     }
 
-    /// Writes all tables and the report aside and puts the folder in place; `cells` in the plan's order.
+    /// Writes all tables and the report aside and puts the folder in place; `cells` in the plan's order, the rows of whose
+    /// replications lie where `rows_of` tells by their ids.
     ///
     /// # Errors
-    /// If files cannot be written; what was there before is then still there.
-    pub fn finish(&self, meta: &Meta, cells: &[Finished]) -> Result<(), FolderError> {
+    /// If files cannot be read or written, or rows are not those that the cell was made of; what was there before is then still
+    /// there.
+    pub fn finish(
+        &self,
+        meta: &Meta,
+        cells: &[Finished],
+        rows_of: &(dyn Fn(&str) -> PathBuf + Sync),
+    ) -> Result<(), FolderError> {
         let aside = self.empty_aside()?;
-        let mut files = serde_json::Map::new();
-        let summaries: Vec<&CellSummary> = cells.iter().map(|cell| &cell.summary).collect();
-        let best = pareto(&summaries);
-        let sure = resampled(meta, cells);
-        let mut tables = Vec::new();
-        for (index, (table, _)) in TABLES.iter().enumerate() {
-            let mut text = header(table, &meta.keys);
-            for ((cell, best), sure) in cells.iter().zip(&best).zip(&sure) {
-                let rows = &cell.rows.text[index];
-                if *table == "cells" && !rows.is_empty() {
-                    // The last columns compare the cell with all others.
-                    let sure = sure.map_or(String::new(), |ppm| ppm.to_string());
-                    text.push_str(&format!("{},{},{sure}\n", rows.trim_end(), u8::from(*best)));
-                } else {
-                    text.push_str(rows);
-                }
-            }
-            let mut rows: u64 = cells.iter().map(|cell| cell.rows.rows[index]).sum();
-            // What is made of all cells at once.
-            if let Some((all, count)) = match *table {
-                "comparisons" => Some(comparisons(meta, cells)),
-                "effects" => Some(effects(meta, cells)),
-                _ => None,
-            } {
-                text.push_str(&all);
-                rows = count;
-            }
-            files.insert(format!("{table}.csv"), json!({"rows": rows, "sha256": sha256(&text)}));
-            write(&aside.join(format!("{table}.csv")), &text)?;
-            tables.push(text);
-        }
-        let timeline = table_place("timeline");
-        let timeline_rows: Vec<u64> = cells.iter().map(|cell| cell.rows.rows[timeline]).collect();
-        let path = aside.join("results.xlsx");
-        let book = workbook(meta, &tables, &timeline_rows)
-            .map_err(|error| trouble(&path, std::io::Error::other(error)))?;
-        fs::write(&path, book).map_err(|error| trouble(&path, error))?;
-        write(&aside.join("report.html"), &report(meta, cells, &best))?;
-        let mut manifest = json!({
-            "kilopod": env!("CARGO_PKG_VERSION"),
-            "results_version": meta.results_version,
-            "plan_id": meta.plan_id,
-            "name": meta.name,
-            "seed": meta.seed,
-            "replications": meta.replications,
-            "cells": meta.cell_ids.len(),
-            "catalogue": meta.catalogue,
-            "files": files,
-            "input": meta.input,
-        });
-        if let Some((target, measure)) = &meta.precision {
-            manifest["precision"] = json!({"target": target, "measure": measure});
-            manifest["stopped_by"] = stopped_by(meta.cell_ids.iter().zip(cells));
-        }
-        write_json(&aside.join("manifest.json"), &manifest)?;
-        write_json(&aside.join("datapackage.json"), &data_package(&meta.name, &meta.keys))?;
+        outputs(&aside, meta, cells, rows_of)?;
         self.put_in_place(&aside)
     }
 
@@ -215,6 +181,8 @@ impl Folder {
     pub fn finish_shard(&self, meta: &Meta, cells: &[(String, Finished)]) -> Result<(), FolderError> {
         let aside = self.empty_aside()?;
         for (id, cell) in cells {
+            let (from, to) = (self.rows_file(id), aside.join(rows_name(id)));
+            fs::copy(&from, &to).map_err(|error| trouble(&from, error))?;
             write_json(&aside.join(format!("{id}.json")), &json!(cell))?;
         }
         let mut shard = json!(meta);
@@ -242,6 +210,11 @@ impl Folder {
         Ok((meta, cells))
     }
 
+    /// Where a shard keeps the rows of a cell's replications.
+    pub fn shard_rows_file(&self, id: &str) -> PathBuf {
+        self.path.join(rows_name(id))
+    }
+
     fn empty_aside(&self) -> Result<PathBuf, FolderError> {
         let aside = self.beside("new");
         if aside.exists() {
@@ -266,26 +239,50 @@ impl Folder {
     }
 }
 
+/// The SHA-256 of a file, of which `each` is handed piece by piece.
+pub(super) fn hash_of(
+    path: &Path,
+    each: &mut dyn FnMut(&[u8]) -> Result<(), FolderError>,
+) -> Result<String, FolderError> {
+    let mut file = File::open(path).map_err(|error| trouble(path, error))?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        let count = file.read(&mut piece).map_err(|error| trouble(path, error))?;
+        if count == 0 {
+            return Ok(hex(hash));
+        }
+        hash.update(&piece[..count]);
+        each(&piece[..count])?;
+    }
+}
+
+fn rows_name(id: &str) -> String {
+    format!("{id}.replications.csv")
+}
+
 /// By cell, why it has as many replications as it has.
-fn stopped_by<'a>(cells: impl Iterator<Item = (&'a String, &'a Finished)>) -> Value {
+pub(super) fn stopped_by<'a>(cells: impl Iterator<Item = (&'a String, &'a Finished)>) -> Value {
     cells.map(|(id, cell)| (id.clone(), json!(cell.stopped_by.name()))).collect()
 }
 
 pub(super) fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::new_with_prefix(text))
+}
+pub(super) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, FolderError> {
     serde_json::from_str(text).map_err(|error| trouble(path, error.into()))
 }
-fn trouble(path: &Path, error: std::io::Error) -> FolderError {
+pub(super) fn trouble(path: &Path, error: io::Error) -> FolderError {
     FolderError { path: path.display().to_string(), error }
 }
 fn read(path: &Path) -> Result<String, FolderError> {
     fs::read_to_string(path).map_err(|error| trouble(path, error))
 }
-fn write(path: &Path, text: &str) -> Result<(), FolderError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), FolderError> {
     fs::write(path, text).map_err(|error| trouble(path, error))
 }
-fn write_json(path: &Path, value: &Value) -> Result<(), FolderError> {
+pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), FolderError> {
     write(path, &(serde_json::to_string_pretty(value).expect("JSON is text") + "\n"))
 }

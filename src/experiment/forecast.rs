@@ -155,6 +155,12 @@ fn likely(plan: &Plan, of: &Estimand, few: &[ReplicationRecord]) -> u32 {
 fn rows(plan: &Plan, replications: u64, types: u64) -> Vec<(&'static str, Rows)> {
     let cells = plan.cells.len() as u64;
     let subnets = plan.cells.iter().map(|cell| cell.scenario.subnets.len() as u64).sum();
+    let compared = match &plan.bases {
+        None => cells.saturating_sub(1),
+        Some(bases) => {
+            (0..).zip(bases).filter(|(own, base)| base.is_some_and(|base| base != *own)).count() as u64
+        }
+    };
     vec![
         (
             "replications",
@@ -165,7 +171,7 @@ fn rows(plan: &Plan, replications: u64, types: u64) -> Vec<(&'static str, Rows)>
         ("nodes", Rows::About(types)),
         ("ec2_calls", Rows::Exactly(cells * ApiCount::names().count() as u64)),
         ("timeline", Rows::AtMost(cells * TIMELINE_POINTS as u64)),
-        ("comparisons", Rows::Exactly(cells.saturating_sub(1) * COMPARED.len() as u64)),
+        ("comparisons", Rows::Exactly(compared * COMPARED.len() as u64)),
     ]
 }
 

@@ -16,6 +16,9 @@ pub struct Meta {
     pub replications: u32,
     /// Where cells stop when they are known well enough: how well, and the column of `cells.csv`.
     pub precision: Option<(String, String)>,
+    /// As [`Plan::bases`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bases: Option<Vec<Option<u32>>>,
     pub horizon_ms: u64,
     pub target_pods: u32,
     pub cell_ids: Vec<String>,
@@ -41,6 +44,7 @@ impl Meta {
                 .precision
                 .as_ref()
                 .map(|precision| (precision.target_text(), precision.of.column())),
+            bases: plan.bases.clone(),
             horizon_ms: first.map_or(0, |scenario| scenario.horizon.millis()),
             target_pods: first.map_or(0, |scenario| scenario.target_pods),
             cell_ids: plan.cells.iter().map(super::design::Cell::id).collect(),

@@ -2,6 +2,7 @@
 //! assumptions a result hangs on (`sensitivity`).
 
 mod base;
+mod compare_with;
 mod comparisons;
 mod design;
 mod designs;
@@ -13,6 +14,7 @@ mod forecast;
 mod identity;
 mod label;
 mod meta;
+mod outputs;
 mod pareto;
 mod plan_file;
 mod precision;
@@ -21,11 +23,13 @@ mod report;
 mod rounds;
 mod runs;
 pub mod sensitivity;
+mod stored;
 mod sweep;
 mod tree;
 mod workbook;
 
 pub(crate) use base::base;
+pub use comparisons::{COMPARED, Comparing, Comparison};
 pub use design::{Cell, Overrides, Plan, read, read_file};
 pub use estimand::Estimand;
 pub use factors::{Factor, Level};
@@ -36,4 +40,6 @@ pub use plan_file::plan_file;
 pub use precision::{Precision, StoppedBy, parse_share};
 pub use range::{Range, Scale};
 pub use rounds::sweep_within;
+pub use runs::{Columns, Runs};
+pub use stored::Stored;
 pub use sweep::{Finished, cell_keys, sweep};

@@ -4,8 +4,7 @@
 use rayon::prelude::*;
 
 use super::meta::Meta;
-use super::runs::{placed, runs};
-use super::sweep::Finished;
+use super::runs::{Columns, Runs};
 use crate::chance::{Chance, Component};
 use crate::results::rows::not_beaten;
 use crate::statistics::quantile_of_sorted;
@@ -13,8 +12,8 @@ use crate::statistics::quantile_of_sorted;
 /// A share of 200 has a standard error of 3.5 % at most; the main job spends less than 1 % of its time on them.
 const RESAMPLES: u32 = 200;
 
-/// In the registry's order.
-const MEASURES: [&str; 4] = ["time_to_target", "waste_at_target", "waste_average", "cost_to_target"];
+pub(super) const MEASURES: [&str; 4] =
+    ["time_to_target", "waste_at_target", "waste_average", "cost_to_target"];
 
 /// What a cell's place depends on, by replication; `None` where the replication failed.
 struct Cell {
@@ -33,9 +32,11 @@ struct Run {
 }
 
 /// By cell: resamples (ppm) in which no other cell beats it; `None` of a cell without replications.
-pub(super) fn resampled(meta: &Meta, cells: &[Finished]) -> Vec<Option<u32>> {
+pub(super) fn resampled(meta: &Meta, columns: &Columns, runs: &[Option<Runs>]) -> Vec<Option<u32>> {
     let seed = meta.seed.parse().expect("a seed is a number");
-    let cells: Vec<Option<Cell>> = cells.iter().map(|cell| read(meta, cell)).collect();
+    let places = MEASURES.map(|name| columns.place(name));
+    let cell = |runs: &Option<Runs>| runs.as_ref().map(|runs| of(meta, runs, places));
+    let cells: Vec<Option<Cell>> = runs.iter().map(cell).collect();
     let kept: Vec<&Cell> = cells.iter().flatten().collect();
     let chance = Chance::new(seed, 0);
     let resample = |resample: u32| {
@@ -56,15 +57,12 @@ pub(super) fn resampled(meta: &Meta, cells: &[Finished]) -> Vec<Option<u32>> {
     cells.iter().map(|cell| cell.as_ref().and_then(|_| place.next()).map(share)).collect()
 }
 
-fn read(meta: &Meta, cell: &Finished) -> Option<Cell> {
-    let found = runs(meta, cell, &placed(&MEASURES))?;
+fn of(meta: &Meta, found: &Runs, places: [usize; 4]) -> Cell {
     let mut runs = vec![None; meta.replications as usize];
-    for (replication, values) in found.values {
-        let [time, waste_at_target, waste_average, cost] = values[..] else {
-            unreachable!("four were asked for")
-        };
+    for (row, replication) in found.replications.iter().enumerate() {
+        let [time, waste_at_target, waste_average, cost] = places.map(|place| found.values[place][row]);
         let always = "every run has it";
-        runs[replication as usize] = Some(Run {
+        runs[*replication as usize] = Some(Run {
             time: time.unwrap_or(f64::INFINITY),
             waste_at_target,
             waste_average: waste_average.expect(always),
@@ -74,7 +72,7 @@ fn read(meta: &Meta, cell: &Finished) -> Option<Cell> {
     let mut by_time: Vec<usize> = (0..runs.len()).filter(|place| runs[*place].is_some()).collect();
     let time = |place: &usize| runs[*place].map_or(f64::INFINITY, |run: Run| run.time);
     by_time.sort_by(|a, b| time(a).total_cmp(&time(b)));
-    Some(Cell { runs, by_time })
+    Cell { runs, by_time }
 }
 
 impl Cell {

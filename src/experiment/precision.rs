@@ -2,7 +2,7 @@
 
 use super::estimand::Estimand;
 use crate::input::{Node, Problems, Section, Value};
-use crate::results::ReplicationRecord;
+use crate::results::gathered::Gathered;
 
 /// Replications of a cell at most, unless the experiment says.
 const MOST_REPLICATIONS: u32 = 2_048;
@@ -51,8 +51,8 @@ pub fn parse_share(text: &str) -> Result<f64, String> {
 }
 
 impl Precision {
-    pub(super) fn is_met(&self, records: &[ReplicationRecord]) -> bool {
-        self.of.is_narrow(records, self.target)
+    pub(super) fn is_met(&self, gathered: &Gathered) -> bool {
+        self.of.is_narrow(gathered, self.target)
     }
     /// `5 %`
     pub fn target_text(&self) -> String {

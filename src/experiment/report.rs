@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::meta::Meta;
+use super::runs::{Columns, Runs};
 use super::sweep::Finished;
 use crate::results::rows::CellSummary;
 use crate::results::tables::column_place;
@@ -12,7 +13,14 @@ use crate::results::tables::column_place;
 const TEMPLATE: &str = include_str!("report.html");
 
 /// The page; `cells` and `best` (is the cell not dominated?) in the plan's order.
-pub(super) fn report(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
+pub(super) fn report(
+    meta: &Meta,
+    cells: &[Finished],
+    best: &[bool],
+    columns: &Columns,
+    runs: &[Option<Runs>],
+    effects: &str,
+) -> String {
     let about = format!(
         "{} cells of {}{} replications, seed {}; horizon {} s. Plan {}, kilopod {}.",
         cells.len(),
@@ -44,7 +52,7 @@ pub(super) fn report(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
             "command" => escape(&command),
             "input" => escape(&meta.input),
             // Nothing in the figures may end the script.
-            "data" => data(meta, cells, best).to_string().replace("</", "<\\/"),
+            "data" => data(meta, cells, best, columns, runs, effects).to_string().replace("</", "<\\/"),
             other => unreachable!("the template has no {other}"),
         });
         rest = after;
@@ -86,8 +94,8 @@ fn answer(meta: &Meta, cells: &[Finished]) -> String {
 const NUMBERS: [&str; 9] = [
     "reached",
     "ready",
-    "time, median",
-    "time, p95",
+    "time, median (s)",
+    "time, p95 (s)",
     "nodes",
     "waste",
     "least free",
@@ -106,13 +114,16 @@ fn head(meta: &Meta) -> String {
         .collect()
 }
 
+/// For the eye, and for those who listen.
+const STAR: &str = " <span class=\"star\" aria-hidden=\"true\">\u{2605}</span><span class=\"hidden\">no other is better</span>";
+
 fn table_rows(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
     let mut text = String::new();
     for (place, (cell, best)) in cells.iter().zip(best).enumerate() {
         let (id, s) = (&meta.cell_ids[place], &cell.summary);
-        let class = if *best { " class=\"best\"" } else { "" };
+        let (class, star) = if *best { (" class=\"best\"", STAR) } else { ("", "") };
         text.push_str(&format!(
-            "<tr{class}><td class=\"text\"><label><input type=\"checkbox\" value=\"{id}\"> {id}</label></td>"
+            "<tr{class}><td class=\"text\"><label><input type=\"checkbox\" value=\"{id}\"> {id}</label>{star}</td>"
         ));
         for label in &meta.labels[place] {
             text.push_str(&format!("<td class=\"text\">{}</td>", escape(label)));
@@ -140,37 +151,85 @@ fn instant(three: &[Option<u64>; 3], horizon_ms: u64) -> String {
     let seconds = |ms: u64| format!("{:.0}", ms as f64 / 1e3);
     let end = |ms: Option<u64>| ms.map_or("?".into(), seconds);
     match three[0] {
-        None => format!("> {} s", horizon_ms / 1_000),
-        Some(at) => format!("{} s ({} to {})", seconds(at), end(three[1]), end(three[2])),
+        None => format!("> {}", horizon_ms / 1_000),
+        Some(at) => format!("{} ({}\u{2013}{})", seconds(at), end(three[1]), end(three[2])),
     }
 }
 
-/// A column of one of a cell's tables; what is no number is `None`.
-fn column(meta: &Meta, rows: &[csv::StringRecord], table: &str, name: &str) -> Vec<Option<u64>> {
-    let place = meta.keys.columns.len() + column_place(table, name);
-    rows.iter().map(|row| row[place].parse().ok()).collect()
-}
-
-fn data(meta: &Meta, cells: &[Finished], best: &[bool]) -> Value {
+/// What the charts are drawn of.
+fn data(
+    meta: &Meta,
+    cells: &[Finished],
+    best: &[bool],
+    columns: &Columns,
+    runs: &[Option<Runs>],
+    effects: &str,
+) -> Value {
+    let keys = meta.keys.columns.len();
+    let places = SERIES.map(|(_, column)| keys + column_place("timeline", column));
+    let time = columns.place("time_to_target");
     let of_cell = |(place, cell): (usize, &Finished)| {
         let timeline = cell.rows.records("timeline");
-        let series = |name: &str| -> Vec<u64> {
-            column(meta, &timeline, "timeline", name).into_iter().map(Option::unwrap_or_default).collect()
-        };
-        let replications = cell.rows.records("replications");
-        let mut times: Vec<u64> =
-            column(meta, &replications, "replications", "time_to_target_ms").into_iter().flatten().collect();
-        times.sort_unstable();
         let s = &cell.summary;
-        json!({
+        let times = runs[place].as_ref().map_or(Vec::new(), |runs| thinned(&runs.values[time]));
+        let mut told = json!({
             "id": meta.cell_ids[place], "labels": meta.labels[place], "best": best[place], "n": s.replications,
             "reached": s.reached, "p50": s.p50, "p95": s.p95, "waste": s.waste, "usd": s.cost_to_target_usd,
-            "times": times, "t": series("time_ms"), "ready5": series("ready_p5_pods"), "ready50": series("ready_p50_pods"), "ready95": series("ready_p95_pods"),
-            "attached": series("attached_p50_addresses"), "assigned": series("assigned_p50_addresses"), "free": series("free_p50_addresses"),
-        })
+            "times": times,
+        });
+        for ((name, _), column) in SERIES.iter().zip(places) {
+            let value = |row: &csv::StringRecord| row[column].parse::<u64>().unwrap_or_default();
+            told[*name] = timeline.iter().map(value).collect();
+        }
+        told
     };
     json!({
         "horizon_ms": meta.horizon_ms, "factors": meta.factors,
         "cells": cells.iter().enumerate().map(of_cell).collect::<Vec<Value>>(),
+        "effects": main_effects(meta, effects),
     })
+}
+
+/// Name in the page's figures and column of `timeline.csv`.
+const SERIES: [(&str, &str); 7] = [
+    ("t", "time_ms"),
+    ("ready5", "ready_p5_pods"),
+    ("ready50", "ready_p50_pods"),
+    ("ready95", "ready_p95_pods"),
+    ("attached", "attached_p50_addresses"),
+    ("assigned", "assigned_p50_addresses"),
+    ("free", "free_p50_addresses"),
+];
+
+/// A curve of more steps looks the same.
+const MOST_TIMES: usize = 1_000;
+
+/// Times in rising order; of many, one of so many each.
+fn thinned(values: &[Option<f64>]) -> Vec<u64> {
+    let mut times: Vec<u64> = values.iter().flatten().map(|ms| *ms as u64).collect();
+    times.sort_unstable();
+    let kept = times.len().min(MOST_TIMES);
+    (1..=kept).map(|rank| times[rank * times.len() / kept - 1]).collect()
+}
+
+/// The rows of `effects.csv` as the page draws them: of each measure and term its share and its levels' effects.
+fn main_effects(meta: &Meta, effects: &str) -> Vec<Value> {
+    let place = |name: &str| meta.keys.columns.len() + column_place("effects", name);
+    let columns = ["measure", "unit", "term", "levels", "effect", "variance_share_ppm"].map(place);
+    let mut terms: Vec<Value> = Vec::new();
+    for row in csv::ReaderBuilder::new().has_headers(false).from_reader(effects.as_bytes()).records() {
+        let row = row.expect("our own rows are CSV");
+        let [measure, unit, term, levels, effect, share] = columns.map(|place| &row[place]);
+        let number = |text: &str| text.parse::<f64>().ok();
+        if terms.last().is_none_or(|last| last["measure"] != measure || last["term"] != term) {
+            terms.push(json!({
+                "measure": measure, "unit": unit, "term": term, "share": number(share), "levels": [], "effects": [],
+            }));
+        }
+        let last = terms.last_mut().expect("one was put there");
+        for (list, value) in [("levels", json!(levels)), ("effects", json!(number(effect)))] {
+            last[list].as_array_mut().expect("it is a list").push(value);
+        }
+    }
+    terms
 }

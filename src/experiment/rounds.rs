@@ -1,8 +1,8 @@
 //! A sweep within a time: every cell has its first look before any has its second, and so on, so that the time is spent on
 //! all of them alike.
 //!
-//! Between two looks a cell's replications stay in memory, some 6 KB each; without a limit of time cells run one after another
-//! and need not.
+//! Between two looks what a cell's replications came to stays in memory, some megabytes a cell; without a limit of time cells run one
+//! after another and need not.
 
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::components::{Prepared, simulate};
 
 /// A cell on its way.
 enum Progress {
-    Open(Box<Prepared>, Runs),
+    Open(Box<(Prepared, Runs)>),
     Finished(Box<Finished>),
 }
 
@@ -33,21 +33,26 @@ pub fn sweep_within(
 ) -> Result<Vec<(String, Finished)>, FolderError> {
     let begun = |cell: &Cell| match kept(plan, cell, folder, done) {
         Some(finished) => Progress::Finished(Box::new(finished)),
-        None => Progress::Open(Box::new(Prepared::new(cell.scenario.clone())), Runs::default()),
+        None => Progress::Open(Box::new((Prepared::new(cell.scenario.clone()), Runs::new(cell)))),
     };
     let mut cells: Vec<(&Cell, Progress)> =
         part(plan, shard).into_par_iter().map(|cell| (cell, begun(cell))).collect();
     for look in looks(plan) {
         cells.par_iter_mut().try_for_each(|(cell, progress)| {
-            let Progress::Open(prepared, runs) = progress else { return Ok(()) };
+            let Progress::Open(open) = progress else { return Ok(()) };
+            let (prepared, runs) = &mut **open;
             let stopped_by = if runs.count() > 0 && is_over() {
                 Some(StoppedBy::Time)
             } else {
-                runs.extend(look, &|replication| simulate(prepared, plan.seed, replication), done);
+                let mut out = folder.rows_of(&cell.id(), runs.count() == 0)?;
+                let simulate = |replication| simulate(prepared, plan.seed, replication);
+                runs.extend(look, &simulate, done, &mut out)
+                    .map_err(|error| folder.no_room(&cell.id(), error))?;
                 runs.stopped_by(plan)
             };
             let Some(stopped_by) = stopped_by else { return Ok(()) };
-            let finished = std::mem::take(runs).finished(plan, cell, stopped_by, done);
+            let runs = std::mem::replace(runs, Runs::new(cell));
+            let finished = runs.finished(plan, cell, stopped_by, done);
             // What stopped for want of time goes on where there is more.
             if stopped_by != StoppedBy::Time {
                 folder.store(&cell.id(), &finished)?;
@@ -58,7 +63,7 @@ pub fn sweep_within(
     }
     let finished = |(cell, progress): (&Cell, Progress)| match progress {
         Progress::Finished(finished) => (cell.id(), *finished),
-        Progress::Open(..) => unreachable!("the last look is at all replications"),
+        Progress::Open(_) => unreachable!("the last look is at all replications"),
     };
     Ok(cells.into_iter().map(finished).collect())
 }

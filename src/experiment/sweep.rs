@@ -2,17 +2,20 @@
 //! their order.
 
 use std::any::Any;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::design::{Cell, Plan};
-use super::folder::{Folder, FolderError};
+use super::folder::{Folder, FolderError, hex};
 use super::meta::Shard;
 use super::precision::StoppedBy;
 use crate::components::{Prepared, simulate};
 use crate::results::ReplicationRecord;
-use crate::results::rows::{CONFIDENCE, CellRows, CellSummary, cell_rows, failure_rows};
+use crate::results::gathered::Gathered;
+use crate::results::rows::{CONFIDENCE, CellRows, CellSummary, ReplicationRows, cell_rows, failure_rows};
 use crate::results::tables::{CellKeys, Column, ColumnType};
 use crate::statistics::{self, TFactors};
 
@@ -23,7 +26,9 @@ pub struct Finished {
     pub failures: u64,
     /// Why there are no more.
     pub stopped_by: StoppedBy,
+    /// Those of its replications lie in a file of their own, of this SHA-256.
     pub rows: CellRows,
+    pub replications_sha256: String,
     pub summary: CellSummary,
 }
 
@@ -71,8 +76,9 @@ pub fn sweep(
                 return Ok((cell.id(), finished));
             }
             let prepared = Prepared::new(cell.scenario.clone());
-            let finished =
-                run_cell(plan, cell, &|replication| simulate(&prepared, plan.seed, replication), done);
+            let simulate = |replication| simulate(&prepared, plan.seed, replication);
+            let finished = run_cell(plan, cell, &simulate, done, &mut folder.rows_of(&cell.id(), true)?)
+                .map_err(|error| folder.no_room(&cell.id(), error))?;
             folder.store(&cell.id(), &finished)?;
             Ok((cell.id(), finished))
         })
@@ -103,35 +109,72 @@ pub(super) fn looks(plan: &Plan) -> Vec<u32> {
 /// Simulates a replication.
 pub(super) type Simulate<'a> = &'a (dyn Fn(u32) -> ReplicationRecord + Sync);
 
-/// All replications of a cell, as many as it needs.
-fn run_cell(plan: &Plan, cell: &Cell, simulate: Simulate<'_>, done: Done<'_>) -> Finished {
-    let mut runs = Runs::default();
+/// All replications of a cell, as many as it needs; their rows go to `out`.
+fn run_cell(
+    plan: &Plan,
+    cell: &Cell,
+    simulate: Simulate<'_>,
+    done: Done<'_>,
+    out: &mut dyn Write,
+) -> io::Result<Finished> {
+    let mut runs = Runs::new(cell);
     let mut stopped_by = None;
     for look in looks(plan) {
-        runs.extend(look, simulate, done);
+        runs.extend(look, simulate, done, out)?;
         stopped_by = runs.stopped_by(plan);
         if stopped_by.is_some() {
             break;
         }
     }
-    runs.finished(plan, cell, stopped_by.unwrap_or_default(), done)
+    Ok(runs.finished(plan, cell, stopped_by.unwrap_or_default(), done))
 }
 
+/// Replications whose records are in memory at once, some 6 KB each.
+const AT_ONCE: u32 = 1_024;
+
 /// A cell's replications so far. One that panics is told of and left out; the others go on.
-#[derive(Default)]
 pub(super) struct Runs {
-    records: Vec<ReplicationRecord>,
+    gathered: Gathered,
+    rows: ReplicationRows,
+    hash: Sha256,
     /// Replication and what it said.
     failures: Vec<(u32, String)>,
 }
 
 impl Runs {
+    pub(super) fn new(cell: &Cell) -> Self {
+        Runs {
+            gathered: Gathered::new(cell.scenario.subnets.len()),
+            rows: ReplicationRows::new(keys_of(cell)),
+            hash: Sha256::new(),
+            failures: Vec::new(),
+        }
+    }
     pub(super) fn count(&self) -> u32 {
-        (self.records.len() + self.failures.len()) as u32
+        self.gathered.replications() as u32 + self.failures.len() as u32
     }
 
-    /// Goes on to so many replications.
-    pub(super) fn extend(&mut self, to: u32, simulate: Simulate<'_>, done: Done<'_>) {
+    /// Goes on to so many replications, whose rows go to `out`.
+    pub(super) fn extend(
+        &mut self,
+        to: u32,
+        simulate: Simulate<'_>,
+        done: Done<'_>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        while self.count() < to {
+            self.next(to.min(self.count() + AT_ONCE), simulate, done, out)?;
+        }
+        Ok(())
+    }
+
+    fn next(
+        &mut self,
+        to: u32,
+        simulate: Simulate<'_>,
+        done: Done<'_>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let one = |replication| {
             let outcome = attempt(simulate, replication);
             done(1);
@@ -139,18 +182,18 @@ impl Runs {
         };
         let outcomes: Vec<Result<ReplicationRecord, (u32, String)>> =
             (self.count()..to).into_par_iter().map(one).collect();
-        for outcome in outcomes {
-            match outcome {
-                Ok(record) => self.records.push(record),
-                Err(failure) => self.failures.push(failure),
-            }
-        }
+        let records: Vec<&ReplicationRecord> = outcomes.iter().flatten().collect();
+        let text = self.rows.text(&records);
+        records.iter().for_each(|record| self.gathered.add(record));
+        self.failures.extend(outcomes.into_iter().filter_map(Result::err));
+        self.hash.update(&text);
+        out.write_all(&text)
     }
 
     /// Why these are enough; `None` if they are not.
     pub(super) fn stopped_by(&self, plan: &Plan) -> Option<StoppedBy> {
         match &plan.precision {
-            Some(precision) if precision.is_met(&self.records) => Some(StoppedBy::Precision),
+            Some(precision) if precision.is_met(&self.gathered) => Some(StoppedBy::Precision),
             _ if self.count() >= plan.replications => Some(StoppedBy::Replications),
             _ => None,
         }
@@ -176,15 +219,20 @@ impl Runs {
         };
         let failures: Vec<(u32, String, String)> = self.failures.into_iter().map(replay).collect();
         let keys = keys_of(cell);
-        let mut finished = Finished { failures: failures.len() as u64, stopped_by, ..Finished::default() };
+        let mut finished = Finished {
+            failures: failures.len() as u64,
+            stopped_by,
+            replications_sha256: hex(self.hash),
+            ..Finished::default()
+        };
         let failed = failure_rows(&keys, &failures);
-        if !self.records.is_empty() {
+        if self.gathered.replications() > 0 {
             let subnets: Vec<String> =
                 cell.scenario.subnets.iter().map(|subnet| subnet.name.clone()).collect();
             let horizon = cell.scenario.horizon.millis();
             let mut factors = TFactors::new(CONFIDENCE);
             (finished.rows, finished.summary) =
-                cell_rows(&keys, horizon, &subnets, &self.records, &mut factors);
+                cell_rows(&keys, horizon, &subnets, &self.gathered, &mut factors);
         }
         finished.rows.append(failed);
         finished
@@ -225,15 +273,17 @@ mod tests {
             assert!(replication != 1, "the books do not balance");
             simulate(&prepared, plan.seed, replication)
         };
-        let finished = run_cell(&plan, cell, &broken, &|_| {});
+        let mut text = Vec::new();
+        let finished = run_cell(&plan, cell, &broken, &|_| {}, &mut text).unwrap();
         let rows = |name: &str| {
             let place = table_place(name);
             (finished.rows.rows[place], finished.rows.text[place].as_str())
         };
         assert_eq!((finished.failures, rows("replications").0, rows("cells").0), (1, 2, 1));
+        assert_eq!(String::from_utf8(text).unwrap().lines().count(), 2);
         let (count, text) = rows("failures");
         assert!(count == 1 && text.contains("the books do not balance") && text.contains("--replication 1"));
-        let all_broken = run_cell(&plan, cell, &|_| panic!("no"), &|_| {});
+        let all_broken = run_cell(&plan, cell, &|_| panic!("no"), &|_| {}, &mut Vec::new()).unwrap();
         assert_eq!((all_broken.failures, all_broken.rows.rows[1]), (3, 0));
     }
 }

@@ -1,28 +1,57 @@
 //! `results.xlsx`: the tables as sheets of one workbook, with their columns' meanings as notes and a few charts of its own.
 //! Written by a library: the format is not what this program is about.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
 use rust_xlsxwriter::{
     Chart, ChartType, DocProperties, ExcelDateTime, Format, Note, Workbook, Worksheet, XlsxError,
 };
 
+use super::folder::{FolderError, trouble};
 use super::meta::Meta;
-use crate::results::tables::{Column, column_place, columns, table_place};
+use crate::results::tables::{Column, ColumnType, TABLES, column_place, columns};
 
-/// A table with more rows has no sheet: a workbook is held in memory, some 10 KB a row of the widest.
-const MOST_ROWS: usize = 20_000;
+/// A table of more fields has no sheet: a workbook is held in memory, some 100 bytes a field.
+const MOST_FIELDS: u64 = 1_600_000;
 /// Charts show so many cells at most; a spreadsheet's own charts can show others.
 const MOST_LINES: usize = 6;
 /// Height of the charts' places in rows.
 const CHART_ROWS: u32 = 22;
 
-/// The workbook of these tables, given as CSV by the order of [`crate::results::tables::TABLES`]; `timeline_rows` are those of each
-/// cell's timeline. The same tables give the same bytes.
-///
-/// A table of more than 20,000 rows is left to its CSV.
+/// A table as a sheet.
+pub(super) type Sheet = Worksheet;
+
+/// The sheet of a table with so many rows; `text` is asked for its CSV. `None` of a table that is too large, which is left to
+/// its CSV.
+pub(super) fn sheet(
+    meta: &Meta,
+    name: &str,
+    rows: u64,
+    text: impl FnOnce() -> Result<Vec<u8>, FolderError>,
+) -> Result<Option<Sheet>, FolderError> {
+    let all: Vec<Column> = meta.keys.columns.iter().cloned().chain(columns(name)).collect();
+    if rows * all.len() as u64 > MOST_FIELDS {
+        return Ok(None);
+    }
+    let text = text()?;
+    // The cell's id and its labels stay text, whatever they look like; what a level sets may be a number.
+    let labels = 1 + meta.factors.len();
+    let mut sheet = Worksheet::new();
+    let filled = sheet.set_name(name).map(drop).and_then(|()| fill(&mut sheet, &all, labels, &text));
+    filled.map(|()| Some(sheet)).map_err(|error| trouble(Path::new(name), io::Error::other(error)))
+}
+
+/// The workbook of these sheets, by table; `timeline_rows` are those of each cell's timeline. The same tables give the same bytes.
 ///
 /// # Errors
 /// If the library fails.
-pub(super) fn workbook(meta: &Meta, tables: &[String], timeline_rows: &[u64]) -> Result<Vec<u8>, XlsxError> {
+pub(super) fn workbook(
+    meta: &Meta,
+    sheets: Vec<(&str, Sheet)>,
+    timeline_rows: &[u64],
+) -> Result<Vec<u8>, XlsxError> {
     let mut book = Workbook::new();
     // A fixed day, so that the bytes depend on the results alone.
     let created = ExcelDateTime::from_ymd(2026, 1, 1)?;
@@ -30,65 +59,63 @@ pub(super) fn workbook(meta: &Meta, tables: &[String], timeline_rows: &[u64]) ->
     book.set_properties(
         &DocProperties::new().set_title(&meta.name).set_comment(&about).set_creation_datetime(&created),
     );
-    // The cell's id and its labels stay text, whatever they look like; what a level sets may be a number.
-    let labels = 1 + meta.factors.len();
-    // What is looked at first stands first.
-    let order = [
-        "cells",
-        "replications",
-        "subnets",
-        "nodes",
-        "ec2_calls",
-        "timeline",
-        "comparisons",
-        "effects",
-        "failures",
-    ];
-    for name in order {
-        let index = table_place(name);
-        if tables[index].lines().count() > MOST_ROWS {
-            continue;
-        }
-        let all: Vec<Column> = meta.keys.columns.iter().cloned().chain(columns(name)).collect();
-        fill(book.add_worksheet().set_name(name)?, &all, labels, &tables[index])?;
+    // Half the time of the usual level, for a file a fifth larger.
+    book.set_zip_compression_level(1);
+    let has = |name| sheets.iter().any(|(known, _)| *known == name);
+    let charted = has("cells") && has("timeline");
+    let mut sheets: BTreeMap<usize, Sheet> = sheets
+        .into_iter()
+        .map(|(name, sheet)| (ORDER.iter().position(|known| *known == name).expect("a table"), sheet))
+        .collect();
+    while let Some((_, sheet)) = sheets.pop_first() {
+        book.push_worksheet(sheet);
     }
-    if timeline_rows.iter().sum::<u64>() < MOST_ROWS as u64 {
+    if charted {
         charts(&mut book, meta, timeline_rows)?;
     }
     book.save_to_buffer()
 }
 
-fn fill(sheet: &mut Worksheet, all: &[Column], labels: usize, text: &str) -> Result<(), XlsxError> {
+/// What is looked at first stands first.
+const ORDER: [&str; TABLES.len()] = [
+    "cells",
+    "replications",
+    "subnets",
+    "nodes",
+    "ec2_calls",
+    "timeline",
+    "comparisons",
+    "effects",
+    "failures",
+];
+
+fn fill(sheet: &mut Worksheet, all: &[Column], labels: usize, text: &[u8]) -> Result<(), XlsxError> {
     let head = Format::new().set_bold().set_text_wrap();
-    let (whole, money, number) =
-        (Format::new().set_num_format("#,##0"), Format::new().set_num_format("0.00"), Format::new());
+    let (whole, money) = (Format::new().set_num_format("#,##0"), Format::new().set_num_format("0.00"));
     for (place, column) in all.iter().enumerate() {
+        // Of the column, not of each field: a format is looked up for as long as ten numbers take.
+        match (column.kind, column.unit.as_str()) {
+            (ColumnType::Integer, _) => drop(sheet.set_column_format(place as u16, &whole)?),
+            (_, "usd" | "usd_per_hour") => drop(sheet.set_column_format(place as u16, &money)?),
+            _ => {}
+        }
         let place = place as u16;
         sheet.write_with_format(0, place, column.name.as_str(), &head)?;
         let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
         sheet.insert_note(0, place, &Note::new(format!("{}{unit}", column.meaning)).set_author("kilopod"))?;
         sheet.set_column_width(place, (column.name.len() as f64 * 0.6).clamp(9.0, 26.0))?;
     }
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let mut reader = csv::Reader::from_reader(text);
+    let mut record = csv::StringRecord::new();
     let mut rows = 0;
-    for record in reader.records() {
+    while reader.read_record(&mut record).expect("our own tables are CSV") {
         rows += 1;
-        for (place, field) in record.expect("our own tables are CSV").iter().enumerate() {
-            let parsed = field.parse::<f64>().ok().filter(|_| place >= labels);
-            let place = place as u16;
-            match parsed {
-                Some(value) => {
-                    let unit = all[place as usize].unit.as_str();
-                    let format = match unit {
-                        "usd" | "usd_per_hour" => &money,
-                        _ if field.contains('.') => &number,
-                        _ => &whole,
-                    };
-                    sheet.write_number_with_format(rows, place, value, format)?;
-                }
-                None if field.is_empty() => {}
-                None => drop(sheet.write_string(rows, place, field)?),
-            }
+        for (place, field) in record.iter().enumerate().filter(|(_, field)| !field.is_empty()) {
+            let number = if place < labels { None } else { field.parse::<f64>().ok() };
+            match number {
+                Some(value) => sheet.write_number(rows, place as u16, value)?,
+                None => sheet.write_string(rows, place as u16, field)?,
+            };
         }
     }
     sheet.set_freeze_panes(1, 1)?;

@@ -1,6 +1,7 @@
 //! What a replication comes to, and the tables made of many.
 
 mod dictionary;
+pub mod gathered;
 mod measures;
 mod record;
 pub mod rows;

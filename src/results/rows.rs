@@ -2,12 +2,11 @@
 
 use std::cmp::Ordering;
 
+use super::gathered::Gathered;
 use super::measures::{Kind, Measure, measures};
 use super::record::{ApiCount, Outcome, RESOURCE_CONTROLLER, ReplicationRecord, TIMELINE_POINTS};
-use super::tables::{QUANTILES, SERIES, Series, TABLES, is_cause, table_place};
-use crate::statistics::{
-    Bound, MeanInterval, QuantileInterval, TFactors, clopper_pearson, quantile_of_sorted,
-};
+use super::tables::{QUANTILES, SERIES, TABLES, table_place};
+use crate::statistics::{Bound, TFactors, clopper_pearson};
 use crate::world::cause::Cause;
 
 /// Two-sided, of every interval in the tables.
@@ -38,7 +37,7 @@ pub struct CellSummary {
 }
 
 impl CellRows {
-    /// A table's rows, the cell's keys before each.
+    /// A table's rows, the cell's keys before each; those of its replications are elsewhere.
     pub fn records(&self, table: &str) -> Vec<csv::StringRecord> {
         let text = self.text[table_place(table)].as_bytes();
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
@@ -98,22 +97,54 @@ pub fn failure_rows(keys: &[String], failures: &[(u32, String, String)]) -> Cell
     rows.finish()
 }
 
-/// Every row of a cell, each after the cell's keys, and its figures for the terminal.
+/// Every row of a cell but those of its replications, each after the cell's keys, and its figures for the terminal.
+///
+/// # Panics
+/// If the cell has no replication.
 pub fn cell_rows(
     keys: &[String],
     horizon_ms: u64,
     subnets: &[String],
-    records: &[ReplicationRecord],
+    of: &Gathered,
     factors: &mut TFactors,
 ) -> (CellRows, CellSummary) {
     let mut writer = Rows::new(keys);
-    replication_rows(&mut writer, records);
-    let summary = cell_row(&mut writer, records, factors);
-    subnet_rows(&mut writer, subnets, records);
-    node_rows(&mut writer, records);
-    call_rows(&mut writer, records);
-    timeline_rows(&mut writer, horizon_ms, records);
+    writer.rows[table_place("replications")] = of.replications;
+    let summary = cell_row(&mut writer, of, factors);
+    subnet_rows(&mut writer, subnets, of);
+    node_rows(&mut writer, of);
+    call_rows(&mut writer, of);
+    timeline_rows(&mut writer, horizon_ms, of);
     (writer.finish(), summary)
+}
+
+/// Rows of `replications.csv`, which are written as they come: of many replications they would not fit into memory.
+pub struct ReplicationRows {
+    keys: Vec<String>,
+    measures: Vec<Measure>,
+}
+
+impl ReplicationRows {
+    pub fn new(keys: Vec<String>) -> Self {
+        ReplicationRows { keys, measures: measures() }
+    }
+    /// The rows of some replications as text.
+    pub fn text(&self, records: &[&ReplicationRecord]) -> Vec<u8> {
+        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+        for record in records {
+            let mut write = |field: &str| writer.write_field(field).expect("a field is written to memory");
+            self.keys.iter().for_each(|key| write(key));
+            write(&record.replication.to_string());
+            write(record.outcome.name());
+            write(record.reason.map_or("", Cause::name));
+            for measure in &self.measures {
+                write(&print_option(measure, measure.raw(record)));
+            }
+            write(&format!("h{:016x}", record.trace_hash));
+            writer.write_record(None::<&[u8]>).expect("a row's end is written to memory");
+        }
+        writer.into_inner().expect("memory takes all")
+    }
 }
 
 /// Rows of all tables in the making.
@@ -142,20 +173,6 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn replication_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
-    let all = measures();
-    for record in records {
-        let mut fields = vec![
-            record.replication.to_string(),
-            record.outcome.name().to_string(),
-            record.reason.map_or(String::new(), |cause| cause.name().to_string()),
-        ];
-        fields.extend(all.iter().map(|measure| print_option(measure, measure.raw(record))));
-        fields.push(format!("h{:016x}", record.trace_hash));
-        rows.add("replications", &fields);
-    }
-}
-
 fn print_option(measure: &Measure, raw: Option<u64>) -> String {
     raw.map_or(String::new(), |raw| measure.print(raw))
 }
@@ -164,34 +181,21 @@ fn ppm(share: f64) -> String {
     format!("{:.0}", share * 1e6)
 }
 
-fn cell_row(rows: &mut Rows<'_>, records: &[ReplicationRecord], factors: &mut TFactors) -> CellSummary {
-    let n = records.len();
+fn cell_row(rows: &mut Rows<'_>, of: &Gathered, factors: &mut TFactors) -> CellSummary {
+    let n = of.replications;
     let mut fields = vec![n.to_string()];
-    let with = |outcome| records.iter().filter(|record| record.outcome == outcome).count() as u64;
     for outcome in [Outcome::Reached, Outcome::Stuck, Outcome::Horizon] {
-        let share = clopper_pearson(with(outcome), n as u64, CONFIDENCE);
+        let share = clopper_pearson(of.with(outcome), n, CONFIDENCE);
         fields.extend([share.estimate, share.low, share.high].map(ppm));
     }
-    fields.push(main_reason(records));
-    let mut summary = CellSummary {
-        reached: with(Outcome::Reached),
-        replications: n as u64,
-        p50: [None; 3],
-        p95: [None; 3],
-        pods_ready: 0.0,
-        nodes: 0.0,
-        waste: 0.0,
-        least_free: 0,
-        cost_to_target_usd: 0.0,
-        cost_per_hour_usd: 0.0,
-    };
-    for measure in measures().iter().filter(|measure| !is_cause(measure)) {
-        let raw: Vec<Option<u64>> = records.iter().map(|record| measure.raw(record)).collect();
-        let mut finite: Vec<u64> = raw.iter().flatten().copied().collect();
+    fields.push(main_reason(&of.reasons));
+    let mut summary =
+        CellSummary { reached: of.with(Outcome::Reached), replications: n, ..CellSummary::default() };
+    for (measure, values) in &of.measures {
+        let sorted = values.sorted();
         if measure.kind == Kind::Instant {
-            finite.sort_unstable();
             for (name, p) in [("p50", 0.5), ("p95", 0.95)] {
-                let found = QuantileInterval::of_sorted(&finite, n, p, CONFIDENCE);
+                let found = sorted.interval(n as usize, p, CONFIDENCE);
                 let three = [found.estimate, found.low, found.high].map(Bound::value);
                 fields.extend(three.map(|value| print_option(measure, value)));
                 fields.push(u8::from(found.estimate == Bound::Beyond).to_string());
@@ -201,111 +205,90 @@ fn cell_row(rows: &mut Rows<'_>, records: &[ReplicationRecord], factors: &mut TF
             }
             continue;
         }
-        let values: Vec<f64> = finite.iter().map(|raw| *raw as f64).collect();
-        let mean = MeanInterval::of(&values, factors);
+        let mean = values.mean(factors);
         let ends = [mean.map(|m| m.mean), mean.and_then(|m| m.low()), mean.and_then(|m| m.high())];
         fields.extend(ends.map(|end| end.map_or(String::new(), |end| measure.print_mean(end))));
-        finite.sort_unstable();
-        let p95 = (!finite.is_empty()).then(|| quantile_of_sorted(&finite, 0.95));
-        fields.push(print_option(measure, p95));
+        fields.push(print_option(measure, sorted.quantile(0.95)));
         let average = mean.map_or(0.0, |mean| mean.mean / measure.scale());
         match measure.name.as_str() {
             "pods_ready" => summary.pods_ready = average,
             "nodes" => summary.nodes = average,
             "waste_at_target" if mean.is_some() => summary.waste = average,
             "waste_average" if summary.reached == 0 => summary.waste = average,
-            "least_free" => summary.least_free = finite.first().copied().unwrap_or(0),
+            "least_free" => summary.least_free = sorted.at(1).unwrap_or(0),
             "cost_to_target" => summary.cost_to_target_usd = average,
             "cost_per_hour" => summary.cost_per_hour_usd = average,
             _ => {}
         }
     }
-    fields.extend(cause_shares(records));
+    fields.extend(cause_shares(&of.cause_pod_ms));
     rows.add("cells", &fields);
     summary
 }
 
-fn main_reason(records: &[ReplicationRecord]) -> String {
-    let count = |cause: &Cause| records.iter().filter(|record| record.reason == Some(*cause)).count();
+fn main_reason(reasons: &[u64; Cause::COUNT]) -> String {
+    let count = |cause: &Cause| reasons[*cause as usize];
     let most = Cause::ALL.iter().max_by_key(|cause| (count(cause), std::cmp::Reverse(**cause)));
     most.filter(|cause| count(cause) > 0).map_or(String::new(), |cause| cause.name().to_string())
 }
 
-fn cause_shares(records: &[ReplicationRecord]) -> Vec<String> {
-    let sum = |cause: Cause| records.iter().map(|record| record.cause_pod_ms[cause as usize]).sum::<u64>();
-    let sums = Cause::ALL.map(sum);
+fn cause_shares(sums: &[u64; Cause::COUNT]) -> Vec<String> {
     let total = sums.iter().sum::<u64>().max(1);
-    sums.iter().map(|sum| ppm(*sum as f64 / total as f64)).collect()
+    Cause::ALL.iter().map(|cause| ppm(sums[*cause as usize] as f64 / total as f64)).collect()
 }
 
-fn subnet_rows(rows: &mut Rows<'_>, subnets: &[String], records: &[ReplicationRecord]) {
-    let n = records.len();
-    for (index, name) in subnets.iter().enumerate() {
-        let of = || records.iter().map(|record| &record.subnets[index]);
-        let mut dry: Vec<u64> = of().filter_map(|subnet| subnet.first_dry_ms).collect();
-        dry.sort_unstable();
-        let median = QuantileInterval::of_sorted(&dry, n, 0.5, CONFIDENCE).estimate;
-        let mut least: Vec<u32> = of().map(|subnet| subnet.least_free).collect();
-        least.sort_unstable();
+fn subnet_rows(rows: &mut Rows<'_>, subnets: &[String], of: &Gathered) {
+    let n = of.replications as usize;
+    for (name, subnet) in subnets.iter().zip(&of.subnets) {
+        let (dry, least) = (subnet.first_dry_ms.sorted(), subnet.least_free.sorted());
+        let median = dry.interval(n, 0.5, CONFIDENCE).estimate;
+        let print = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());
         rows.add(
             "subnets",
             &[
                 name.clone(),
                 ppm(dry.len() as f64 / n as f64),
-                median.value().map_or(String::new(), |ms| ms.to_string()),
+                print(median.value()),
                 u8::from(median == Bound::Beyond).to_string(),
-                quantile_of_sorted(&least, 0.5).to_string(),
-                least[0].to_string(),
+                print(least.quantile(0.5)),
+                print(least.at(1)),
             ],
         );
     }
 }
 
-fn node_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
-    let mut by_type = std::collections::BTreeMap::<&str, (u64, u32)>::new();
-    for (name, count) in records.iter().flat_map(|record| &record.nodes_by_type) {
-        let slot = by_type.entry(name).or_default();
-        *slot = (slot.0 + u64::from(*count), slot.1.max(*count));
-    }
-    let mut sorted: Vec<(&str, (u64, u32))> = by_type.into_iter().collect();
+fn node_rows(rows: &mut Rows<'_>, of: &Gathered) {
+    let mut sorted: Vec<(&String, &(u64, u32))> = of.nodes_by_type.iter().collect();
     sorted.sort_by_key(|(name, (sum, _))| (std::cmp::Reverse(*sum), *name));
     for (name, (sum, most)) in sorted {
-        let mean = sum as f64 / records.len() as f64;
-        rows.add("nodes", &[name.to_string(), format!("{mean:.2}"), most.to_string()]);
+        let mean = *sum as f64 / of.replications as f64;
+        rows.add("nodes", &[name.clone(), format!("{mean:.2}"), most.to_string()]);
     }
 }
 
-fn call_rows(rows: &mut Rows<'_>, records: &[ReplicationRecord]) {
-    for (place, (api, caller)) in ApiCount::names().enumerate() {
-        let of = || records.iter().map(|record| record.api_counts[place]);
-        let mean = |get: fn(ApiCount) -> u64| {
-            format!("{:.2}", of().map(get).sum::<u64>() as f64 / records.len() as f64)
-        };
-        let most = of().map(|count| count.calls).max().unwrap_or(0);
+fn call_rows(rows: &mut Rows<'_>, of: &Gathered) {
+    for ((api, caller), (sums, most)) in ApiCount::names().zip(of.api_counts) {
         if caller == RESOURCE_CONTROLLER && most == 0 {
             continue;
         }
-        let counts = [mean(|c| c.calls), most.to_string(), mean(|c| c.throttled), mean(|c| c.refused)];
+        let mean = |sum: u64| format!("{:.2}", sum as f64 / of.replications as f64);
+        let counts = [mean(sums.calls), most.to_string(), mean(sums.throttled), mean(sums.refused)];
         let fields: Vec<String> = [api.to_string(), caller.to_string()].into_iter().chain(counts).collect();
         rows.add("ec2_calls", &fields);
     }
 }
 
-fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, records: &[ReplicationRecord]) {
-    // Where all runs have ended, later rows would repeat the last.
-    let last = records.iter().map(|record| record.ended_ms).max().unwrap_or(0);
-    let mut values = Vec::with_capacity(records.len());
-    for point in 0..TIMELINE_POINTS {
+fn timeline_rows(rows: &mut Rows<'_>, horizon_ms: u64, of: &Gathered) {
+    for (point, series) in of.timeline.chunks(SERIES.len()).enumerate() {
         let at = horizon_ms * point as u64 / (TIMELINE_POINTS as u64 - 1);
         let mut fields = vec![at.to_string()];
-        for Series { get, .. } in SERIES {
-            values.clear();
-            values.extend(records.iter().map(|record| get(&record.timeline[point])));
-            values.sort_unstable();
-            fields.extend(QUANTILES.map(|(_, p)| quantile_of_sorted(&values, p).to_string()));
+        for values in series {
+            let sorted = values.sorted();
+            fields.extend(QUANTILES.map(|(_, p)| sorted.quantile(p).unwrap_or(0).to_string()));
         }
         rows.add("timeline", &fields);
-        if at >= last {
+        // Where all runs have ended, later rows would repeat the last.
+        if at >= of.ended_ms {
             break;
         }
     }

@@ -32,7 +32,7 @@ pub const TABLES: [(&str, &str); 9] = [
     ("timeline", "One row an instant of a cell, at most 181: pods, nodes and addresses over time."),
     (
         "comparisons",
-        "One row a measure of each cell but the first: how it differs from the first, pair by pair of replications.",
+        "One row a measure of each cell but the one compared with, which is the first unless the experiment says `compare_with`: how it differs from that one, pair by pair of replications.",
     ),
     (
         "effects",
@@ -176,16 +176,11 @@ pub fn columns(table: &str) -> Vec<Column> {
             all
         }
         "comparisons" => vec![
-            column("base_cell_id", Text, "", "The cell compared with: the first."),
+            column("base_cell_id", Text, "", "The cell compared with."),
             column("measure", Text, "", "What is compared; always there, also in runs that do not reach."),
             column("unit", Text, "", "Unit of the differences."),
             column("pairs", Integer, "", "Replications that both cells have."),
-            column(
-                "difference_mean",
-                ColumnType::Number,
-                "",
-                "Mean of this cell's value minus the first cell's.",
-            ),
+            column("difference_mean", ColumnType::Number, "", "Mean of this cell's value minus the other's."),
             column(
                 "difference_mean_lo",
                 ColumnType::Number,
@@ -221,6 +216,31 @@ pub fn columns(table: &str) -> Vec<Column> {
                 Integer,
                 "ppm",
                 "Share of the variance of independent replications' difference that common chance saves; below 0: it did harm.",
+            ),
+            column(
+                "ratio_of_means",
+                ColumnType::Number,
+                "",
+                "This cell's mean over the other's; empty where the other's may be 0.",
+            ),
+            column(
+                "ratio_lo",
+                ColumnType::Number,
+                "",
+                "Lower end of its 95 % interval (Fieller's), for this row alone.",
+            ),
+            column("ratio_hi", ColumnType::Number, "", "Upper end of its 95 % interval, for this row alone."),
+            column(
+                "ratio_all_lo",
+                ColumnType::Number,
+                "",
+                "Lower end of an interval that holds for all cells at once.",
+            ),
+            column(
+                "ratio_all_hi",
+                ColumnType::Number,
+                "",
+                "Upper end of an interval that holds for all cells at once.",
             ),
         ],
         "effects" => vec![

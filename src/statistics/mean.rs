@@ -24,9 +24,13 @@ impl MeanInterval {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
         let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+        Some(Self::of_sums(n, mean, squares, factors))
+    }
+    /// Of `n` values with this mean, whose distances from it have this sum of squares.
+    pub(super) fn of_sums(n: usize, mean: f64, squares: f64, factors: &mut TFactors) -> Self {
         let standard_deviation = if n > 1 { libm::sqrt(squares / (n - 1) as f64) } else { 0.0 };
         let half_width = (n > 1).then(|| factors.of(n) * standard_deviation / libm::sqrt(n as f64));
-        Some(MeanInterval { n, mean, standard_deviation, half_width })
+        MeanInterval { n, mean, standard_deviation, half_width }
     }
     pub fn low(&self) -> Option<f64> {
         self.half_width.map(|half| self.mean - half)

@@ -7,7 +7,8 @@
 //! in the tests. Runs are independent replications of a terminating simulation: no warm-up is cut, no
 //! batch means are taken, and pods of one replication are never pooled over replications.
 //!
-//! Left out: sequential stopping for decisions (`sequential` stops for precision), Kaplan-Meier (all cells of a
+//! Left out: confidence sequences (`sequential` stops for precision at few looks, and decisions share their probability of error out
+//! over such looks), Kaplan-Meier (all cells of a
 //! study share one horizon, where it equals the empirical distribution), bootstrap of quantiles (its interval
 //! of the 95 % point of 100 values covers 88 % instead of 95 %).
 
@@ -25,6 +26,7 @@ pub mod quantile;
 pub mod sequential;
 pub mod sobol;
 pub mod sobol_points;
+pub mod tally;
 pub mod verdict;
 
 pub use effects::{Term, grid_effects};
@@ -38,4 +40,5 @@ pub use quantile::{Bound, QuantileInterval, Ranks, least_replications, quantile_
 pub use sequential::{FIRST_LOOK, looks, mean_is_narrow, quantile_is_narrow};
 pub use sobol::{Indices, Share, VarianceDesign};
 pub use sobol_points::sobol_points;
+pub use tally::{Sorted, Tally};
 pub use verdict::{Limits, Verdict};

@@ -92,7 +92,7 @@ fn first(end: usize, holds: impl Fn(usize) -> bool) -> usize {
 
 /// ceil(n p), from 1 to n. The small amount taken off keeps 0.95 x 100 at rank 95, though the product of
 /// doubles may lie a hair above it.
-fn rank(n: usize, p: f64) -> usize {
+pub(super) fn rank(n: usize, p: f64) -> usize {
     (libm::ceil(n as f64 * p - 1e-9) as usize).clamp(1, n)
 }
 
@@ -126,8 +126,13 @@ impl<T: Copy + Ord> QuantileInterval<T> {
 
     /// The same from the finite values in rising order, out of `n` in all.
     pub fn of_sorted(finite: &[T], n: usize, p: f64, confidence: f64) -> Self {
+        Self::of_ranked(|rank| finite.get(rank - 1).copied(), n, p, confidence)
+    }
+
+    /// The same from a look-up of the finite values by their places in rising order, from 1.
+    pub fn of_ranked(finite: impl Fn(usize) -> Option<T>, n: usize, p: f64, confidence: f64) -> Self {
         let ranks = Ranks::of(n, p, confidence);
-        let at = |rank: usize| finite.get(rank - 1).map_or(Bound::Beyond, |value| Bound::Value(*value));
+        let at = |rank: usize| finite(rank).map_or(Bound::Beyond, Bound::Value);
         QuantileInterval {
             estimate: at(ranks.estimate),
             low: ranks.low.map_or(Bound::TooFew, at),

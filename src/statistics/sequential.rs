@@ -1,7 +1,8 @@
 //! Sequential stopping: looks at fixed numbers of replications, and when an interval is narrow enough.
 //!
 //! Looks are few and each twice the one before, so that plain 95 % intervals keep their coverage (about 0.95 where looking after every
-//! replication gives 0.90 to 0.94); that is right for precision, not for deciding between two cells. The number depends on
+//! replication gives 0.90 to 0.94); that is right for precision. A decision at several looks shares its probability of error out
+//! over them (`advice`). The number depends on
 //! data at fixed looks alone, hence neither on threads nor on machines.
 
 use super::mean::MeanInterval;
