@@ -33,7 +33,8 @@ pub fn judge_results(
     let plan = plan(experiment, stored, catalogue)?;
     let own = [("base", &advice.base_document), ("candidate", &advice.candidate_document)];
     let meant = own.map(|(name, document)| {
-        let spelled = scenario::spelled_out(document, &advice.title, &advice.folder, catalogue);
+        // By the plan's name, which would else tell them apart.
+        let spelled = scenario::spelled_out(document, &plan.name, &advice.folder, catalogue);
         (name, spelled)
     });
     let mut found: [Option<&Cell>; 2] = [None; 2];
