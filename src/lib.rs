@@ -5,6 +5,7 @@
 
 pub mod actors;
 pub mod advice;
+pub mod calibration;
 pub mod catalogue;
 pub mod chance;
 pub mod cli;

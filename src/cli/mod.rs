@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod decide;
+mod fit_spot;
 mod instances;
 mod max_pods;
 mod merge;
@@ -50,6 +51,7 @@ enum Command {
     Check(check::Arguments),
     Compare(compare::Arguments),
     Decide(decide::Arguments),
+    FitSpot(fit_spot::Arguments),
     Instances(instances::Arguments),
     MaxPods(max_pods::Arguments),
     Merge(merge::Arguments),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
+        Command::FitSpot(arguments) => fit_spot::run(&arguments),
         Command::Instances(arguments) => instances::run(&arguments),
         Command::MaxPods(arguments) => max_pods::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),

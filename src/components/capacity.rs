@@ -1,9 +1,13 @@
 //! Whether a pool of EC2 capacity has some: `models/capacity.toml` as a process in time.
 
+use super::stock::Stock;
 use crate::catalogue::InstanceType;
-use crate::chance::{Chance, Component, normal_quantile};
+use crate::chance::{Chance, Component, Distribution, normal_quantile};
 use crate::units::text::parse_seconds;
 use crate::units::{SimDuration, SimTime};
+
+/// Draws of a pool from here on are for its depth, by episode.
+const DEPTH_DRAWS: u32 = 1 << 30;
 
 /// A log-normal time.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -118,7 +122,7 @@ impl CapacityModel {
 }
 
 /// A pool's present episode.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CapacityPool {
     up: bool,
     until: SimTime,
@@ -126,6 +130,8 @@ pub(super) struct CapacityPool {
     number: u32,
     times: (Times, Times),
     component: Component,
+    /// `None`: it never empties.
+    stock: Option<Stock>,
 }
 
 impl CapacityPool {
@@ -146,7 +152,20 @@ impl CapacityPool {
         let law = if up { times.0 } else { times.1 };
         let left = law.draw_residual(uniform(1), uniform(2));
         let until = SimTime::ZERO + SimDuration::from_secs_f64(left);
-        CapacityPool { up, until, episode: 0, number, times, component }
+        CapacityPool { up, until, episode: 0, number, times, component, stock: None }
+    }
+
+    /// Gives the pool an end: `depth` is drawn now and with each episode of capacity to come.
+    pub(super) fn with_depth(
+        mut self,
+        depth: &Distribution,
+        refill: SimDuration,
+        chance: &Chance,
+    ) -> CapacityPool {
+        let mut stock = Stock::new(depth.clone(), refill);
+        stock.fill(SimTime::ZERO, chance.uniform(self.component, self.number, DEPTH_DRAWS));
+        self.stock = Some(stock);
+        self
     }
 
     fn advance(&mut self, now: SimTime, chance: &Chance) {
@@ -155,14 +174,30 @@ impl CapacityPool {
             self.up = !self.up;
             let law = if self.up { self.times.0 } else { self.times.1 };
             let lasts = law.draw(chance.uniform(self.component, self.number, 2 + self.episode));
+            let began = self.until;
             // An episode takes some time, so that the loop ends.
             self.until += SimDuration::from_secs_f64(lasts.max(1.0));
+            if let Some(stock) = self.stock.as_mut().filter(|_| self.up) {
+                stock.fill(began, chance.uniform(self.component, self.number, DEPTH_DRAWS + self.episode));
+            }
         }
     }
-    /// Does it have capacity?
-    pub(super) fn is_up(&mut self, now: SimTime, chance: &Chance) -> bool {
+    /// Does it have an instance?
+    pub(super) fn has_capacity(&mut self, now: SimTime, chance: &Chance) -> bool {
         self.advance(now, chance);
-        self.up
+        self.up && self.stock.as_mut().is_none_or(|stock| stock.has_one(now))
+    }
+    /// One of its instances is taken, which it had a moment ago.
+    pub(super) fn take(&mut self) {
+        if let Some(stock) = &mut self.stock {
+            stock.take();
+        }
+    }
+    /// One of its instances comes back.
+    pub(super) fn give_back(&mut self) {
+        if let Some(stock) = &mut self.stock {
+            stock.give_back();
+        }
     }
     /// The end of the present episode.
     pub(super) fn until(&self) -> SimTime {
@@ -182,7 +217,7 @@ mod tests {
         let (model, pools) = (CapacityModel::compiled_in(), 4_000);
         let up = (0..pools).filter(|number| {
             let chance = Chance::new(1, *number);
-            CapacityPool::at_start(&model, kind, spot, tight, *number, &chance).is_up(at, &chance)
+            CapacityPool::at_start(&model, kind, spot, tight, *number, &chance).has_capacity(at, &chance)
         });
         up.count() as f64 / f64::from(pools)
     }

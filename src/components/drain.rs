@@ -220,6 +220,7 @@ impl Run<'_> {
         let kind = self.scenario.catalogue.get(at.instance_type);
         self.vcpus[usize::from(at.spot)] -= kind.vcpus.unwrap_or(0);
         self.release_all(node);
+        self.give_back_capacity(node);
         let at = &mut self.nodes[node as usize];
         at.stage = NodeStage::Gone;
         if let Some(wakes) = at.wakes.take() {

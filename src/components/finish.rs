@@ -192,6 +192,7 @@ impl Run<'_> {
             free_at_end: book.free(),
             free_blocks_at_end: book.free_blocks(),
         };
+        let claims = self.claim_record();
         let servers = self.api_server.as_ref().zip(self.scenario.api_server.as_ref());
         let api_server = servers.map(|(server, spec)| server.record(spec.agents, end));
         let cpu = self.cpu_record();
@@ -235,6 +236,8 @@ impl Run<'_> {
             capacity_errors: self.capacity_errors,
             api_server,
             interruptions: self.interruptions,
+            rebalance_recommendations: self.rebalance_recommendations,
+            claims,
             nodes_removed: self.nodes_removed,
             pods_evicted: self.pods_evicted,
             pods_lost: self.pods_lost,

@@ -206,6 +206,7 @@ impl<'a> Run<'a> {
         if !self.attach_primary(claim, offering.zone) {
             return Err(Refusal::InsufficientFreeAddressesInSubnet);
         }
+        self.take_capacity(offering);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod api_server;
 mod autoscaler;
 mod books;
 mod capacity;
+mod claims;
 mod constraints;
 mod contention;
 mod controllers;
@@ -35,6 +36,7 @@ mod scheduler;
 mod spot;
 mod startup;
 mod state;
+mod stock;
 mod trace;
 mod waiting;
 
@@ -206,6 +208,7 @@ struct Run<'a> {
     sandbox_failures: [u64; AddressLack::COUNT],
     capacity_errors: u64,
     interruptions: u64,
+    rebalance_recommendations: u64,
     nodes_launched: u32,
     /// Claims deleted, by [`Reason`].
     nodes_removed: [u64; Reason::ALL.len()],
@@ -359,6 +362,7 @@ impl<'a> Run<'a> {
             sandbox_failures: [0; AddressLack::COUNT],
             capacity_errors: 0,
             interruptions: 0,
+            rebalance_recommendations: 0,
             nodes_launched: 0,
             nodes_removed: [0; Reason::ALL.len()],
             pods_evicted: 0,

@@ -205,6 +205,7 @@ impl Run<'_> {
         self.untainted(node);
         if usable {
             if !std::mem::replace(&mut self.nodes[node as usize].was_usable, true) {
+                self.nodes[node as usize].usable_at = self.now;
                 self.start_daemons(node, false);
                 self.start_agent(node);
             }

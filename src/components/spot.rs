@@ -22,15 +22,28 @@ impl Run<'_> {
         let number = self.pool_number(offering);
         let kind = self.scenario.catalogue.get(offering.instance_type);
         let tight = self.scenario.market == Market::Tight;
-        let (model, chance) = (&self.prepared.capacity, &self.chance);
-        self.capacity_pools
-            .entry(number)
-            .or_insert_with(|| CapacityPool::at_start(model, kind, offering.spot, tight, number, chance))
+        let (model, chance, depths) = (&self.prepared.capacity, &self.chance, &self.scenario.pool_depth);
+        let depth = if offering.spot { &depths.spot } else { &depths.on_demand };
+        self.capacity_pools.entry(number).or_insert_with(|| {
+            let pool = CapacityPool::at_start(model, kind, offering.spot, tight, number, chance);
+            match depth {
+                Some(depth) => pool.with_depth(depth, depths.refill, chance),
+                None => pool,
+            }
+        })
     }
 
     pub(super) fn has_capacity(&mut self, offering: Offering) -> bool {
         let (now, chance) = (self.now, self.chance);
-        self.capacity_pool(offering).is_up(now, &chance)
+        self.capacity_pool(offering).has_capacity(now, &chance)
+    }
+    pub(super) fn take_capacity(&mut self, offering: Offering) {
+        self.capacity_pool(offering).take();
+    }
+    pub(super) fn give_back_capacity(&mut self, node: u32) {
+        let at = &self.nodes[node as usize];
+        let offering = Offering { instance_type: at.instance_type, zone: at.zone, spot: at.spot };
+        self.capacity_pool(offering).give_back();
     }
 
     /// A spot instance runs: its own interruption, and the end of its pool's plenty, are appointed.
@@ -62,6 +75,7 @@ impl Run<'_> {
             if !(of_pool && at.lives() && !at.disrupted) {
                 continue;
             }
+            self.recommend_rebalance(node);
             if self.chance.uniform(Component::SpotInterruption, node, 1)
                 < self.prepared.capacity.reclaim_share
             {
@@ -73,6 +87,18 @@ impl Run<'_> {
         }
     }
 
+    /// EC2 says that the instance's risk has grown, which Karpenter notes as an event and does nothing about.
+    ///
+    /// It comes as the pool tightens, so that the notice follows within three minutes, if at all; of an
+    /// instance whose pool is well it comes with the notice. Real leads are not published: "earlier or together".
+    fn recommend_rebalance(&mut self, node: u32) {
+        if std::mem::replace(&mut self.nodes[node as usize].rebalance_recommended, true) {
+            return;
+        }
+        self.rebalance_recommendations += 1;
+        self.trace(|| TraceLine::new("rebalance_recommended").node(node));
+    }
+
     /// The notice, two minutes ahead.
     pub(super) fn spot_interrupted(&mut self, node: u32) {
         self.market_events -= 1;
@@ -82,6 +108,7 @@ impl Run<'_> {
         }
         at.noticed_at = self.now;
         self.interruptions += 1;
+        self.recommend_rebalance(node);
         let late = self.draw(Latency::SpotNotice, Component::SpotInterruption, node, 3);
         self.at(self.now + late, Event::NoticeReceived(node));
         self.at(self.now + self.prepared.capacity.notice_before, Event::InstanceReclaimed(node));

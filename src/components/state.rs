@@ -235,6 +235,8 @@ pub(super) struct Node {
     pub joined_at: Option<SimTime>,
     /// `node.kubernetes.io/memory-pressure:NoSchedule`
     pub memory_pressure: bool,
+    /// Since when they could.
+    pub usable_at: SimTime,
     /// `karpenter.sh/disrupted`: on its way out.
     pub disrupted: bool,
     pub leaving: Option<Leaving>,
@@ -247,6 +249,7 @@ pub(super) struct Node {
     pub nominated_until: SimTime,
     /// Of its spot interruption; never, if there was none.
     pub noticed_at: SimTime,
+    pub rebalance_recommended: bool,
     /// EC2 shuts the instance down, which costs nothing any more.
     pub stopped: bool,
     /// Pods that wait and for which Karpenter counts it.
@@ -293,6 +296,7 @@ impl Node {
             was_usable: false,
             joined_at: None,
             memory_pressure: false,
+            usable_at: SimTime::NEVER,
             disrupted: false,
             leaving: None,
             created_at: SimTime::ZERO,
@@ -300,6 +304,7 @@ impl Node {
             last_pod_event: None,
             nominated_until: SimTime::ZERO,
             noticed_at: SimTime::NEVER,
+            rebalance_recommended: false,
             stopped: false,
             nominated: PodList::new(),
             promised: PodList::new(),

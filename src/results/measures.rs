@@ -85,6 +85,46 @@ impl Measure {
     }
 }
 
+type OfClaims = (&'static str, &'static str, &'static str, fn(&ReplicationRecord) -> Option<u64>);
+
+/// Karpenter's claims and nodes; names in brackets are those of Karpenter's own metrics.
+const CLAIMS: [OfClaims; 7] = [
+    (
+        "claim_launch",
+        "ms",
+        "Mean time of a NodeClaim from its creation until Launched (operator_status_condition_transition_seconds).",
+        |r| r.claims.launch_ms,
+    ),
+    (
+        "claim_registration",
+        "ms",
+        "From there until Registered (the same metric), the mean over claims.",
+        |r| r.claims.registration_ms,
+    ),
+    (
+        "claim_usable",
+        "ms",
+        "From there until pods may come to the node, the mean over claims; Karpenter notes Initialized a second later.",
+        |r| r.claims.usable_ms,
+    ),
+    (
+        "packing_cpu",
+        "ppm",
+        "CPU that pods request of the nodes at the end, as a share of what is allocatable (karpenter_nodes_total_pod_requests of karpenter_nodes_allocatable).",
+        |r| share_of(r.claims.requested_cpu_m, r.claims.allocatable_cpu_m),
+    ),
+    ("packing_memory", "ppm", "The same of memory.", |r| {
+        share_of(r.claims.requested_memory_mib, r.claims.allocatable_memory_mib)
+    }),
+    (
+        "stranded_cpu",
+        "millicores",
+        "CPU free at the end on nodes on which no pod of any Deployment fits any more.",
+        |r| Some(r.claims.stranded_cpu_m),
+    ),
+    ("stranded_memory", "mib", "Memory free on them.", |r| Some(r.claims.stranded_memory_mib)),
+];
+
 type Removal = (&'static str, &'static str, fn(&ReplicationRecord) -> Option<u64>);
 
 /// Nodes that went, by the reason.
@@ -418,6 +458,16 @@ pub fn measures() -> Vec<Measure> {
         "95th percentile over pods that interruptions took of the time from the notice until the pod in its place was Ready.",
         |r| r.replacement_p95_ms,
     );
+    add(
+        "rebalance_recommendations",
+        "",
+        Count,
+        "Spot instances of which EC2 said that their risk had grown.",
+        |r| Some(r.rebalance_recommendations),
+    );
+    for (name, unit, meaning, get) in CLAIMS {
+        add(name, unit, Count, meaning, get);
+    }
     all.extend(Cause::ALL.map(|cause| Measure {
         name: format!("waited_{}", cause.name()),
         unit: "pod_ms",

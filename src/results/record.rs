@@ -83,6 +83,8 @@ pub struct ReplicationRecord {
     /// `None` where the API server answers everybody at once.
     pub api_server: Option<ApiServerRecord>,
     pub interruptions: u64,
+    pub rebalance_recommendations: u64,
+    pub claims: ClaimRecord,
     /// Claims deleted, by [`Reason`].
     pub nodes_removed: [u64; Reason::ALL.len()],
     /// Pods that drains evicted.
@@ -192,6 +194,24 @@ pub struct ApiServerRecord {
     pub lists_waited: u64,
     /// So long the lists' level had no seat free (ms).
     pub lists_bound_ms: u64,
+}
+
+/// Karpenter's claims over the run, and its nodes at the end, those on their way out not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ClaimRecord {
+    /// Means over the claims that came so far (ms): in the API until the instance is launched, from there until
+    /// Karpenter has it as registered, and from there until pods may come. `None`: none did.
+    pub launch_ms: Option<u64>,
+    pub registration_ms: Option<u64>,
+    pub usable_ms: Option<u64>,
+    /// CPU in millicores; requests are those of pods, DaemonSets' included.
+    pub allocatable_cpu_m: u64,
+    pub requested_cpu_m: u64,
+    pub allocatable_memory_mib: u64,
+    pub requested_memory_mib: u64,
+    /// Free on nodes on which no pod of any Deployment fits any more.
+    pub stranded_cpu_m: u64,
+    pub stranded_memory_mib: u64,
 }
 
 /// What waste is made of (addresses).

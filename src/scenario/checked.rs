@@ -74,6 +74,7 @@ pub struct Scenario {
     pub cni: CniSpec,
     pub quotas: Quotas,
     pub market: Market,
+    pub pool_depth: super::PoolDepth,
     pub zone_tie: ZoneTie,
     pub ec2_limits: Ec2Limits,
     pub overhead: NodeOverhead,

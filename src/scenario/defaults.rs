@@ -117,6 +117,9 @@ fn defaults(scenario: &Scenario, said: &Table) -> Table {
         };
         all.insert("static_nodes".into(), tables(&scenario.static_nodes, of_each));
     }
+    if has("pool_depth") {
+        all.insert("pool_depth".into(), Value::Table(table([("refill", span(scenario.pool_depth.refill))])));
+    }
     let whole = !has("node_pools");
     all.insert("node_pools".into(), tables(&scenario.node_pools, |pool| node_pool(pool, whole)));
     all

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use super::checked::*;
 use super::kubelet::KubeletSpec;
-use super::{api_server, kubelet, limits, placement, subnets, workload};
+use super::{api_server, kubelet, limits, placement, pool_depth, subnets, workload};
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
 use crate::input::{Document, Origin, Problem, Problems, Section, Value};
 use crate::units::SimDuration;
+
+/// Of a scenario that says none.
+pub(super) const HORIZON: SimDuration = SimDuration::from_secs(1_800);
 
 /// A scenario, and what the user should know beside it.
 #[derive(Clone, Debug)]
@@ -48,7 +51,7 @@ pub fn read(
     let mut scenario = Scenario {
         name: root.text("name", &mut problems).unwrap_or_else(|| name.to_string()),
         profile,
-        horizon: root.span("horizon", &mut problems).unwrap_or(SimDuration::from_secs(1_800)),
+        horizon: root.span("horizon", &mut problems).unwrap_or(HORIZON),
         target_pods: root.whole("target_pods", 1, 1_000_000, &mut problems).unwrap_or(pods.max(1)),
         until: until(&mut root, &deployments, &mut problems),
         zones,
@@ -71,6 +74,7 @@ pub fn read(
         market: root
             .choice("market", &[("calm", Market::Calm), ("tight", Market::Tight)], &mut problems)
             .unwrap_or_default(),
+        pool_depth: pool_depth::read(root.section("pool_depth", &mut problems), &mut problems),
         zone_tie: zone_tie(&mut root, &mut problems),
         ec2_limits: limits::read(root.section("ec2_limits", &mut problems), &mut problems),
         overhead: overhead(&mut root, &mut problems),

@@ -274,6 +274,7 @@ pub(super) fn node_pools(
     catalogue: &Catalogue,
     problems: &mut Problems,
 ) -> Vec<NodePoolSpec> {
+    let clock = disruption::Clock::read(root, problems);
     let Some(sections) = root.sections("node_pools", problems) else {
         return vec![NodePoolSpec {
             name: "default".into(),
@@ -333,7 +334,9 @@ pub(super) fn node_pools(
             taints: placement::taints(&mut section, problems),
             startup_taints: placement::startup_taints(&mut section, problems),
             ami_family: section.choice("ami_family", &families, problems).unwrap_or(AmiFamily::Al2023),
-            disruption: section.section("disruption", problems).map(|part| disruption::read(part, problems)),
+            disruption: section
+                .section("disruption", problems)
+                .map(|part| disruption::read(part, clock, problems)),
             expire_after: disruption::expire_after(&mut section, problems),
             drift_at: section.span("drift_at", problems).map(|at| SimTime::ZERO + at),
         };

@@ -1,7 +1,7 @@
 //! How many of a NodePool's nodes may be disrupted at once.
 //!
-//! A run has no calendar: in place of `schedule` and `duration` a budget has a span of the run's time. Source: karpenter
-//! v1.14.0, `pkg/apis/v1/nodepool.go`, `GetAllowedDisruptionsByReason`, and `BuildDisruptionBudgetMapping`.
+//! A budget has a span of the run's time: one with `schedule` and `duration` comes as one for each time that it holds
+//! (`scenario::disruption`). Source: karpenter v1.14.0, `pkg/apis/v1/nodepool.go`, `GetAllowedDisruptionsByReason`, and `BuildDisruptionBudgetMapping`.
 
 use super::Reason;
 use crate::actors::int_or_percent::IntOrPercent;

@@ -1,0 +1,10 @@
+//! Fits of figures in `models/` to data that stand beside them.
+
+pub mod advisor;
+pub mod depth;
+pub mod episodes;
+pub mod report;
+pub mod search;
+pub mod traces;
+
+pub use report::{Finding, Inputs, report};
