@@ -9,9 +9,9 @@ use super::traces::Episode;
 /// The form of a law of times, each with a scale and a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Family {
-    /// `scale` is the median [s], `shape` the standard deviation of the logarithm.
+    /// `scale` is the median (s), `shape` the standard deviation of the logarithm.
     LogNormal,
-    /// `scale` is the 63.2 % point [s].
+    /// `scale` is the 63.2 % point (s).
     Weibull,
     /// A Weibull law of shape 1.
     Exponential,
@@ -117,11 +117,11 @@ pub(super) fn normal(x: f64) -> f64 {
     0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
 }
 
-/// Of whole episodes as counted [s].
+/// Of whole episodes as counted (s).
 pub fn median(episodes: &[Episode]) -> f64 {
     percentile(episodes, 50)
 }
-/// The nearest rank, of whole episodes as counted [s].
+/// The nearest rank, of whole episodes as counted (s).
 pub fn percentile(episodes: &[Episode], percent: usize) -> f64 {
     let mut whole: Vec<f64> =
         episodes.iter().filter(|episode| !episode.cut).map(|episode| episode.seen_s).collect();

@@ -23,7 +23,7 @@ pub struct Series {
 /// A run of equal looks.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Episode {
-    /// As counted [s].
+    /// As counted (s).
     pub seen_s: f64,
     pub look_s: f64,
     /// It began before the trace or went on after it.
