@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::comparisons::COMPARED;
-use super::design::Plan;
+use super::design::{Cell, Plan};
 use super::estimand::Estimand;
 use super::sweep::{attempt, looks};
 use crate::components::{Prepared, simulate};
 use crate::results::rows::CONFIDENCE;
-use crate::results::{ApiCount, RESOURCE_CONTROLLER, ReplicationRecord, TIMELINE_POINTS};
+use crate::results::{ApiCount, ReplicationRecord, TIMELINE_POINTS};
 use crate::statistics::least_replications;
 
 /// Cells that are tried, spread over the plan.
@@ -161,13 +161,8 @@ fn rows(plan: &Plan, replications: u64, types: u64) -> Vec<(&'static str, Rows)>
             (0..).zip(bases).filter(|(own, base)| base.is_some_and(|base| base != *own)).count() as u64
         }
     };
-    // Calls of the VPC resource controller have rows where there are any.
-    let may_call = |(_, caller): &(&str, &str)| *caller != RESOURCE_CONTROLLER;
-    let calls = if plan.cells.iter().any(|cell| cell.scenario.cni.pod_eni) {
-        Rows::AtMost(cells * ApiCount::names().count() as u64)
-    } else {
-        Rows::Exactly(cells * ApiCount::names().filter(may_call).count() as u64)
-    };
+    let calls_of = |cell: &Cell| ApiCount::names_with(cell.scenario.cni.pod_eni).count() as u64;
+    let calls = plan.cells.iter().map(calls_of).sum();
     vec![
         (
             "replications",
@@ -176,7 +171,7 @@ fn rows(plan: &Plan, replications: u64, types: u64) -> Vec<(&'static str, Rows)>
         ("cells", Rows::Exactly(cells)),
         ("subnets", Rows::Exactly(subnets)),
         ("nodes", Rows::About(types)),
-        ("ec2_calls", calls),
+        ("ec2_calls", Rows::Exactly(calls)),
         ("timeline", Rows::AtMost(cells * TIMELINE_POINTS as u64)),
         ("comparisons", Rows::Exactly(compared * COMPARED.len() as u64)),
     ]

@@ -52,7 +52,7 @@ fn primary_key(table: &str) -> Value {
         "subnets" => json!(["cell_id", "subnet"]),
         "nodes" => json!(["cell_id", "instance_type"]),
         "timeline" => json!(["cell_id", "time_ms"]),
-        "ec2_calls" => json!(["cell_id", "api"]),
+        "ec2_calls" => json!(["cell_id", "api", "caller"]),
         "comparisons" => json!(["cell_id", "measure"]),
         "effects" => json!(["measure", "term", "levels"]),
         "failures" => json!(["cell_id", "replication"]),

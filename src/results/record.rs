@@ -8,9 +8,6 @@ use crate::world::cause::{AddressLack, Cause};
 /// Points of the timeline's grid: the horizon in 180 equal steps, both ends included.
 pub const TIMELINE_POINTS: usize = 181;
 
-/// The name of that caller.
-pub const RESOURCE_CONTROLLER: &str = "vpc-resource-controller";
-
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -160,8 +157,13 @@ impl ApiCount {
     /// (API, who calls it), by place.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let ipamd = Api::ALL.iter().map(|api| (api.name(), "ipamd"));
-        let controller = controller::Api::ALL.iter().map(|api| (api.name(), RESOURCE_CONTROLLER));
+        let controller = controller::Api::ALL.iter().map(|api| (api.name(), "vpc-resource-controller"));
         ipamd.chain([("CreateFleet", "karpenter")]).chain(controller)
+    }
+    /// Those that a scenario has: without security groups for pods the VPC resource controller, which comes last, calls
+    /// nothing.
+    pub fn names_with(pod_eni: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+        ApiCount::names().take(if pod_eni { ApiCount::APIS } else { ApiCount::CREATE_FLEET + 1 })
     }
     /// The place of a call of the VPC resource controller.
     pub fn of_resource_controller(api: controller::Api) -> usize {

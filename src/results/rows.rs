@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::gathered::Gathered;
 use super::measures::{Kind, Measure, measures};
-use super::record::{ApiCount, Outcome, RESOURCE_CONTROLLER, ReplicationRecord, TIMELINE_POINTS};
+use super::record::{ApiCount, Outcome, ReplicationRecord, TIMELINE_POINTS};
 use super::tables::{QUANTILES, SERIES, TABLES, table_place};
 use crate::statistics::{Bound, TFactors, clopper_pearson};
 use crate::world::cause::Cause;
@@ -267,10 +267,7 @@ fn node_rows(rows: &mut Rows<'_>, of: &Gathered) {
 }
 
 fn call_rows(rows: &mut Rows<'_>, of: &Gathered) {
-    for ((api, caller), (sums, most)) in ApiCount::names().zip(of.api_counts) {
-        if caller == RESOURCE_CONTROLLER && most == 0 {
-            continue;
-        }
+    for ((api, caller), (sums, most)) in ApiCount::names_with(of.pod_eni).zip(of.api_counts) {
         let mean = |sum: u64| format!("{:.2}", sum as f64 / of.replications as f64);
         let counts = [mean(sums.calls), most.to_string(), mean(sums.throttled), mean(sums.refused)];
         let fields: Vec<String> = [api.to_string(), caller.to_string()].into_iter().chain(counts).collect();
