@@ -317,6 +317,7 @@ impl Run<'_> {
     }
 
     /// What Karpenter takes to be left of the node.
+    #[inline]
     pub(super) fn room_for_karpenter(&self, node: u32) -> Resources {
         let at = &self.nodes[node as usize];
         at.allocatable - at.requested + Resources::ZERO.with_pod_enis(self.promised_pod_enis(node))

@@ -135,6 +135,7 @@ impl Run<'_> {
         self.waits_for(pod, Some(self.nodes[node as usize].address_cause));
     }
 
+    #[inline]
     pub(super) fn address_cause(&self, node: u32) -> Cause {
         let settings = self.settings(node);
         let at = &self.nodes[node as usize];

@@ -193,9 +193,12 @@ impl Run<'_> {
 
     /// What Karpenter takes a node to have until it has it.
     pub(in super::super) fn promised_pod_enis(&self, node: u32) -> i64 {
+        if self.pod_enis.is_none() {
+            return 0;
+        }
         let at = &self.nodes[node as usize];
         let settled = at.is_static() || (at.planned.pod_enis == 0 && self.is_initialized(node));
-        if self.pod_enis.is_none() || at.allocatable.pod_enis > 0 || settled || !at.lives() {
+        if at.allocatable.pod_enis > 0 || settled || !at.lives() {
             return 0;
         }
         self.provisioner.offers.types[at.offered as usize].allocatable.pod_enis
