@@ -222,6 +222,7 @@ impl Run<'_> {
 }
 
 /// Takes a pod off a list that keeps no order.
+#[inline]
 pub(super) fn forget(list: &mut PodList, pod: u32) {
     let place = list.iter().position(|other| *other == pod).expect("a pod is on the list it belongs to");
     list.swap_remove(place);

@@ -106,6 +106,7 @@ impl Pool {
         }
     }
 
+    #[inline]
     pub fn counts(&self, now: SimTime) -> PoolCounts {
         let excluded = self.excluded(now);
         PoolCounts {
