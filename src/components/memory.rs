@@ -111,7 +111,7 @@ impl Run<'_> {
 
     /// The node's memory is used otherwise from now on: kills who must go, and appoints what comes next.
     pub(super) fn memory_changed(&mut self, node: u32) {
-        while let Some(pod) = self.next_killed(node) {
+        while let Some(pod) = self.next_victim(node) {
             self.memory().counts.oom_kills += 1;
             self.trace(|| TraceLine::new("oom_killed").pod(pod).node(node));
             self.memory_of(node).tenants.retain(|tenant| tenant.pod != pod);
@@ -137,7 +137,7 @@ impl Run<'_> {
     }
 
     /// Who wants more than its limit, or else the kernel's choice where all together want more than theirs.
-    fn next_killed(&mut self, node: u32) -> Option<u32> {
+    fn next_victim(&mut self, node: u32) -> Option<u32> {
         let (now, limit) = (self.now, self.memory_for_pods(node) + EVICTION_HARD);
         let at = self.memory_of(node);
         let over = at.tenants.iter().find(|tenant| tenant.exceeds_limit(now));
