@@ -1,32 +1,12 @@
 //! Memory that pods use in whole runs: limits, evictions, nodes that run out.
 
-use std::path::Path;
-use std::sync::Arc;
+#[path = "common/runs.rs"]
+mod runs;
 
-use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Told, Wishes, tell};
-use kilopod::input::{Document, Problems};
+use kilopod::components::Told;
 use kilopod::results::MemoryRecord;
-use kilopod::scenario;
 use kilopod::world::cause::Cause;
-
-fn read(text: &str) -> Result<scenario::Read, Vec<String>> {
-    let mut problems = Problems::default();
-    let document = Document::parse("case.toml", text, &mut problems);
-    assert!(problems.is_empty(), "{text}: {problems:?}");
-    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
-    read.map_err(|problems| problems.iter().map(|problem| problem.key.clone()).collect())
-}
-
-/// One replication, its books checked after every event, with its trace.
-fn run_with(text: &str, seed: u64) -> Told {
-    let scenario = read(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).scenario;
-    let wishes = Wishes { check: true, trace: true, history: true, ..Wishes::default() };
-    tell(&Prepared::new(scenario), seed, 0, wishes)
-}
-fn run(text: &str) -> Told {
-    run_with(text, 7)
-}
+use runs::{read, run, run_with};
 
 /// Nodes of 10 GiB for pods, and no way to get another; `apps` say more of each Deployment.
 fn nodes(count: u32, horizon: &str, apps: &[&str]) -> String {

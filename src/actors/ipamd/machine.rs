@@ -9,6 +9,8 @@ use crate::units::{SimDuration, SimTime};
 mod grow;
 mod reconcile;
 mod rest;
+mod shrink;
+mod start;
 
 /// EC2's calls that ipamd makes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -403,54 +405,6 @@ impl Ipamd {
         }
     }
 
-    fn init_describe(&mut self, tries: u8) -> Ask {
-        self.call(Stage::InitDescribe { tries }, Api::DescribeNetworkInterfaces, 0, 0)
-    }
-    fn init_described(&mut self, answer: Answer<'_>, tries: u8) -> Ask {
-        match answer {
-            Answer::Woken => self.init_describe(tries),
-            Answer::Failed if tries >= TRIES => self.exit(),
-            Answer::Failed => {
-                let wait = SimDuration::from_millis(10 * u64::from(tries));
-                self.nap(Stage::InitDescribe { tries: tries + 1 }, Nap::Retry, wait)
-            }
-            _ => self.call(Stage::InitTags { tries: 1 }, Api::CreateTags, 0, 0),
-        }
-    }
-    fn init_tag_again(&mut self, answer: Answer<'_>, tries: u8, jitter: &mut dyn FnMut() -> f64) -> Ask {
-        match answer {
-            Answer::Woken => self.call(Stage::InitTags { tries }, Api::CreateTags, 0, 0),
-            _ if tries >= TAG_TRIES => self.exit(),
-            _ => {
-                let wait = doubled(SimDuration::from_millis(500), tries, 0.30 * jitter());
-                self.nap(Stage::InitTags { tries: tries + 1 }, Nap::Retry, wait)
-            }
-        }
-    }
-
-    fn init_groups(&mut self, settings: &Settings, now: SimTime) -> Ask {
-        // v1.12 refreshes the security groups after nodeInit, later ones within it.
-        if settings.custom_networking || settings.version == Version::V1_12 {
-            self.pre_scale(settings, now)
-        } else {
-            self.call(Stage::InitGroups, Api::ModifyNetworkInterfaceAttribute, 0, 0)
-        }
-    }
-
-    fn pre_scale(&mut self, settings: &Settings, now: SimTime) -> Ask {
-        self.was_low = targets::too_low(settings, &self.pool.counts(now));
-        if self.was_low || settings.version == Version::V1_12 {
-            self.grow(settings, now)
-        } else {
-            self.start_loop()
-        }
-    }
-
-    fn start_loop(&mut self) -> Ask {
-        self.in_startup = false;
-        self.nap(Stage::BeforeStep, Nap::BeforeStep, HALF_LOOP)
-    }
-
     fn step(&mut self, settings: &Settings, now: SimTime) -> Ask {
         let counts = self.pool.counts(now);
         self.gate_available = counts.available();
@@ -464,76 +418,6 @@ impl Ipamd {
             self.shrink(settings, now, 0, budget)
         } else {
             self.free_an_eni(settings, now)
-        }
-    }
-
-    fn shrink(&mut self, settings: &Settings, now: SimTime, from: u32, budget: u32) -> Ask {
-        let mut index = from as usize;
-        while index < self.pool.enis.len() && budget > 0 {
-            let taken = self.pool.take_freeable(index, budget);
-            if !taken.is_empty() {
-                let count = taken.len() as u32;
-                self.recently_freed.extend(taken.iter().map(|cidr| (*cidr, now)));
-                self.last_unassigned = taken;
-                // v1.12 forgot to reduce the budget from ENI to ENI.
-                let budget = if settings.version == Version::V1_12 { budget } else { budget - count };
-                let eni = self.pool.enis[index].serial;
-                let stage = Stage::Unassign { index: index as u32, budget };
-                return self.call(stage, Api::UnassignPrivateIpAddresses, eni, count);
-            }
-            if settings.version == Version::V1_12 {
-                break;
-            }
-            index += 1;
-        }
-        self.free_an_eni(settings, now)
-    }
-
-    fn free_an_eni(&mut self, settings: &Settings, now: SimTime) -> Ask {
-        if !self.cordoned
-            && free::gate_open(settings, &self.pool, self.gate_available)
-            && let Some(eni) = free::deletable(settings, &self.pool, now)
-        {
-            self.pool.remove_eni(eni);
-            return self.call(Stage::FreeDescribe { eni }, Api::DescribeNetworkInterfaces, eni, 0);
-        }
-        self.end_step(now)
-    }
-
-    fn detached(
-        &mut self,
-        answer: Answer<'_>,
-        now: SimTime,
-        eni: EniSerial,
-        tries: u8,
-        jitter: &mut dyn FnMut() -> f64,
-    ) -> Ask {
-        match answer {
-            Answer::Done => self.nap(Stage::Settle { eni }, Nap::Settle, SETTLE),
-            Answer::Woken => self.call(Stage::FreeDetach { eni, tries }, Api::DetachNetworkInterface, eni, 0),
-            _ if tries >= TRIES => self.end_step(now),
-            _ => {
-                let wait = doubled(SimDuration::from_millis(200), tries, 0.15 * jitter());
-                self.nap(Stage::FreeDetach { eni, tries: tries + 1 }, Nap::Retry, wait)
-            }
-        }
-    }
-
-    fn deleted(
-        &mut self,
-        answer: Answer<'_>,
-        now: SimTime,
-        eni: EniSerial,
-        tries: u8,
-        jitter: &mut dyn FnMut() -> f64,
-    ) -> Ask {
-        match answer {
-            Answer::Woken => self.call(Stage::FreeDelete { eni, tries }, Api::DeleteNetworkInterface, eni, 0),
-            Answer::Failed if tries < TRIES => {
-                let wait = delete_wait(tries, jitter);
-                self.nap(Stage::FreeDelete { eni, tries: tries + 1 }, Nap::Retry, wait)
-            }
-            _ => self.end_step(now),
         }
     }
 
@@ -558,78 +442,4 @@ fn delete_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// T5-3 of `pkg/ipamd/ipamd_test.go`: a cordoned node makes its ENI with AWS_MANAGE_ENIS_NON_SCHEDULABLE alone; here too
-    /// that it still gives back.
-    #[test]
-    fn a_cordoned_node_neither_grows_nor_frees_but_gives_back() {
-        let first_call = |manages: &str, assigned: usize, total: u32| {
-            let env = [("WARM_IP_TARGET", "3"), ("AWS_MANAGE_ENIS_NON_SCHEDULABLE", manages)];
-            let env = env.map(|(name, value)| (name.to_string(), value.to_string())).into();
-            let limits = super::super::settings::Limits {
-                max_enis: 4,
-                ipv4_per_eni: 15,
-                prefixes: true,
-                trunking: None,
-            };
-            let settings = Settings::read(Version::V1_23, &env, limits, 110, &mut Vec::new());
-            let mut machine = Ipamd::new(&settings);
-            machine.pool.add_eni(0, SimTime::ZERO);
-            machine.pool.add_new_cidrs(0, 0, total);
-            (0..assigned).for_each(|_| {
-                machine.add_pod(SimTime::ZERO).expect("an address is free");
-            });
-            assert!(!machine.asks_for_trunk(&settings), "security groups for pods are off");
-            machine.cordon(&settings, true);
-            (machine.in_startup, machine.stage) = (false, Stage::BeforeStep);
-            match machine.resume(&settings, Answer::Woken, SimTime::from_secs(100), &mut || 0.0) {
-                Ask::Call(call) => Some((call.api, call.count)),
-                _ => None,
-            }
-        };
-        assert_eq!(first_call("true", 3, 3), Some((Api::AssignPrivateIpAddresses, 3)));
-        assert_eq!(first_call("false", 3, 3), None);
-        assert_eq!(first_call("false", 3, 9), Some((Api::UnassignPrivateIpAddresses, 3)));
-    }
-
-    /// T20-4 of `pkg/ipamd/ipamd_test.go`: one of four slots is taken; the trunk is asked for before the pool grows.
-    #[test]
-    fn a_trunk_is_asked_for_at_the_end_of_the_start_up_if_a_slot_is_free() {
-        for (max_enis, asks) in [(4, true), (1, false)] {
-            let env = [("ENABLE_POD_ENI".to_string(), "true".to_string())].into();
-            let limits = super::super::settings::Limits {
-                max_enis,
-                ipv4_per_eni: 15,
-                prefixes: true,
-                trunking: Some(true),
-            };
-            let settings = Settings::read(Version::V1_23, &env, limits, 110, &mut Vec::new());
-            let mut machine = Ipamd::new(&settings);
-            let mut answer = Answer::Start;
-            for expected in [
-                Api::DescribeNetworkInterfaces,
-                Api::CreateTags,
-                Api::DescribeSubnets,
-                Api::ModifyNetworkInterfaceAttribute,
-            ] {
-                assert!(!machine.asks_for_trunk(&settings), "before {expected:?}");
-                let ask = machine.resume(&settings, answer, SimTime::ZERO, &mut || 0.0);
-                assert!(matches!(ask, Ask::Call(call) if call.api == expected), "{ask:?}");
-                answer = Answer::Done;
-            }
-            let ask = machine.resume(&settings, answer, SimTime::ZERO, &mut || 0.0);
-            let fill = matches!(ask, Ask::Call(call) if call.api == Api::AssignPrivateIpAddresses);
-            assert!(fill && machine.asks_for_trunk(&settings) == asks, "{ask:?}");
-        }
-    }
-
-    /// T26-1 and T26-2 of `pkg/utils/retry`: 10 s and then 20 s, up to a minute; jitter of 3 s lengthens 10 s to 13 s at most.
-    #[test]
-    fn waits_double_up_to_a_minute_and_jitter_lengthens_them() {
-        let of = |failed, more| doubled(SimDuration::from_secs(10), failed, more).millis();
-        assert_eq!([1, 2, 3, 4, 9].map(|failed| of(failed, 0.0)), [10_000, 20_000, 40_000, 60_000, 60_000]);
-        assert_eq!((of(1, 0.15), of(1, 0.3)), (11_500, 13_000));
-    }
-}
+mod tests;
