@@ -393,6 +393,19 @@ fn victims_find_new_nodes() {
 
 /// Runs of every kind of constraint, tight markets and small subnets: exactly one cause a pod at every instant, the same
 /// bytes for the same seed, and no run that was called stuck reaches after all.
+/// Pods that come after a node was cordoned get a new one, though the cordoned has room for them.
+#[test]
+fn a_cordoned_node_is_not_counted_on() {
+    let static_node = "[[static_nodes]]\ncount = 1\ninstance_type = \"m5.4xlarge\"\ncordon_at = \"1 s\"\n";
+    for more in ["", "priority = 5", "topology_spread = [{ topology_key = \"topology.kubernetes.io/zone\" }]"]
+    {
+        let app = format!("schedule = [{{ at = \"5 s\", replicas = 3 }}]\n{more}");
+        let told = run(&format!("{}{static_node}", scenario_of(&[&app], &[""])));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{more:?}");
+        assert!(told.record.nodes_launched > 0, "{more:?}");
+    }
+}
+
 #[test]
 fn constrained_runs_keep_their_books() {
     let placements = [

@@ -206,3 +206,21 @@ fn what_no_cluster_takes_is_refused_with_its_key() {
     keys.sort();
     assert_eq!(keys, ["limit", "peak", "spread"].map(|key| format!("deployments[0].memory_usage.{key}")));
 }
+
+/// A node under pressure takes pods again five minutes later: who was evicted, or comes meanwhile, and has nowhere else to go is
+/// not stuck, with or without constraints.
+#[test]
+fn pressure_passes_and_so_nobody_is_stuck() {
+    for more in ["", "priority = 5"] {
+        // In the end they use 50 MiB more than pods may: somebody is evicted.
+        let growing = format!(
+            "replicas = 10\nmemory = \"500 MiB\"\n{more}\n\
+             memory_usage = {{ idle = \"500 MiB\", steady = \"1029 MiB\", grows_over = \"2 min\" }}"
+        );
+        let late = format!("schedule = [{{ at = \"5 min\", replicas = 1 }}]\nmemory = \"100 MiB\"\n{more}");
+        let text = nodes(1, "25 min", &[&growing, &late]).replace("until = \"horizon\"\n", "");
+        let told = run(&format!("target_pods = 11\n{text}"));
+        assert!(counts(&told).evictions > 0, "{more:?}: nobody was evicted");
+        assert_eq!(told.record.outcome, kilopod::results::Outcome::Reached, "{more:?}");
+    }
+}

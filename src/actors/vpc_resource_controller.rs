@@ -143,9 +143,13 @@ impl Trunk {
     pub fn cooling(&self) -> u32 {
         self.deletes.len() as u32
     }
-    /// A pod has one.
+    /// One is associated for a pod.
     pub fn created(&mut self) {
         self.used += 1;
+    }
+    /// The pod for which it was has gone meanwhile.
+    pub fn lost(&mut self) {
+        self.used -= 1;
     }
     /// The pod that had it is deleted.
     pub fn release(&mut self, branch: Branch, now: SimTime) {

@@ -26,8 +26,9 @@ impl Run<'_> {
         let fits = |room: &Resources| {
             self.scenario.deployments.iter().any(|deployment| deployment.requests.fits(room))
         };
-        for node in claims().filter(|node| node.lives() && !node.disrupted) {
-            let room = node.allocatable - node.requested;
+        let there = self.nodes.iter().zip(0..).filter(|(node, _)| !node.is_static());
+        for (node, number) in there.filter(|(node, _)| node.lives() && !node.disrupted) {
+            let room = self.room_for_karpenter(number);
             record.allocatable_cpu_m += node.allocatable.cpu_millis.unsigned_abs();
             record.requested_cpu_m += node.requested.cpu_millis.unsigned_abs();
             record.allocatable_memory_mib += (node.allocatable.memory_bytes / MIB).unsigned_abs();

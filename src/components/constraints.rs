@@ -56,14 +56,19 @@ impl Run<'_> {
     pub(super) fn label_node(&mut self, node: u32) {
         let Some(mut constraints) = self.constraints.take() else { return };
         constraints.labels.resize(self.nodes.len(), BTreeMap::new());
-        let labels = self.labels_of(node);
-        let of_solver = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let features =
-            NodeFeatures { labels: Requirements::of_labels(of_solver), taints: self.lasting_taints(node) };
+        constraints.labels[node as usize] = self.labels_of(node);
         constraints.features.resize(self.nodes.len(), None);
-        constraints.features[node as usize] = Some(Arc::new(features));
-        constraints.labels[node as usize] = labels;
         self.constraints = Some(constraints);
+        self.tell_solver(node);
+    }
+
+    /// Karpenter's solver reads the node's labels, and the taints that stay, anew.
+    pub(super) fn tell_solver(&mut self, node: u32) {
+        let taints = self.lasting_taints(node);
+        let Some(constraints) = &mut self.constraints else { return };
+        let labels = constraints.labels[node as usize].iter();
+        let labels = Requirements::of_labels(labels.map(|(key, value)| (key.as_str(), value.as_str())));
+        constraints.features[node as usize] = Some(Arc::new(NodeFeatures { labels, taints }));
     }
 
     fn labels_of(&self, node: u32) -> BTreeMap<String, String> {
@@ -296,7 +301,7 @@ impl Run<'_> {
             return !at.critical_addons_only && !at.cordoned;
         };
         let settled = at.stage == NodeStage::Ready
-            && !(at.unregistered || at.not_ready)
+            && !(at.unregistered || at.not_ready || at.memory_pressure)
             && at.startup_taints.is_empty();
         let waits = |pod: &Pod| pod.deployment == deployment && pod.stage == PodStage::Pending;
         let placing = &constraints.placings[deployment as usize];

@@ -114,8 +114,8 @@ impl Run<'_> {
         } else if usage.busy_together {
             self.common_spell(deployment, &usage)
         } else {
-            let busy = self.chance.uniform(Component::Usage, pod, 0) < usage.busy_share;
             let first = self.first_spell(pod);
+            let busy = self.chance.uniform(Component::Usage, pod, first - 1) < usage.busy_share;
             let lasts = self.spell(&usage, busy, pod, first);
             turns_at = self.now + lasts;
             self.at(turns_at, Event::PodTurns(pod));

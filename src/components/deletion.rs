@@ -3,7 +3,7 @@
 //! Its ReplicaSet counts it no more from the first of these steps on; its requests hold their place on the node until
 //! the last. Source: Kubernetes 1.34, `pkg/kubelet/pod_workers.go`, `pkg/kubelet/status`.
 
-use super::state::{NONE, PodStage};
+use super::state::{Crashed, NONE, PodStage};
 use super::*;
 
 impl Run<'_> {
@@ -29,7 +29,10 @@ impl Run<'_> {
             return;
         }
         let mut takes = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 1);
-        if stage >= PodStage::Running {
+        // A container that is dead already is not waited for.
+        let dead = |crashed: &Crashed| crashed.dead && !crashed.stopping;
+        let dead = self.pods[pod as usize].crashed.as_deref().is_some_and(dead);
+        if stage >= PodStage::Running && !dead {
             takes += self.termination_grace(pod);
         }
         self.stop_pod(pod, takes);

@@ -220,7 +220,10 @@ impl Run<'_> {
         let kind = self.scenario.catalogue.get(at.instance_type);
         self.vcpus[usize::from(at.spot)] -= kind.vcpus.unwrap_or(0);
         self.release_all(node);
-        self.give_back_capacity(node);
+        // What EC2 takes back nobody else may buy.
+        if self.nodes[node as usize].noticed_at == SimTime::NEVER {
+            self.give_back_capacity(node);
+        }
         let at = &mut self.nodes[node as usize];
         at.stage = NodeStage::Gone;
         if let Some(wakes) = at.wakes.take() {

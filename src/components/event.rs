@@ -104,7 +104,10 @@ pub(super) enum Event {
         start: u32,
     },
     /// A container that kubelet killed is gone.
-    ContainerStopped(u32),
+    ContainerStopped {
+        pod: u32,
+        start: u32,
+    },
     /// A pod's busy spell ends, or begins.
     PodTurns(u32),
     /// The same of all pods of a Deployment.
@@ -235,7 +238,7 @@ impl Event {
             Event::InitContainerDone(_) => ("init_container_done", 102),
             Event::StartupProbePassed { .. } => ("startup_probe_passed", 103),
             Event::StartupProbeFails { .. } => ("startup_probe_fails", 104),
-            Event::ContainerStopped(_) => ("container_stopped", 105),
+            Event::ContainerStopped { .. } => ("container_stopped", 105),
             Event::RequestArrives(_) => ("request_arrives", 80),
             Event::RequestLeaves(_) => ("request_leaves", 81),
             Event::RequestGivesUp(_) => ("request_gives_up", 82),
@@ -267,7 +270,7 @@ impl Event {
             | Event::InitContainerDone(pod)
             | Event::StartupProbePassed { pod, .. }
             | Event::StartupProbeFails { pod, .. }
-            | Event::ContainerStopped(pod)
+            | Event::ContainerStopped { pod, .. }
             | Event::RestartLook(pod)
             | Event::ContainerRestarted(pod)
             | Event::PodDeleted(pod)

@@ -74,7 +74,9 @@ impl Run<'_> {
         // A node that is taken away may make room for addresses.
         let disrupts =
             self.disruption.on || self.scenario.node_pools.iter().any(|pool| pool.expire_after.is_some());
-        let moving = self.market_events > 0 || leaving || disrupts || raises || self.others_may_return();
+        let branches = self.pod_enis.as_ref().is_some_and(|enis| enis.going() > 0);
+        let moving =
+            self.market_events > 0 || leaving || disrupts || raises || branches || self.others_may_return();
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -266,7 +268,7 @@ impl Run<'_> {
             split.cooling += cooling;
             split.prefix_remainder += in_use.saturating_sub(u64::from(counts.assigned) + cooling);
         }
-        split.cooling += self.pod_enis.as_ref().map_or(0, |enis| enis.cooling());
+        split.cooling += self.pod_enis.as_ref().map_or(0, |enis| enis.going());
         split.warm =
             self.books.waste().saturating_sub(split.eni_primaries + split.cooling + split.prefix_remainder);
         split

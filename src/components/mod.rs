@@ -453,7 +453,7 @@ impl<'a> Run<'a> {
             Event::InitContainerDone(pod) => self.init_container_done(pod),
             Event::StartupProbePassed { pod, start } => self.startup_probe_passed(pod, start),
             Event::StartupProbeFails { pod, start } => self.startup_probe_fails(pod, start),
-            Event::ContainerStopped(pod) => self.container_stopped(pod),
+            Event::ContainerStopped { pod, start } => self.container_stopped(pod, start),
             Event::PodTurns(pod) => self.pod_turns(pod),
             Event::DeploymentTurns(deployment) => self.deployment_turns(deployment),
             Event::PoolTightens(pool) => self.pool_tightens(pool),

@@ -75,7 +75,9 @@ impl Run<'_> {
         if let Some(ipamd) = &mut at.ipamd {
             ipamd.cordon(settings, true);
         }
+        self.tell_solver(node);
         self.refit(node);
+        self.forsake(node);
         self.refresh_addressless(node);
     }
 
@@ -209,7 +211,9 @@ impl Run<'_> {
                 self.start_daemons(node, false);
                 self.start_agent(node);
             }
-            self.await_initialized(node);
+            if self.is_initialized(node) {
+                self.await_initialized(node);
+            }
             let (name, types) = (node, &self.scenario.catalogue);
             let kind = types.get(self.nodes[node as usize].instance_type).name.as_str();
             self.trace(|| TraceLine::new("node_usable").node(name).text("instance_type", kind));

@@ -231,7 +231,7 @@ impl Placing {
     }
     /// Nodes that want of room, which others could give up, is all that keeps the pods off.
     pub fn lacking_only_room(&self) -> Vec<u32> {
-        let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY;
+        let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI;
         let lacks = |seen: &Seen| seen.there && seen.verdict != 0 && seen.verdict & !room == 0;
         self.seen.iter().zip(0..).filter_map(|(seen, node)| lacks(seen).then_some(node)).collect()
     }

@@ -17,8 +17,8 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         let (stage, node) = (state.stage, state.node);
         if !matches!(stage, PodStage::Running | PodStage::Ready) {
-            // kubelet is stopping it: it has stopped.
-            return;
+            // kubelet is stopping it: it has stopped, and uses nothing any more.
+            return self.frees_cpu(node, pod);
         }
         state.stage = PodStage::Running;
         let crashed = state.crashed.get_or_insert_with(Box::<Crashed>::default);

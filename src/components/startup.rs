@@ -111,7 +111,8 @@ impl Run<'_> {
     /// From now on readiness is what the pod waits for.
     pub(super) fn startup_probe_passed(&mut self, pod: u32, start: u32) {
         if self.runs_still(pod, start) && self.pods[pod as usize].stage == PodStage::Running {
-            self.waits_for(pod, Some(Cause::Readiness));
+            let next = if self.readiness(pod).is_some() { Cause::Readiness } else { Cause::Start };
+            self.waits_for(pod, Some(next));
         }
     }
 
@@ -134,14 +135,14 @@ impl Run<'_> {
         (crashed.dead, crashed.stopping) = (true, true);
         self.waits_for(pod, Some(Cause::CrashLoopBackoff));
         let grace = self.termination_grace(pod);
-        self.at(self.now + grace, Event::ContainerStopped(pod));
+        self.at(self.now + grace, Event::ContainerStopped { pod, start });
     }
 
     /// What kubelet killed is gone, unless something else has killed it before.
-    pub(super) fn container_stopped(&mut self, pod: u32) {
+    pub(super) fn container_stopped(&mut self, pod: u32, start: u32) {
         let state = &self.pods[pod as usize];
         let stopping = state.crashed.as_ref().is_some_and(|crashed| crashed.stopping);
-        if stopping && state.stage == PodStage::Running {
+        if stopping && state.starts == start && state.stage == PodStage::Running {
             let node = state.node;
             self.container_died(pod);
             self.frees_memory(node, pod);

@@ -289,8 +289,7 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
     scenario.cni.pod_eni = on("ENABLE_POD_ENI") && scenario.cni.mode == CniMode::Vpc;
     for (deployment, index) in scenario.deployments.iter().zip(0..) {
         if deployment.requests.pod_enis > 0 && !scenario.cni.pod_eni {
-            let what =
-                "pods get interfaces of their own from the VPC CNI in IPv4 clusters with ENABLE_POD_ENI only";
+            let what = "pods get interfaces of their own here with ENABLE_POD_ENI, of the VPC CNI in IPv4 clusters only";
             let hint = Some("set cni.env.ENABLE_POD_ENI = \"true\"".to_string());
             problems.add(origin, &format!("deployments[{index}].security_groups"), what, hint);
         }

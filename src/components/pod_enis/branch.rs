@@ -116,7 +116,15 @@ impl Run<'_> {
                 self.count_refusal(Api::CreateNetworkInterface);
                 self.branch_failed(job, pod, Stage::Dry);
             }
+            // Jobs that looked before others had theirs find no room: EC2 refuses.
+            Step::Call(Api::AssociateTrunkInterface) if !self.trunk(node).cache.has_room() => {
+                self.count_refusal(Api::AssociateTrunkInterface);
+                self.branch_failed(job, pod, Stage::CoolingDown);
+            }
             Step::Call(api) => {
+                if api == Api::AssociateTrunkInterface {
+                    self.trunk(node).cache.created();
+                }
                 let made = controller::BRANCH_CALLS.iter().position(|call| *call == api);
                 match made.and_then(|place| controller::BRANCH_CALLS.get(place + 1)) {
                     Some(next) => self.call(job, *next),
@@ -126,9 +134,9 @@ impl Run<'_> {
             Step::Patch | Step::Queue => {
                 // Where nobody is there any more to be annotated, it was made for nobody.
                 if self.wants_branch(pod).is_some() {
-                    self.trunk(node).cache.created();
                     self.set_pod_eni(pod, Stage::Made);
                 } else {
+                    self.trunk(node).cache.lost();
                     self.discard_branch(pod, node);
                 }
                 self.leave_worker(job);

@@ -121,9 +121,11 @@ impl PodEnis {
         })
     }
 
-    /// Addresses of branch interfaces that wait for their deletion.
-    pub fn cooling(&self) -> u64 {
-        self.trunks.values().map(|trunk| u64::from(trunk.cache.cooling())).sum()
+    /// Branch interfaces that no pod has: they wait for their deletion, or are deleted.
+    pub fn going(&self) -> u64 {
+        let all: usize = self.trunks.values().map(|trunk| trunk.branches.len()).sum();
+        let held = |of: &&PodEni| of.branch.is_some() && self.trunks.contains_key(&of.node);
+        (all - self.pods.values().filter(held).count()) as u64
     }
     /// Adds the addresses of all branch interfaces; how many of them pods have.
     pub fn count(&self, attached: &mut u64, by_subnet: &mut [u64]) -> u64 {
