@@ -47,9 +47,10 @@ fn one_thread_and_eight_give_the_same_bytes() {
         assert!(output.status.success(), "{}", error(&output));
         printed.push(String::from_utf8(output.stdout).unwrap());
     }
-    let table = |text: &str| text.lines().take_while(|line| !line.contains("morris.csv")).count();
+    let table = |text: &str| text.lines().take_while(|line| !line.contains("report.html")).count();
     assert_eq!(table(&printed[0]), table(&printed[1]));
-    for file in ["morris.csv", "sobol.csv", "points.csv", "manifest.json", "datapackage.json"] {
+    for file in ["report.html", "morris.csv", "sobol.csv", "points.csv", "manifest.json", "datapackage.json"]
+    {
         let read = |threads: &str| fs::read(folder.join(threads).join(file)).unwrap();
         assert!(read("1") == read("8"), "{file} differs");
     }
@@ -107,6 +108,19 @@ fn what_adds_up_has_the_shares_of_its_squares_and_what_is_never_drawn_none() {
         assert!((number(row, "total") - share).abs() < 0.06, "{row}");
         assert!(number(row, "noise_paired") < 0.01, "{row}");
     }
+    let page = fs::read_to_string(folder.join("results/twenty-sensitivity/report.html")).unwrap();
+    let bars: Vec<f64> = page
+        .split("<i class=\"total\" style=\"left:0;width:")
+        .skip(1)
+        .map(|rest| rest.split('%').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(bars.len(), 2);
+    for (bar, row) in bars.iter().zip(shares) {
+        assert!((bar - 100.0 * number(row, "total")).abs() < 0.011, "{bar} for {row}");
+    }
+    assert!(
+        page.contains("hangs most on boot_instance") && page.contains("any effect: boot_instance_metal.")
+    );
 }
 
 #[test]

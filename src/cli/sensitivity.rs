@@ -111,7 +111,7 @@ fn studied(arguments: &Arguments) -> Result<String, u8> {
         return Ok(serde_json::to_string_pretty(&value).expect("JSON is text") + "\n");
     }
     let output = output.display();
-    let files = "morris.csv, sobol.csv, points.csv, manifest.json, datapackage.json";
+    let files = "report.html, morris.csv, sobol.csv, points.csv, manifest.json, datapackage.json";
     Ok(format!("{}{output}: {files}, in {seconds:.1} s\n", report(&study, &screened, &shared)))
 }
 

@@ -15,6 +15,7 @@ mod identity;
 mod label;
 mod meta;
 mod outputs;
+mod page;
 mod pareto;
 mod plan_file;
 mod precision;

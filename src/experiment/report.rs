@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::meta::Meta;
+use super::page::{escape, filled};
 use super::runs::{Columns, Runs};
 use super::sweep::Finished;
 use crate::results::rows::CellSummary;
@@ -38,30 +39,18 @@ pub(super) fn report(
     if let Some((target, measure)) = &meta.precision {
         command.push_str(&format!(" --precision '{target}' --measure {measure}"));
     }
-    let mut page = String::with_capacity(TEMPLATE.len() + 200_000);
-    let mut rest = TEMPLATE;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (name, after) = after.split_once("}}").expect("the template closes what it opens");
-        page.push_str(before);
-        page.push_str(&match name {
-            "title" => escape(&meta.name),
-            "answer" => escape(&answer(meta, cells)),
-            "about" => escape(&about),
-            "head" => head(meta),
-            "rows" => table_rows(meta, cells, best),
-            "command" => escape(&command),
-            "input" => escape(&meta.input),
-            // Nothing in the figures may end the script.
-            "data" => data(meta, cells, best, columns, runs, effects).to_string().replace("</", "<\\/"),
-            other => unreachable!("the template has no {other}"),
-        });
-        rest = after;
-    }
-    page + rest
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    filled(TEMPLATE, &|name| match name {
+        "title" => escape(&meta.name),
+        "answer" => escape(&answer(meta, cells)),
+        "about" => escape(&about),
+        "head" => head(meta),
+        "rows" => table_rows(meta, cells, best),
+        "command" => escape(&command),
+        "input" => escape(&meta.input),
+        // Nothing in the figures may end the script.
+        "data" => data(meta, cells, best, columns, runs, effects).to_string().replace("</", "<\\/"),
+        other => unreachable!("the template has no {other}"),
+    })
 }
 
 /// How many cells get there, and which is the fastest of those that always do.

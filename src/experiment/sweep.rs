@@ -145,7 +145,7 @@ impl Runs {
     pub(super) fn new(cell: &Cell) -> Self {
         Runs {
             gathered: Gathered::new(cell.scenario.subnets.len()),
-            rows: ReplicationRows::new(keys_of(cell)),
+            rows: ReplicationRows::new(&keys_of(cell)),
             hash: Sha256::new(),
             failures: Vec::new(),
         }
@@ -187,7 +187,7 @@ impl Runs {
         records.iter().for_each(|record| self.gathered.add(record));
         self.failures.extend(outcomes.into_iter().filter_map(Result::err));
         self.hash.update(&text);
-        out.write_all(&text)
+        out.write_all(text.as_bytes())
     }
 
     /// Why these are enough; `None` if they are not.

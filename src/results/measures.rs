@@ -1,6 +1,8 @@
 //! The one registry of what is measured: name, unit, meaning, and how a replication's record gives it. Headers, the
 //! data dictionary, the documentation and advice files all come from here.
 
+use std::fmt::Write;
+
 use super::record::ReplicationRecord;
 use crate::actors::karpenter::disruption::Reason;
 use crate::world::cause::{AddressLack, Cause};
@@ -68,11 +70,18 @@ impl Measure {
     }
     /// As it stands in a table: integers where it can be.
     pub fn print(&self, raw: u64) -> String {
-        match self.kind {
-            Kind::Instant | Kind::Count => raw.to_string(),
-            Kind::Usd => format!("{}.{:06}", raw / 1_000_000, raw % 1_000_000),
-            Kind::Hours => format!("{:.4}", raw as f64 / 3_600_000.0),
-        }
+        let mut text = String::new();
+        self.print_to(raw, &mut text);
+        text
+    }
+    /// The same at the end of a text.
+    pub fn print_to(&self, raw: u64, text: &mut String) {
+        let written = match self.kind {
+            Kind::Instant | Kind::Count => write!(text, "{raw}"),
+            Kind::Usd => write!(text, "{}.{:06}", raw / 1_000_000, raw % 1_000_000),
+            Kind::Hours => write!(text, "{:.4}", raw as f64 / 3_600_000.0),
+        };
+        written.expect("a text takes all");
     }
     /// A mean of raw numbers, as it stands in a table.
     pub fn print_mean(&self, mean: f64) -> String {

@@ -1,6 +1,7 @@
 //! The rows of one cell in every table: estimates with their intervals from its replications.
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 
 use super::gathered::Gathered;
 use super::measures::{Kind, Measure, measures};
@@ -120,30 +121,36 @@ pub fn cell_rows(
 
 /// Rows of `replications.csv`, which are written as they come: of many replications they would not fit into memory.
 pub struct ReplicationRows {
-    keys: Vec<String>,
+    /// The cell's keys as they stand before each row, with a comma after each.
+    keys: String,
     measures: Vec<Measure>,
 }
 
 impl ReplicationRows {
-    pub fn new(keys: Vec<String>) -> Self {
-        ReplicationRows { keys, measures: measures() }
+    pub fn new(keys: &[String]) -> Self {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        // The field that is empty leaves the last comma.
+        let fields = keys.iter().map(String::as_str).chain([""]);
+        writer.write_record(fields).expect("a row is written to memory");
+        let text = String::from_utf8(writer.into_inner().expect("memory takes all")).expect("keys are text");
+        ReplicationRows { keys: text.trim_end_matches('\n').to_owned(), measures: measures() }
     }
-    /// The rows of some replications as text.
-    pub fn text(&self, records: &[&ReplicationRecord]) -> Vec<u8> {
-        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+    /// The rows of some replications as text. Behind the keys nothing needs quotes: names, numbers and a hash.
+    pub fn text(&self, records: &[&ReplicationRecord]) -> String {
+        let mut text = String::new();
         for record in records {
-            let mut write = |field: &str| writer.write_field(field).expect("a field is written to memory");
-            self.keys.iter().for_each(|key| write(key));
-            write(&record.replication.to_string());
-            write(record.outcome.name());
-            write(record.reason.map_or("", Cause::name));
+            let reason = record.reason.map_or("", Cause::name);
+            let (keys, replication, outcome) = (&self.keys, record.replication, record.outcome.name());
+            write!(text, "{keys}{replication},{outcome},{reason},").expect("a text takes all");
             for measure in &self.measures {
-                write(&print_option(measure, measure.raw(record)));
+                if let Some(raw) = measure.raw(record) {
+                    measure.print_to(raw, &mut text);
+                }
+                text.push(',');
             }
-            write(&format!("h{:016x}", record.trace_hash));
-            writer.write_record(None::<&[u8]>).expect("a row's end is written to memory");
+            writeln!(text, "h{:016x}", record.trace_hash).expect("a text takes all");
         }
-        writer.into_inner().expect("memory takes all")
+        text
     }
 }
 

@@ -4,6 +4,7 @@
 //! chance adds to all points alike drops out of every difference.
 
 mod factor;
+mod report;
 mod response;
 mod study;
 mod tables;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::folder::sha256;
+use super::report::report;
 use super::study::{Run, Screened, Shared, Study};
 use crate::results::tables::{Column, ColumnType};
 use crate::results::{RESULTS_VERSION, SENSITIVITY_TABLES, sensitivity_columns, sensitivity_package};
@@ -41,6 +42,7 @@ pub fn files(study: &Study, screened: &Screened, shared: &Shared) -> Vec<(String
         let text = serde_json::to_string_pretty(&value).expect("JSON is text") + "\n";
         files.push((name.to_string(), text));
     }
+    files.push(("report.html".to_string(), report(study, screened, shared)));
     files
 }
 
