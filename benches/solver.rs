@@ -31,6 +31,7 @@ fn provisioner(types: usize, shapes: &[Shape]) -> Provisioner {
         labels: BTreeMap::new(),
         taints: Vec::new(),
         types: None,
+        reservations: None,
     };
     Provisioner::new(Offers::new(types, zones, available, Resources::ZERO), vec![pool], shapes)
 }

@@ -106,7 +106,8 @@ fn provisioner(pool: &str, kinds: &str) -> Provisioner {
     }
     requirements.add("karpenter.sh/capacity-type", &Requirement::new(Operator::In, &values(kinds), None));
     let (labels, taints) = (BTreeMap::new(), Vec::new());
-    let pool = NodePool { name: "default".into(), weight: 0, requirements, labels, taints, types: None };
+    let name = "default".into();
+    let pool = NodePool { name, weight: 0, requirements, labels, taints, types: None, reservations: None };
     let shapes = [1, 10_000].map(|cpus| Shape::plain(Resources::new(cpus * 1_000, 2_048 * MIB, 1)));
     Provisioner::new(offers, vec![pool], &shapes)
 }
@@ -161,7 +162,7 @@ fn consolidated(words: &Words<'_>) -> String {
             assert!(still_holds(std::slice::from_ref(&new), &simulated), "nothing has changed");
             assert!(!still_holds(&[], &simulated), "it takes a new node");
             let kinds = offers.set(new.spec.set).kinds;
-            let own = CapacityType::ALL.into_iter().filter(|kind| kinds[*kind as usize]);
+            let own = CapacityType::MARKETS.into_iter().filter(|kind| kinds[*kind as usize]);
             let own: Vec<&str> = own.map(CapacityType::name).collect();
             match new.spec.types.len() {
                 1 => format!("replace with 1 {}", own.join(" or ")),

@@ -105,6 +105,8 @@ struct RowPool {
     limit_cpu_millis: Option<i64>,
     #[serde(default)]
     used_cpu_millis: i64,
+    /// Places among the row's reservations; left out: all.
+    reservations: Option<Vec<u32>>,
 }
 
 fn one_pool() -> Vec<RowPool> {
@@ -208,6 +210,7 @@ fn pool(row: &RowPool) -> NodePool {
         labels: row.labels.clone(),
         taints: row.taints.iter().map(RowTaint::read).collect(),
         types: None,
+        reservations: row.reservations.clone(),
     }
 }
 

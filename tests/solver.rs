@@ -142,6 +142,7 @@ fn input(case: &Case) -> Input {
         labels: BTreeMap::new(),
         taints: if *tainted { vec![taint()] } else { Vec::new() },
         types: None,
+        reservations: None,
     };
     let limit = |(_, cores, _): &(i32, Option<i64>, bool)| Limits {
         cpu_millis: cores.map(|cores| cores * 1_000),

@@ -78,4 +78,6 @@ pub enum Component {
     Container = 43,
     /// The VPC resource controller's calls and waits, by job.
     ResourceController = 44,
+    /// When Karpenter reads what EC2 has of its node classes for the first time.
+    NodeClass = 45,
 }

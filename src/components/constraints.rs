@@ -11,6 +11,7 @@ use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, REGION, ZONE, is_well_known, type_requirements,
 };
 use crate::actors::karpenter::requirement::Requirements;
+use crate::actors::karpenter::reservations::RESERVATION_ID;
 use crate::actors::karpenter::solve::{ExistingNode, NodeFeatures, labels_of_type};
 use crate::actors::kube_scheduler::nodes_to_find;
 use crate::actors::taints::{Effect, Taint, tolerated};
@@ -84,7 +85,9 @@ impl Run<'_> {
         } else {
             let offers = &self.provisioner.offers;
             let of_type = &offers.types[at.offered as usize].requirements;
-            labels_of_type(of_type).for_each(|(key, value)| add(key, value));
+            // Reservations of its type are its own only where it runs in one.
+            let of_type = labels_of_type(of_type).filter(|(key, _)| *key != RESERVATION_ID);
+            of_type.for_each(|(key, value)| add(key, value));
             // Labels of the pool and, of the user's own, what the claim's pods asked for.
             let set = at.claim.as_ref().map(|claim| offers.set(claim.set));
             for (key, requirement) in set.iter().flat_map(|set| set.requirements.iter()) {
@@ -94,7 +97,10 @@ impl Run<'_> {
                     .into_iter()
                     .for_each(|value| add(key, value));
             }
-            add(CAPACITY_TYPE, if at.spot { "spot" } else { "on-demand" });
+            add(CAPACITY_TYPE, at.capacity_type().name());
+            if let Some(reservation) = offers.reservations().get(at.reservation as usize) {
+                add(RESERVATION_ID, &reservation.name);
+            }
             add(NODE_POOL, &scenario.node_pools[at.pool as usize].name);
         }
         add(ZONE, zone);

@@ -216,13 +216,18 @@ impl Run<'_> {
     /// The instance is terminated, with all that it held.
     pub(super) fn instance_gone(&mut self, node: u32) {
         self.books.nodes -= 1;
-        let at = &self.nodes[node as usize];
-        let kind = self.scenario.catalogue.get(at.instance_type);
-        self.vcpus[usize::from(at.spot)] -= kind.vcpus.unwrap_or(0);
         self.release_all(node);
-        // What EC2 takes back nobody else may buy.
-        if self.nodes[node as usize].noticed_at == SimTime::NEVER {
-            self.give_back_capacity(node);
+        let at = &self.nodes[node as usize];
+        match at.reservation {
+            NONE => {
+                let kind = self.scenario.catalogue.get(at.instance_type);
+                self.vcpus[usize::from(at.spot)] -= kind.vcpus.unwrap_or(0);
+                // What EC2 takes back nobody else may buy.
+                if at.noticed_at == SimTime::NEVER {
+                    self.give_back_capacity(node);
+                }
+            }
+            reservation => self.reservation_freed(reservation),
         }
         let at = &mut self.nodes[node as usize];
         at.stage = NodeStage::Gone;

@@ -158,6 +158,13 @@ pub(super) enum Event {
     /// A node's agent lists all pods.
     AgentLists(u32),
     AgentListed(u32),
+    /// Somebody else takes instances of a capacity reservation.
+    ReservationTaken {
+        reservation: u32,
+        user: u32,
+    },
+    /// Karpenter reads what capacity reservations have left.
+    ReservationsRead,
     /// A job of the VPC resource controller comes to its queue.
     ResourceJobDue(u32),
     /// Its call of EC2 goes out.
@@ -246,6 +253,8 @@ impl Event {
             Event::AgentLists(_) => ("agent_lists", 84),
             Event::AgentListed(_) => ("agent_listed", 85),
             Event::NodeCordoned(_) => ("node_cordoned", 113),
+            Event::ReservationTaken { .. } => ("reservation_taken", 120),
+            Event::ReservationsRead => ("reservations_read", 121),
             Event::ResourceJobDue(_) => ("resource_job_due", 110),
             Event::ResourceCallSent(_) => ("resource_call_sent", 111),
             Event::ResourceJobAnswered(_) => ("resource_job_answered", 112),
@@ -286,10 +295,12 @@ impl Event {
             | Event::DisruptionPolled
             | Event::DisruptionValidated
             | Event::SeatsLent
+            | Event::ReservationsRead
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) => (Whom::Batch, batch),
             Event::DisruptionLookedAfter(command) => (Whom::Command, command),
             Event::PoolTightens(pool) => (Whom::Pool, pool),
+            Event::ReservationTaken { reservation, .. } => (Whom::Reservation, reservation),
             Event::OtherUserTakes { subnet, .. } => (Whom::Subnet, subnet),
             Event::OtherUserReturns(lot) => (Whom::Lot, lot),
             Event::RequestArrives(request)
@@ -360,6 +371,7 @@ pub(super) enum Whom {
     Lot,
     Request,
     Job,
+    Reservation,
 }
 
 impl Whom {
@@ -376,6 +388,7 @@ impl Whom {
             Whom::Lot => "lot",
             Whom::Request => "request",
             Whom::Job => "job",
+            Whom::Reservation => "reservation",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state::{NONE, PodStage};
 use super::*;
-use crate::results::{BranchEniRecord, Outcome, SubnetRecord, WasteSplit};
+use crate::results::{BranchEniRecord, Outcome, ReservedRecord, SubnetRecord, WasteSplit};
 use crate::scenario::CniMode;
 
 /// How often a run is asked whether anything still moves.
@@ -150,7 +150,7 @@ impl Run<'_> {
                     let (offered, sold) = (&offers.types[place], prepared.sold[place]);
                     requests.fits(&offered.allocatable)
                         && reach.is_none_or(|reach| reach[*deployment].has(place))
-                        && sold.vcpus <= left_vcpus
+                        && (sold.vcpus <= left_vcpus || self.may_be_reserved(template, place))
                         && addresses(sold.id)
                         && limits[index].admit(offered.capacity)
                         && limits[index].nodes != Some(0)
@@ -225,6 +225,8 @@ impl Run<'_> {
             cost_to_horizon_micro_usd: closed.cost_to_horizon_micro_usd,
             cost_per_hour_micro_usd,
             api_counts: self.api_counts,
+            reserved: (!self.reservations.is_empty())
+                .then_some(ReservedRecord { nodes: self.nodes_reserved, full: self.reservation_errors }),
             enis_created: self.enis_created,
             enis_deleted: self.enis_deleted,
             branch_enis: self

@@ -231,6 +231,7 @@ impl Run<'_> {
         match why {
             Why::LeftOut | Why::NoFit => Cause::NoInstanceType,
             Why::Limits => Cause::PoolLimit,
+            Why::Booked => Cause::ReservationBooked,
             Why::Unavailable if self.marks.values().any(|mark| mark.quota) => Cause::Quota,
             Why::Unavailable => Cause::CapacityUnavailable,
         }

@@ -32,13 +32,24 @@ pub(super) struct Mark {
     pub quota: bool,
 }
 
+/// What EC2 gives for a claim.
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    /// Among what is offered.
+    place: u32,
+    offering: Offering,
+    /// `None`: bought on the market.
+    reservation: Option<u32>,
+}
+
 /// Why EC2 refuses an instance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Refusal {
+pub(super) enum Refusal {
     InsufficientInstanceCapacity,
     InsufficientFreeAddressesInSubnet,
     /// `VcpuLimitExceeded` or `MaxSpotInstanceCountExceeded`.
     VcpuLimitExceeded,
+    ReservationCapacityExceeded,
 }
 
 impl Refusal {
@@ -48,6 +59,7 @@ impl Refusal {
             Refusal::InsufficientFreeAddressesInSubnet => "InsufficientFreeAddressesInSubnet",
             Refusal::VcpuLimitExceeded if spot => "MaxSpotInstanceCountExceeded",
             Refusal::VcpuLimitExceeded => "VcpuLimitExceeded",
+            Refusal::ReservationCapacityExceeded => "ReservationCapacityExceeded",
         }
     }
 }
@@ -134,7 +146,7 @@ impl<'a> Run<'a> {
         self.set_throttled(&claims, false);
         for claim in claims {
             match self.choose_instance(claim) {
-                Ok((place, offering)) => self.launched(claim, place, offering),
+                Ok(chosen) => self.launched(claim, chosen),
                 Err(refusal) => {
                     self.capacity_errors += 1;
                     self.api_counts[ApiCount::CREATE_FLEET].refused += 1;
@@ -154,13 +166,14 @@ impl<'a> Run<'a> {
 
     /// What EC2 takes of the request's overrides: on-demand the cheapest, spot of the pools with capacity the one
     /// least interrupted, then the cheapest; equal ones by chance.
-    fn choose_instance(&mut self, claim: u32) -> Result<(u32, Offering), Option<Refusal>> {
+    fn choose_instance(&mut self, claim: u32) -> Result<Chosen, Option<Refusal>> {
         let request = self.request(claim).ok_or(None)?;
         let spot = request.capacity_type == CapacityType::Spot;
+        let reserved = request.capacity_type == CapacityType::Reserved;
         let mut overrides: Vec<(u64, u64, u64, u32, u32)> = Vec::new();
         for (rank, (place, zones)) in request.types.iter().zip(&request.zones).enumerate() {
             let sold = self.prepared.sold[*place];
-            let price = sold.micro_usd[request.capacity_type as usize].unwrap_or(u64::MAX);
+            let price = sold.micro_usd[usize::from(spot)].unwrap_or(u64::MAX);
             let advice = self.scenario.catalogue.get(sold.id).spot;
             let band = advice.filter(|_| spot).map_or(0, |advice| u64::from(advice.interruption_band));
             for zone in (0..self.scenario.zones.len() as u32).filter(|zone| zones >> zone & 1 == 1) {
@@ -177,10 +190,16 @@ impl<'a> Run<'a> {
         let mut last = None;
         for (.., zone, place) in overrides {
             let offering = Offering { instance_type: self.prepared.sold[place as usize].id, zone, spot };
-            match self.try_offering(claim, self.prepared.sold[place as usize].vcpus, offering) {
-                Ok(()) => return Ok((place, offering)),
+            let vcpus = self.prepared.sold[place as usize].vcpus;
+            let reservation = reserved.then(|| self.reservation_for(claim, place, zone)).flatten();
+            let outcome = match reservation {
+                Some(reservation) => self.try_reservation(claim, reservation, zone),
+                None => self.try_offering(claim, vcpus, offering),
+            };
+            match outcome {
+                Ok(()) => return Ok(Chosen { place, offering, reservation }),
                 Err(refusal) => {
-                    self.mark(offering, refusal);
+                    self.mark(offering, reservation, refusal);
                     last = Some(refusal);
                 }
             }
@@ -210,9 +229,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn mark(&mut self, offering: Offering, refusal: Refusal) {
-        let mark = Mark { until: self.now + UNAVAILABLE_FOR, quota: refusal == Refusal::VcpuLimitExceeded };
-        self.marks.insert(offering, mark);
+    /// What an error teaches Karpenter: of a reservation that it has nothing left, else of the offering.
+    fn mark(&mut self, offering: Offering, reservation: Option<u32>, refusal: Refusal) {
+        let quota = refusal == Refusal::VcpuLimitExceeded;
+        match reservation {
+            Some(reservation) => self.mark_reservation(reservation),
+            None => drop(self.marks.insert(offering, Mark { until: self.now + UNAVAILABLE_FOR, quota })),
+        }
         self.provisioning.offers_hold_until = self.now;
         if refusal == Refusal::InsufficientFreeAddressesInSubnet {
             self.dry_zones[offering.zone as usize] = self.now + UNAVAILABLE_FOR;
@@ -256,13 +279,17 @@ impl<'a> Run<'a> {
         self.provisioning.offers_hold_until = until;
     }
 
-    fn launched(&mut self, claim: u32, place: u32, offering: Offering) {
+    fn launched(&mut self, claim: u32, chosen: Chosen) {
+        let Chosen { place, offering, reservation } = chosen;
         let sold = self.prepared.sold[place as usize];
         let allocatable = self.provisioner.offers.types[place as usize].allocatable;
         self.unlaunched -= 1;
         self.nodes_launched += 1;
         self.books.nodes += 1;
-        self.vcpus[usize::from(offering.spot)] += sold.vcpus;
+        match reservation {
+            Some(reservation) => self.reservation_used(claim, reservation),
+            None => self.vcpus[usize::from(offering.spot)] += sold.vcpus,
+        }
         let price = sold.micro_usd[usize::from(offering.spot)].expect("what is launched has a price");
         self.books.pay(price, self.now);
         let node = &mut self.nodes[claim as usize];
@@ -286,7 +313,7 @@ impl<'a> Run<'a> {
         }
         let name = self.scenario.catalogue.get(offering.instance_type).name.as_str();
         let zone = self.scenario.zones[offering.zone as usize].as_str();
-        let kind = if offering.spot { "spot" } else { "on-demand" };
+        let kind = self.nodes[claim as usize].capacity_type().name();
         self.trace(|| {
             let line = TraceLine::new("instance_launched").node(claim).text("instance_type", name);
             line.text("zone", zone).text("capacity_type", kind)

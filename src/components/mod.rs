@@ -31,6 +31,7 @@ mod pod_enis;
 mod preemption;
 mod prepared;
 mod pressure;
+mod reservations;
 mod restarts;
 mod scheduler;
 mod spot;
@@ -165,9 +166,11 @@ struct Run<'a> {
     buckets: Vec<TokenBucket>,
     fleet_bucket: TokenBucket,
     instance_bucket: TokenBucket,
-    /// Of running instances: on-demand, spot.
+    /// Of running instances: on-demand, with all that is reserved, and spot.
     vcpus: [u32; 2],
     capacity_pools: BTreeMap<u32, capacity::CapacityPool>,
+    /// As EC2 has them.
+    reservations: Vec<reservations::Places>,
     watched_pools: BTreeSet<u32>,
     lifecycle: node::Lifecycle,
     lifecycle_client: ClientBucket,
@@ -210,6 +213,9 @@ struct Run<'a> {
     interruptions: u64,
     rebalance_recommendations: u64,
     nodes_launched: u32,
+    /// Of these, into a capacity reservation; and launches that found one full.
+    nodes_reserved: u64,
+    reservation_errors: u64,
     /// Claims deleted, by [`Reason`].
     nodes_removed: [u64; Reason::ALL.len()],
     pods_evicted: u64,
@@ -329,8 +335,9 @@ impl<'a> Run<'a> {
             buckets: prepared.buckets.iter().map(bucket).collect(),
             fleet_bucket: bucket(&prepared.fleet_bucket),
             instance_bucket: bucket(&scenario.ec2_limits.instances),
-            vcpus: [0, 0],
+            vcpus: [reservations::vcpus(scenario), 0],
             capacity_pools: BTreeMap::new(),
+            reservations: reservations::at_start(scenario),
             watched_pools: BTreeSet::new(),
             lifecycle: node::Lifecycle::new(),
             lifecycle_client: ClientBucket::new(client.qps, client.burst),
@@ -364,6 +371,8 @@ impl<'a> Run<'a> {
             interruptions: 0,
             rebalance_recommendations: 0,
             nodes_launched: 0,
+            nodes_reserved: 0,
+            reservation_errors: 0,
             nodes_removed: [0; Reason::ALL.len()],
             pods_evicted: 0,
             pods_lost: 0,
@@ -396,6 +405,7 @@ impl<'a> Run<'a> {
         self.start_static_nodes();
         self.schedule_deployments();
         self.schedule_others();
+        self.start_reservations();
         self.start_autoscalers();
         self.start_disruption();
         self.await_progress();
@@ -476,6 +486,8 @@ impl<'a> Run<'a> {
             Event::SeatsLent => self.seats_lent(),
             Event::AgentLists(node) => self.agent_lists(node),
             Event::AgentListed(node) => self.agent_listed(node),
+            Event::ReservationTaken { reservation, user } => self.reservation_taken(reservation, user),
+            Event::ReservationsRead => self.reservations_read(),
             Event::ResourceJobDue(job) => self.resource_job_due(job),
             Event::ResourceCallSent(job) => self.resource_call_sent(job),
             Event::ResourceJobAnswered(job) => self.resource_job_answered(job),

@@ -8,13 +8,14 @@ use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
+use crate::actors::karpenter::reservations::Reservation;
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape, Spread};
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
 use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
-    AmiFamily, BucketLimit, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec, Profile, Scenario,
-    TopologySpread,
+    AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec,
+    Profile, Scenario, TopologySpread,
 };
 use crate::units::Resources;
 
@@ -23,7 +24,7 @@ use crate::units::Resources;
 pub(super) struct Sold {
     pub id: TypeId,
     pub vcpus: u32,
-    /// By [`CapacityType`]; `None`: not offered so.
+    /// By [`CapacityType::MARKETS`]; `None`: not offered so.
     pub micro_usd: [Option<u64>; 2],
 }
 
@@ -217,7 +218,11 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
                 continue;
             };
             let wanted = |key: &str| named_labels.contains(key);
-            let offered = Offered::new(found, region, &zone_names, resources, wanted);
+            let mut offered = Offered::new(found, region, &zone_names, resources, wanted);
+            let reserved = scenario.capacity_reservations.iter();
+            for spec in reserved.filter(|spec| spec.instance_type.index() == index) {
+                offered.iter_mut().for_each(|offered| offered.also_reserved(&spec.name));
+            }
             let meets =
                 |offered: &Offered| of_family.iter().any(|wanted| offered.requirements.intersects(wanted));
             let Some(offered) = offered.filter(meets) else { continue };
@@ -236,6 +241,7 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         labels: spec.labels.clone(),
         taints: spec.taints.clone(),
         types: Some(of_family(spec.ami_family)),
+        reservations: Some(selected_by(scenario, &spec.name)),
     });
     // Karpenter launches where there is a subnet.
     let zones = in_use.iter().fold(0, |zones, zone| zones | 1 << zone);
@@ -243,9 +249,30 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         .iter()
         .map(|offered| offered.prices.map(|price| if price.is_some() { zones } else { 0 }))
         .collect();
-    let offers = Offers::new(types, scenario.zones.clone(), available, daemons);
+    let offers = Offers::new(types, scenario.zones.clone(), available, daemons)
+        .with_reservations(reservations(scenario, &sold));
     let shapes: Vec<Shape> = scenario.deployments.iter().map(shape).collect();
     (Provisioner::new(offers, pools.collect(), &shapes), sold)
+}
+
+/// The scenario's capacity reservations as Karpenter first knows them.
+fn reservations(scenario: &Scenario, sold: &[Sold]) -> Vec<Reservation> {
+    let known = |spec: &CapacityReservationSpec| Reservation {
+        name: spec.name.clone(),
+        types: (0..sold.len()).filter(|place| sold[*place].id == spec.instance_type).collect(),
+        zone: spec.zone,
+        left: spec.count - spec.used,
+    };
+    scenario.capacity_reservations.iter().map(known).collect()
+}
+
+/// Those that the node class of a pool selects.
+fn selected_by(scenario: &Scenario, pool: &str) -> Vec<u32> {
+    let selects = |spec: &CapacityReservationSpec| {
+        spec.node_pools.as_ref().is_none_or(|pools| pools.iter().any(|name| name == pool))
+    };
+    let numbered = (0..).zip(&scenario.capacity_reservations);
+    numbered.filter(|(_, spec)| selects(spec)).map(|(number, _)| number).collect()
 }
 
 /// The Deployment's pods as Karpenter packs them.

@@ -9,6 +9,7 @@ use super::images::FailedPull;
 use crate::actors::crash_loop::CrashLoop;
 use crate::actors::ipamd::{Ipamd, PodAddress};
 use crate::actors::karpenter::launch::ClaimSpec;
+use crate::actors::karpenter::offers::CapacityType;
 use crate::actors::taints::Taint;
 use crate::catalogue::TypeId;
 use crate::engine::Scheduled;
@@ -205,6 +206,8 @@ pub(super) struct Node {
     /// From the launch on: its place among what is offered, for a pool's node.
     pub offered: u32,
     pub spot: bool,
+    /// Its capacity reservation; [`NONE`] if it was bought on the market.
+    pub reservation: u32,
     pub zone: u32,
     /// Of its primary interface, as a place in the scenario's subnets.
     pub subnet: usize,
@@ -276,6 +279,7 @@ impl Node {
             instance_type: TypeId(0),
             offered: 0,
             spot: false,
+            reservation: NONE,
             zone: 0,
             subnet: 0,
             price_micro_usd: 0,
@@ -328,6 +332,14 @@ impl Node {
     /// Was it there at the start?
     pub fn is_static(&self) -> bool {
         self.pool == NONE
+    }
+    /// How its instance was bought.
+    pub fn capacity_type(&self) -> CapacityType {
+        match self.spot {
+            true => CapacityType::Spot,
+            false if self.reservation != NONE => CapacityType::Reserved,
+            false => CapacityType::OnDemand,
+        }
     }
     /// Has it an instance?
     pub fn lives(&self) -> bool {

@@ -352,6 +352,7 @@ fn pool(case: &CasePool) -> Result<NodePool, String> {
         requirements,
         labels: case.labels.clone(),
         types: None,
+        reservations: None,
         taints: case.taints.iter().map(CaseTaint::read).collect::<Result<_, _>>()?,
     })
 }

@@ -477,6 +477,20 @@ pub fn measures() -> Vec<Measure> {
     for (name, unit, meaning, get) in CLAIMS {
         add(name, unit, Count, meaning, get);
     }
+    add(
+        "nodes_reserved",
+        "",
+        Count,
+        "Nodes launched into capacity reservations; empty, as the next, without `[[capacity_reservations]]`.",
+        |r| r.reserved.map(|reserved| reserved.nodes),
+    );
+    add(
+        "reservations_full",
+        "",
+        Count,
+        "Refusals of launches for a capacity reservation that was full (ReservationCapacityExceeded).",
+        |r| r.reserved.map(|reserved| reserved.full),
+    );
     all.extend(Cause::ALL.map(|cause| Measure {
         name: format!("waited_{}", cause.name()),
         unit: "pod_ms",

@@ -12,7 +12,8 @@ pub use dictionary::{columns_page, data_package, sensitivity_package};
 pub use measures::{Kind, Measure, measures};
 pub use record::{
     AddressBooks, ApiCount, ApiServerRecord, BranchEniRecord, ClaimRecord, CpuRecord, KubeletRecord,
-    MemoryRecord, Outcome, ReplicationRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint, WasteSplit,
+    MemoryRecord, Outcome, ReplicationRecord, ReservedRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint,
+    WasteSplit,
 };
 pub use sensitivity::{SENSITIVITY_TABLES, sensitivity_columns};
 

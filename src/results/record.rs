@@ -99,6 +99,8 @@ pub struct ReplicationRecord {
     pub kubelet: Option<KubeletRecord>,
     /// Where a Deployment says its memory usage.
     pub memory: Option<MemoryRecord>,
+    /// Where the scenario has capacity reservations.
+    pub reserved: Option<ReservedRecord>,
     /// Events handled.
     pub events: u64,
     /// Hash of every event in order.
@@ -262,6 +264,15 @@ pub struct MemoryRecord {
     pub oom_kills: u64,
     /// How often a node came under memory pressure.
     pub pressures: u64,
+}
+
+/// Launches into capacity reservations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReservedRecord {
+    /// Nodes that were launched into one.
+    pub nodes: u64,
+    /// Launches that found it full.
+    pub full: u64,
 }
 
 /// The cluster at one instant of the grid.

@@ -75,6 +75,7 @@ pub struct Scenario {
     pub quotas: Quotas,
     pub market: Market,
     pub pool_depth: super::PoolDepth,
+    pub capacity_reservations: Vec<super::CapacityReservationSpec>,
     pub zone_tie: ZoneTie,
     pub ec2_limits: Ec2Limits,
     pub overhead: NodeOverhead,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use toml::{Table, Value};
 
+use super::capacity_reservations::CapacityReservationSpec;
 use super::checked::*;
 use super::containers::{InitContainer, Layer};
 use super::kubelet::KubeletSpec;
@@ -119,6 +120,11 @@ fn defaults(scenario: &Scenario, said: &Table) -> Table {
     }
     if has("pool_depth") {
         all.insert("pool_depth".into(), Value::Table(table([("refill", span(scenario.pool_depth.refill))])));
+    }
+    if has("capacity_reservations") {
+        let of_each =
+            |spec: &CapacityReservationSpec| table([("name", text(&spec.name)), ("used", number(spec.used))]);
+        all.insert("capacity_reservations".into(), tables(&scenario.capacity_reservations, of_each));
     }
     let whole = !has("node_pools");
     all.insert("node_pools".into(), tables(&scenario.node_pools, |pool| node_pool(pool, whole)));

@@ -1,6 +1,7 @@
 //! What is simulated: from a TOML document to a valid, typed and resolved scenario.
 
 mod api_server;
+mod capacity_reservations;
 mod checked;
 mod containers;
 mod cron;
@@ -17,6 +18,7 @@ mod usage;
 mod workload;
 
 pub use api_server::{ApiServerSpec, RequestKind};
+pub use capacity_reservations::CapacityReservationSpec;
 pub use checked::*;
 pub use containers::{InitContainer, Layer};
 pub use defaults::spelled_out;

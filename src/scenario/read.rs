@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::checked::*;
 use super::kubelet::KubeletSpec;
-use super::{api_server, kubelet, limits, placement, pool_depth, subnets, workload};
+use super::{api_server, capacity_reservations, kubelet, limits, placement, pool_depth, subnets, workload};
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
@@ -75,6 +75,7 @@ pub fn read(
             .choice("market", &[("calm", Market::Calm), ("tight", Market::Tight)], &mut problems)
             .unwrap_or_default(),
         pool_depth: pool_depth::read(root.section("pool_depth", &mut problems), &mut problems),
+        capacity_reservations: Vec::new(),
         zone_tie: zone_tie(&mut root, &mut problems),
         ec2_limits: limits::read(root.section("ec2_limits", &mut problems), &mut problems),
         overhead: overhead(&mut root, &mut problems),
@@ -89,6 +90,13 @@ pub fn read(
         );
         problems.add(root.origin(), "target_pods", what, None);
     }
+    let known = capacity_reservations::Known {
+        zones: &scenario.zones,
+        subnets: &scenario.subnets,
+        pools: &scenario.node_pools,
+        catalogue: &scenario.catalogue,
+    };
+    scenario.capacity_reservations = capacity_reservations::read(&mut root, &known, &mut problems);
     placement::check_keys(&scenario, root.origin(), &mut problems);
     finish_cni(&mut scenario, root.origin(), &mut warnings, &mut problems);
     room_at_start(&scenario, root.origin(), &mut problems);

@@ -301,8 +301,9 @@ pub(super) fn node_pools(
             requirements.push(is_in("node.kubernetes.io/instance-type", types));
         }
         if let Some(capacity) = section.texts("capacity_types", problems) {
-            if let Some(odd) = capacity.iter().find(|name| !["spot", "on-demand"].contains(&name.as_str())) {
-                let what = format!("{odd:?} is not one of spot, on-demand");
+            let known = ["spot", "on-demand", "reserved"];
+            if let Some(odd) = capacity.iter().find(|name| !known.contains(&name.as_str())) {
+                let what = format!("{odd:?} is not one of {}", known.join(", "));
                 problems.add(section.origin(), &section.key("capacity_types"), what, None);
             }
             requirements.push(is_in("karpenter.sh/capacity-type", capacity));

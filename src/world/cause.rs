@@ -25,6 +25,9 @@ pub enum Cause {
     CapacityUnavailable,
     /// Nothing fits: the account's vCPU quota refuses.
     Quota,
+    /// Claims under way have booked all places of the capacity reservations that it could use: Karpenter puts it off to a
+    /// later round.
+    ReservationBooked,
     /// Its claim waits for CreateFleet's answer.
     CreateFleet,
     /// Its claim waits for a throttled EC2 call.
@@ -108,7 +111,7 @@ impl AddressLack {
 
 impl Cause {
     pub const COUNT: usize = Cause::ALL.len();
-    pub const ALL: [Cause; 35] = [
+    pub const ALL: [Cause; 36] = [
         Cause::PodCreation,
         Cause::SchedulerQueue,
         Cause::SchedulerBackoff,
@@ -119,6 +122,7 @@ impl Cause {
         Cause::PoolLimit,
         Cause::CapacityUnavailable,
         Cause::Quota,
+        Cause::ReservationBooked,
         Cause::CreateFleet,
         Cause::LaunchThrottled,
         Cause::CapacityError,
@@ -159,6 +163,7 @@ impl Cause {
             Cause::PoolLimit => "pool_limit",
             Cause::CapacityUnavailable => "capacity_unavailable",
             Cause::Quota => "quota",
+            Cause::ReservationBooked => "reservation_booked",
             Cause::CreateFleet => "create_fleet",
             Cause::LaunchThrottled => "launch_throttled",
             Cause::CapacityError => "capacity_error",

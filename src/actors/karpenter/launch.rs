@@ -1,6 +1,6 @@
 //! What Karpenter asks EC2 for: which of a claim's types, in which order, and how they are bought.
 //!
-//! Left out: capacity reservations and capacity blocks. Source: karpenter-provider-aws v1.14.1,
+//! Left out: capacity blocks and interruptible reservations. Source: karpenter-provider-aws v1.14.1,
 //! `pkg/providers/instance/instance.go` and `filter/filter.go`; kubernetes-sigs/karpenter v1.14.0,
 //! `pkg/cloudprovider/types.go`.
 
@@ -16,8 +16,10 @@ pub struct ClaimSpec {
     pub set: SetId,
     /// By price; at most 600.
     pub types: Vec<usize>,
-    /// The ways, by [`CapacityType`], in which they could be had then.
+    /// The ways, by [`CapacityType::MARKETS`], in which they could be had then.
     pub kinds: [bool; 2],
+    /// Could one be had of a capacity reservation?
+    pub reserved: bool,
 }
 
 /// A request for an instance.
@@ -35,17 +37,23 @@ struct Offerings<'a> {
     offers: &'a Offers,
     set: &'a Set,
     kinds: [bool; 2],
+    reserved: bool,
     /// Spot dearer than this is out (USD/h).
     spot_limit: f64,
 }
 
 impl Offerings<'_> {
     fn price(&self, place: usize, kind: CapacityType) -> Option<f64> {
-        let price = self.offers.types[place].prices[kind as usize]?;
-        (kind == CapacityType::OnDemand || price <= self.spot_limit).then_some(price)
+        let price = self.offers.types[place].price(kind)?;
+        (kind != CapacityType::Spot || price <= self.spot_limit).then_some(price)
     }
     /// Zones where the type can be had.
     fn zones(&self, place: usize, kind: CapacityType) -> Zones {
+        if kind == CapacityType::Reserved {
+            let numbers = self.reserved.then(|| self.offers.reserved(self.set, place));
+            let zone = |number: u32| self.offers.reservations()[number as usize].zone;
+            return numbers.into_iter().flatten().fold(0, |zones, number| zones | 1 << zone(number));
+        }
         if !self.kinds[kind as usize] || self.price(place, kind).is_none() {
             return 0;
         }
@@ -56,7 +64,7 @@ impl Offerings<'_> {
     }
     /// The cheapest way to have the type (USD/h); the largest number if there is none.
     fn cheapest(&self, place: usize) -> f64 {
-        let prices = CapacityType::ALL.into_iter().filter(|kind| self.zones(place, *kind) != 0);
+        let prices = KINDS.into_iter().filter(|kind| self.zones(place, *kind) != 0);
         prices.filter_map(|kind| self.price(place, kind)).fold(f64::MAX, f64::min)
     }
     /// By price, equal ones by name, which is the order of the types.
@@ -70,6 +78,9 @@ impl Offerings<'_> {
         !self.set.has_min_values || self.offers.satisfies_min_values(&self.set.requirements, types)
     }
 }
+
+/// In the order in which a request goes for them.
+const KINDS: [CapacityType; 3] = [CapacityType::Reserved, CapacityType::Spot, CapacityType::OnDemand];
 
 /// A price that is no NaN.
 #[derive(Clone, Copy, PartialEq)]
@@ -91,26 +102,33 @@ impl Ord for Price {
 /// claim's pods fail.
 pub fn claim(offers: &Offers, set: SetId, options: &Types) -> Option<ClaimSpec> {
     let requirements = offers.set(set);
-    let all = Offerings { offers, set: requirements, kinds: requirements.kinds, spot_limit: f64::MAX };
+    let kinds = requirements.kinds;
+    let all = Offerings { offers, set: requirements, kinds, reserved: true, spot_limit: f64::MAX };
     let mut types: Vec<usize> = options.iter().collect();
     all.cut(&mut types, MOST_IN_CLAIM);
     if !all.varied(&types) {
         return None;
     }
-    let kinds = CapacityType::ALL.map(|kind| all.any(&types, kind));
-    Some(ClaimSpec { set, types, kinds })
+    let kinds = CapacityType::MARKETS.map(|kind| all.any(&types, kind));
+    let reserved = all.any(&types, CapacityType::Reserved);
+    Some(ClaimSpec { set, types, kinds, reserved })
 }
 
 /// The request for a claim as offerings are now; `None`: nothing is left to ask for.
 pub fn request(offers: &Offers, claim: &ClaimSpec) -> Option<Request> {
     let set = offers.set(claim.set);
-    let mut left = Offerings { offers, set, kinds: claim.kinds, spot_limit: f64::MAX };
+    let (kinds, reserved) = (claim.kinds, claim.reserved);
+    let mut left = Offerings { offers, set, kinds, reserved, spot_limit: f64::MAX };
     let mut types = claim.types.clone();
-    types.retain(|place| CapacityType::ALL.iter().any(|kind| left.zones(*place, *kind) != 0));
+    types.retain(|place| KINDS.iter().any(|kind| left.zones(*place, *kind) != 0));
+    if left.any(&types, CapacityType::Reserved) {
+        left.kinds = [false; 2];
+        types.retain(|place| left.zones(*place, CapacityType::Reserved) != 0);
+    }
     if !set.has_min_values && types.iter().any(|place| !offers.types[*place].exotic) {
         types.retain(|place| !offers.types[*place].exotic);
     }
-    let both = CapacityType::ALL.iter().all(|kind| left.any(&types, *kind));
+    let both = CapacityType::MARKETS.iter().all(|kind| left.any(&types, *kind));
     if !set.has_min_values && both {
         let on_demand = types.iter().filter(|place| left.zones(**place, CapacityType::OnDemand) != 0);
         let prices = on_demand.filter_map(|place| left.price(*place, CapacityType::OnDemand));
@@ -120,8 +138,8 @@ pub fn request(offers: &Offers, claim: &ClaimSpec) -> Option<Request> {
     if types.is_empty() || !left.varied(&types) {
         return None;
     }
-    let spot = left.any(&types, CapacityType::Spot);
-    let capacity_type = if spot { CapacityType::Spot } else { CapacityType::OnDemand };
+    let capacity_type =
+        KINDS.into_iter().find(|kind| left.any(&types, *kind)).unwrap_or(CapacityType::OnDemand);
     let zones = types.iter().map(|place| left.zones(*place, capacity_type)).collect();
     Some(Request { capacity_type, types, zones })
 }

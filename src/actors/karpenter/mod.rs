@@ -8,6 +8,7 @@ pub mod labels;
 pub mod launch;
 pub mod offers;
 pub mod requirement;
+pub mod reservations;
 mod resources;
 pub mod solve;
 

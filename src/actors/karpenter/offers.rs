@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::labels::{CAPACITY_TYPE, ZONE, type_requirements};
 use super::requirement::{Requirement, Requirements};
+use super::reservations::{PRICE_DIVISOR, RESERVATION_ID, Reservation};
 use crate::catalogue::InstanceType;
 use crate::units::Resources;
 
@@ -13,20 +14,25 @@ use crate::units::Resources;
 pub enum CapacityType {
     OnDemand,
     Spot,
+    /// Into a capacity reservation.
+    Reserved,
 }
 
 impl CapacityType {
-    pub const ALL: [CapacityType; 2] = [CapacityType::OnDemand, CapacityType::Spot];
+    /// Those that are bought on the market, in every zone and without a count.
+    pub const MARKETS: [CapacityType; 2] = [CapacityType::OnDemand, CapacityType::Spot];
 
     /// The value of `karpenter.sh/capacity-type`.
     pub const fn name(self) -> &'static str {
         match self {
             CapacityType::OnDemand => "on-demand",
             CapacityType::Spot => "spot",
+            CapacityType::Reserved => "reserved",
         }
     }
+    /// One of [`CapacityType::MARKETS`].
     pub fn parse(name: &str) -> Option<CapacityType> {
-        CapacityType::ALL.into_iter().find(|kind| kind.name() == name)
+        CapacityType::MARKETS.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -39,7 +45,7 @@ pub struct Offered {
     pub capacity: Resources,
     /// What pods may request, DaemonSets' included.
     pub allocatable: Resources,
-    /// By [`CapacityType`] (USD/h, the same in all zones); `None`: not offered so.
+    /// By [`CapacityType::MARKETS`] (USD/h, the same in all zones); `None`: not offered so.
     pub prices: [Option<f64>; 2],
     /// Bare metal and accelerators: launched only if nothing else is left.
     pub exotic: bool,
@@ -66,6 +72,23 @@ impl Offered {
             prices: [Some(on_demand), spot],
             exotic: instance.is_exotic(),
         })
+    }
+
+    /// The type is offered by a capacity reservation of this id too, as its labels say, where anybody asks for them.
+    pub fn also_reserved(&mut self, id: &str) {
+        for (key, value) in [(CAPACITY_TYPE, CapacityType::Reserved.name()), (RESERVATION_ID, id)] {
+            if let Some(own) = self.requirements.get_mut(key) {
+                *own = Requirement::any_of(own.named().chain([value]));
+            }
+        }
+    }
+
+    /// What Karpenter takes it to cost (USD/h); `None`: not offered so.
+    pub fn price(&self, kind: CapacityType) -> Option<f64> {
+        match kind {
+            CapacityType::Reserved => self.prices[0].map(|price| price / PRICE_DIVISOR),
+            market => self.prices[market as usize],
+        }
     }
 }
 
@@ -109,7 +132,7 @@ impl Types {
     }
 }
 
-/// Which offerings can be had now: zones by type and [`CapacityType`].
+/// Which offerings of the market can be had now: zones by type and [`CapacityType::MARKETS`].
 pub type Available = Vec<[Zones; 2]>;
 
 /// Does AL2023 run on the type? It does not on a1.
@@ -129,9 +152,11 @@ pub fn all_available(types: &[Offered], zones: usize) -> Available {
 #[derive(Clone, Debug)]
 pub struct Set {
     pub requirements: Arc<Requirements>,
-    /// Zones and capacity types that the requirements allow.
+    /// Zones and capacity types of the market that the requirements allow.
     pub zones: Zones,
     pub kinds: [bool; 2],
+    /// Capacity reservations that they allow, of types whose labels meet them.
+    pub reservations: Vec<u32>,
     /// Types whose labels meet them.
     pub compatible: Types,
     /// Those of them that have an available offering.
@@ -159,6 +184,7 @@ pub struct Offers {
     available: Available,
     stale: bool,
     overhead: Resources,
+    reservations: Vec<Reservation>,
     sets: Vec<Set>,
     ids: BTreeMap<Arc<Requirements>, SetId>,
     /// The outcome of narrowing a set by the requirements of a given number.
@@ -176,11 +202,42 @@ impl Offers {
             available,
             stale: false,
             overhead,
+            reservations: Vec::new(),
             sets: Vec::new(),
             ids: BTreeMap::new(),
             narrowed: BTreeMap::new(),
             pinned: BTreeMap::new(),
         }
+    }
+
+    /// The same with capacity reservations of types that know of them ([`Offered::also_reserved`]).
+    pub fn with_reservations(mut self, reservations: Vec<Reservation>) -> Offers {
+        assert!(self.sets.is_empty(), "reservations come before the pools");
+        self.reservations = reservations;
+        self
+    }
+    pub fn reservations(&self) -> &[Reservation] {
+        &self.reservations
+    }
+    /// Karpenter takes so many instances of a reservation to be left from now on.
+    pub fn set_left(&mut self, reservation: u32, left: u32) {
+        let known = &mut self.reservations[reservation as usize].left;
+        self.stale |= (*known == 0) != (left == 0);
+        *known = left;
+    }
+    /// Reservations of the set that have an instance of the type left.
+    pub fn reserved<'a>(&'a self, set: &'a Set, place: usize) -> impl Iterator<Item = u32> + 'a {
+        let left = move |number: &u32| {
+            let reservation = &self.reservations[*number as usize];
+            reservation.left > 0 && reservation.types.contains(&place)
+        };
+        set.reservations.iter().copied().filter(left)
+    }
+    /// The one of them in a zone that a launch goes for: that with most left, the first of equal ones.
+    pub fn reservation_at(&self, set: &Set, place: usize, zone: u32) -> Option<u32> {
+        let left = |number: &u32| self.reservations[*number as usize].left;
+        let of_zone = self.reserved(set, place).filter(|at| self.reservations[*at as usize].zone == zone);
+        of_zone.max_by_key(|number| (left(number), std::cmp::Reverse(*number)))
     }
 
     pub fn available(&self) -> &Available {
@@ -198,7 +255,7 @@ impl Offers {
         }
         for index in 0..self.sets.len() {
             let set = &self.sets[index];
-            let usable = self.usable(&set.compatible, set.zones, set.kinds);
+            let usable = self.usable(&set.compatible, set.zones, set.kinds, &set.reservations);
             let rooms = self.rooms(&usable);
             (self.sets[index].usable, self.sets[index].rooms) = (usable, rooms);
         }
@@ -211,12 +268,12 @@ impl Offers {
         self.overhead
     }
 
-    /// The set of these requirements, among some of the types.
-    pub fn root(&mut self, requirements: Requirements, within: &Types) -> SetId {
-        self.intern(requirements, within.clone())
+    /// The set of these requirements, among some of the types and reservations.
+    pub fn root(&mut self, requirements: Requirements, within: &Types, reservations: &[u32]) -> SetId {
+        self.intern(requirements, within.clone(), reservations.to_vec())
     }
 
-    fn intern(&mut self, requirements: Requirements, within: Types) -> SetId {
+    fn intern(&mut self, requirements: Requirements, within: Types, mut reservations: Vec<u32>) -> SetId {
         let requirements = Arc::new(requirements);
         if let Some(id) = self.ids.get(&requirements) {
             return *id;
@@ -224,14 +281,25 @@ impl Offers {
         let compatible = within.filter(|place| self.types[place].requirements.intersects(&requirements));
         let zones = (0..self.zones.len()).filter(|zone| requirements.allows(ZONE, &self.zones[*zone]));
         let zones = zones.fold(0, |zones, zone| zones | 1 << zone);
-        let kinds = CapacityType::ALL.map(|kind| requirements.allows(CAPACITY_TYPE, kind.name()));
-        let usable = self.usable(&compatible, zones, kinds);
+        let allows = |kind: CapacityType| requirements.allows(CAPACITY_TYPE, kind.name());
+        // What is bought on the market is in no reservation.
+        let unreserved = requirements.get(RESERVATION_ID).is_none_or(Requirement::allows_absence);
+        let kinds = CapacityType::MARKETS.map(|kind| unreserved && allows(kind));
+        reservations.retain(|number| {
+            let reservation = &self.reservations[*number as usize];
+            allows(CapacityType::Reserved)
+                && requirements.allows(RESERVATION_ID, &reservation.name)
+                && zones >> reservation.zone & 1 == 1
+                && reservation.types.iter().any(|place| compatible.has(*place))
+        });
+        let usable = self.usable(&compatible, zones, kinds, &reservations);
         let rooms = self.rooms(&usable);
         let has_min_values = requirements.has_min_values();
         let set = Set {
             requirements: requirements.clone(),
             zones,
             kinds,
+            reservations,
             compatible,
             usable,
             rooms,
@@ -243,12 +311,23 @@ impl Offers {
         id
     }
 
-    fn usable(&self, compatible: &Types, zones: Zones, kinds: [bool; 2]) -> Types {
+    fn usable(&self, compatible: &Types, zones: Zones, kinds: [bool; 2], reservations: &[u32]) -> Types {
+        let reserved = |place: usize| {
+            let mut of_set = reservations.iter().map(|number| &self.reservations[*number as usize]);
+            of_set.any(|reservation| reservation.left > 0 && reservation.types.contains(&place))
+        };
         compatible.filter(|place| {
             let offered =
                 kinds.iter().zip(self.available[place]).any(|(kind, there)| *kind && there & zones != 0);
-            offered && Resources::ZERO.fits(&self.types[place].allocatable)
+            (offered || reserved(place)) && Resources::ZERO.fits(&self.types[place].allocatable)
         })
+    }
+
+    /// Narrower requirements than those of a set.
+    fn intern_within(&mut self, id: SetId, requirements: Requirements) -> SetId {
+        let set = self.set(id);
+        let (within, reservations) = (set.compatible.clone(), set.reservations.clone());
+        self.intern(requirements, within, reservations)
     }
 
     fn rooms(&self, usable: &Types) -> Vec<Resources> {
@@ -273,10 +352,7 @@ impl Offers {
         let narrowed = own.compatible(pod, true).then(|| {
             let mut both = (*own).clone();
             both.add_all(pod);
-            {
-                let within = self.set(id).compatible.clone();
-                self.intern(both, within)
-            }
+            self.intern_within(id, both)
         });
         self.narrowed.insert((id, number), narrowed);
         narrowed
@@ -300,13 +376,39 @@ impl Offers {
         let pinned = own.compatible(&pins, true).then(|| {
             let mut both = (*own).clone();
             both.add_all(&pins);
-            {
-                let within = self.set(id).compatible.clone();
-                self.intern(both, within)
-            }
+            self.intern_within(id, both)
         });
         self.pinned.insert(call, pinned);
         pinned
+    }
+
+    /// Reservations into which a claim of the set could be launched, and whose type holds `requests` beside the
+    /// DaemonSets' pods.
+    pub fn reserved_holders<'a>(
+        &'a self,
+        set: &'a Set,
+        requests: Resources,
+        within: Option<&'a Types>,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let needs = requests + self.overhead;
+        let holds = move |place: &usize| {
+            set.usable.has(*place)
+                && within.is_none_or(|within| within.has(*place))
+                && needs.fits(&self.types[*place].allocatable)
+        };
+        set.reservations.iter().copied().filter(move |number| {
+            let reservation = &self.reservations[*number as usize];
+            reservation.left > 0 && reservation.types.iter().any(holds)
+        })
+    }
+
+    /// The set of a claim that holds places of these reservations, and hence will be launched into one of them.
+    pub fn pin_reserved(&mut self, id: SetId, held: &[u32]) -> SetId {
+        let names: Vec<String> =
+            held.iter().map(|number| self.reservations[*number as usize].name.clone()).collect();
+        let reserved = self.pin(id, CAPACITY_TYPE, &[CapacityType::Reserved.name().to_owned()]);
+        let pinned = reserved.and_then(|id| self.pin(id, RESERVATION_ID, &names));
+        pinned.expect("a claim books what its requirements allow")
     }
 
     /// Usable types of the set that hold `requests` beside the DaemonSets' pods.

@@ -177,6 +177,10 @@ impl Requirements {
     pub fn get(&self, key: &str) -> Option<&Requirement> {
         self.0.get(key)
     }
+    /// The same, were it there.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Requirement> {
+        self.0.get_mut(key)
+    }
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Requirement)> {
         self.0.iter().map(|(key, requirement)| (key.as_str(), requirement))
     }

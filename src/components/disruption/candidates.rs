@@ -91,13 +91,13 @@ impl Run<'_> {
         if pods.iter().any(|deployment| blocked[*deployment as usize]) {
             return None;
         }
-        let kind = if node.spot { CapacityType::Spot } else { CapacityType::OnDemand };
+        let kind = node.capacity_type();
         let candidate = Candidate {
             node: index,
             pool: node.pool,
             offered: node.offered as usize,
             kind,
-            price: self.provisioner.offers.types[node.offered as usize].prices[kind as usize].unwrap_or(0.0),
+            price: self.provisioner.offers.types[node.offered as usize].price(kind).unwrap_or(0.0),
             reschedule_cost: self.cost_to_move(pods.iter().copied()),
             pods,
         };
@@ -141,7 +141,10 @@ impl Run<'_> {
             let mut totals = PoolTotals::default();
             let own = |node: &&Node| node.pool == index as u32 && node.lives();
             for node in self.nodes.iter().filter(own) {
-                totals.cost += node.price_micro_usd as f64 / 1e6;
+                // Karpenter takes what is reserved for free.
+                if node.capacity_type() != CapacityType::Reserved {
+                    totals.cost += node.price_micro_usd as f64 / 1e6;
+                }
                 let pods = node.pods.iter().map(|pod| &self.pods[*pod as usize]);
                 let active = pods.filter(|pod| pod.is_active()).map(|pod| pod.deployment);
                 totals.reschedule_cost += self.cost_to_move(active);

@@ -113,14 +113,16 @@ fn cheaper(offers: &Offers, mut new: NewNode, price: f64) -> Result<NewNode, Ref
     Ok(new)
 }
 
-/// What a launch of the type costs: spot if it can be had, else on-demand. All zones cost the same here.
+/// What a launch of the type costs: reserved or spot if it can be had, else on-demand. All zones cost the same here.
 fn worst_launch_price(offers: &Offers, set: SetId, place: usize) -> f64 {
     let set = offers.set(set);
-    let can_be_had = |kind: &CapacityType| {
-        set.kinds[*kind as usize] && offers.available()[place][*kind as usize] & set.zones != 0
+    let can_be_had = |kind: &CapacityType| match kind {
+        CapacityType::Reserved => offers.reserved(set, place).next().is_some(),
+        market => set.kinds[*market as usize] && offers.available()[place][*market as usize] & set.zones != 0,
     };
-    let kind = [CapacityType::Spot, CapacityType::OnDemand].into_iter().find(can_be_had);
-    kind.and_then(|kind| offers.types[place].prices[kind as usize]).unwrap_or(f64::MAX)
+    let kinds = [CapacityType::Reserved, CapacityType::Spot, CapacityType::OnDemand];
+    let kind = kinds.into_iter().find(can_be_had);
+    kind.and_then(|kind| offers.types[place].price(kind)).unwrap_or(f64::MAX)
 }
 
 /// Where several nodes would become one of a type that one of them has: it must be cheaper than that one, or keeping it
@@ -134,10 +136,10 @@ pub fn other_type(offers: &Offers, candidates: &[Candidate], new: NewNode) -> Re
     cheaper(offers, new, cheapest)
 }
 
-/// What a type costs where it is cheapest (USD/h); `None`: it cannot be had.
+/// What a type costs where it is cheapest on the market (USD/h); `None`: it cannot be had.
 pub fn cheapest_price(offers: &Offers, place: usize) -> Option<f64> {
     let can_be_had = |kind: &CapacityType| offers.available()[place][*kind as usize] != 0;
-    let kinds = CapacityType::ALL.into_iter().filter(can_be_had);
+    let kinds = CapacityType::MARKETS.into_iter().filter(can_be_had);
     kinds.filter_map(|kind| offers.types[place].prices[kind as usize]).min_by(f64::total_cmp)
 }
 

@@ -3,6 +3,7 @@
 //! Source: karpenter v1.14.0, `pkg/controllers/disruption/helpers.go`, `SimulateScheduling`.
 
 use crate::actors::karpenter::launch::{self, ClaimSpec};
+use crate::actors::karpenter::reservations::Mode;
 use crate::actors::karpenter::solve::{ByName, ExistingNode, Limits, Placed, Provisioner};
 use crate::units::Resources;
 
@@ -62,7 +63,7 @@ pub fn simulate(
     let candidates: Vec<ExistingNode> = gone.iter().map(shut).collect();
     let Situation { pending, leaving, nodes, initialized, limits } = &*situation;
     let shapes: Vec<u32> = pending.iter().chain(pods).chain(leaving).copied().collect();
-    let solution = provisioner.solve(&shapes, nodes, limits, &mut ByName);
+    let solution = provisioner.solve_in(Mode::Fallback, &shapes, nodes, limits, &mut ByName);
     let (own, others) = (pending.len()..pending.len() + pods.len(), pending.len() + pods.len()..);
     let lasting = |placed: &Placed| match placed {
         Placed::Existing(place) => initialized[*place as usize],

@@ -49,6 +49,8 @@ pub struct NodePool {
     pub taints: Vec<Taint>,
     /// The types of its node class, among those offered; `None`: all.
     pub types: Option<Types>,
+    /// The capacity reservations that its node class selects, among those known; `None`: all.
+    pub reservations: Option<Vec<u32>>,
 }
 
 impl NodePool {
@@ -149,6 +151,9 @@ pub enum Why {
     Unavailable,
     /// They would breach the pool's limits.
     Limits,
+    /// Claims of this round have booked all places of the capacity reservations that it could use; it is put off to a
+    /// later round.
+    Booked,
 }
 
 /// A new claim.

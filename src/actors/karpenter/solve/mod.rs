@@ -2,7 +2,7 @@
 //! make.
 //!
 //! Left out: affinity between pods but for the required anti-affinity of a shape to itself, volumes, host ports, DaemonSets
-//! that choose nodes, reserved capacity.
+//! that choose nodes.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
 mod anti_affinity;
@@ -21,6 +21,7 @@ use self::topology::{Host, Topology};
 use super::labels::may_select;
 use super::offers::{Offers, SetId, Types};
 use super::requirement::{Requirement, Requirements};
+use super::reservations::{Bookings, Mode};
 use crate::actors::taints::{Effect, Toleration, tolerated};
 use crate::units::Resources;
 
@@ -92,7 +93,9 @@ impl Provisioner {
         pools.sort_by(|(a, _), (b, _)| b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name)));
         let all = Types::of(0..offers.types.len(), offers.types.len());
         let with_template = |(pool, place): (NodePool, u32)| {
-            let set = offers.root(pool.template(), pool.types.as_ref().unwrap_or(&all));
+            let every = || (0..offers.reservations().len() as u32).collect();
+            let reservations: Vec<u32> = pool.reservations.clone().unwrap_or_else(every);
+            let set = offers.root(pool.template(), pool.types.as_ref().unwrap_or(&all), &reservations);
             (pool, place, set)
         };
         let pools: Vec<(NodePool, u32, SetId)> = pools.into_iter().map(with_template).collect();
@@ -110,8 +113,20 @@ impl Provisioner {
         limits: &[Limits],
         ties: &mut dyn Ties,
     ) -> Solution {
+        self.solve_in(Mode::Strict, pods, nodes, limits, ties)
+    }
+
+    /// [`Provisioner::solve`] in a mode of reserved capacity.
+    pub fn solve_in(
+        &mut self,
+        mode: Mode,
+        pods: &[u32],
+        nodes: &[ExistingNode],
+        limits: &[Limits],
+        ties: &mut dyn Ties,
+    ) -> Solution {
         self.offers.refresh();
-        let mut round = Round::new(self, nodes, limits, ties);
+        let mut round = Round::new(self, mode, nodes, limits, ties);
         let mut placed = vec![Placed::Nowhere(Why::LeftOut); pods.len()];
         let takes_part = |pod: &u32| !round.provisioner.shapes[pods[*pod as usize] as usize].left_out;
         let mut queue: Vec<u32> = (0..pods.len() as u32).filter(takes_part).collect();
@@ -134,8 +149,15 @@ impl Provisioner {
                 lengths[pod as usize] = queue.len();
             }
         }
-        let (tries_existing, tries_new) = (round.tries_existing, round.tries_new);
-        Solution { placed, claims: round.claims.finish(), tries_existing, tries_new }
+        let Round { claims, bookings, tries_existing, tries_new, .. } = round;
+        let mut claims = claims.finish();
+        for (claim, number) in claims.iter_mut().zip(0..) {
+            let held = bookings.held(number);
+            if !held.is_empty() {
+                claim.set = self.offers.pin_reserved(claim.set, held);
+            }
+        }
+        Solution { placed, claims, tries_existing, tries_new }
     }
 
     /// The types a claim may become, by the requests that it ended with.
@@ -209,6 +231,7 @@ struct Round<'a> {
     rooms: Vec<Resources>,
     limits: Vec<Limits>,
     claims: Claims,
+    bookings: Bookings,
     topology: Topology<'a>,
     ties: &'a mut dyn Ties,
     /// By shape: the first node that may still take one, and whether all but its room is known to suit. Rooms only
@@ -226,6 +249,7 @@ struct Round<'a> {
 impl<'a> Round<'a> {
     fn new(
         provisioner: &'a mut Provisioner,
+        mode: Mode,
         nodes: &'a [ExistingNode],
         limits: &[Limits],
         ties: &'a mut dyn Ties,
@@ -239,6 +263,7 @@ impl<'a> Round<'a> {
             rooms: nodes.iter().map(|node| node.room).collect(),
             limits: limits.to_vec(),
             claims: Claims::new(shapes),
+            bookings: Bookings::new(provisioner.offers.reservations(), mode),
             topology,
             ties,
             first_node: vec![(0, false); shapes],
@@ -269,6 +294,11 @@ impl<'a> Round<'a> {
                 Ok(placed) => {
                     self.placements += 1;
                     return placed;
+                }
+                // What it prefers is kept for the later round.
+                Err(Why::Booked) => {
+                    why = Why::Booked;
+                    break;
                 }
                 Err(reason) => why = reason,
             }
@@ -365,6 +395,7 @@ impl<'a> Round<'a> {
             match self.accept(index, claim.template, claim.set, requests, shape, variant) {
                 Ok(set) => {
                     self.claims.place(index, set, requests);
+                    self.bookings.commit(index);
                     self.record(shape, index, set);
                     return Some(index);
                 }
@@ -431,6 +462,10 @@ impl<'a> Round<'a> {
                 return Err(refused);
             }
         }
+        if !offers.reservations().is_empty() {
+            let compatible = offers.reserved_holders(offers.set(set), requests, within);
+            self.bookings.consider(claim, compatible).map_err(|_| Refused::Booked)?;
+        }
         Ok(set)
     }
 
@@ -461,13 +496,19 @@ impl<'a> Round<'a> {
             let requests = self.provisioner.shapes[shape as usize].requests;
             if usable && !exhausted {
                 let claim = self.claims.begin(pool, template, within);
-                if let Ok(set) = self.accept(claim, template, root, requests, shape, variant) {
+                let accepted = self.accept(claim, template, root, requests, shape, variant);
+                if let Ok(set) = accepted {
                     self.claims.open(set, requests);
+                    self.bookings.commit(claim);
                     self.book(claim);
                     self.record(shape, claim, set);
                     return Ok(claim);
                 }
                 self.claims.give_up();
+                // Pools that come after this one are no way out.
+                if matches!(accepted, Err(Refused::Booked)) {
+                    return Err(Why::Booked);
+                }
             }
             why = self.reason(shape, variant, template).unwrap_or(why);
         }
@@ -510,6 +551,8 @@ impl<'a> Round<'a> {
 enum Refused {
     ForGood,
     Now,
+    /// The places of capacity reservations that it could use are booked, which another claim may change.
+    Booked,
 }
 
 /// Requirements of a node by its labels.
