@@ -1,8 +1,8 @@
 //! A node from its claim's deletion on: taint, drain through the Eviction API, termination of the instance.
 //!
 //! No replacement is launched ahead: Karpenter plans for the pods of a node that is being drained as for pending ones
-//! (`karpenter`). Left out: waves by priority and DaemonSets' pods, volumes, `terminationGracePeriod` of the claim, the
-//! limits of TerminateInstances. Source: karpenter core v1.14.0, `pkg/controllers/node/termination`.
+//! (`karpenter`). Left out: waves by priority and DaemonSets' pods, volumes, `terminationGracePeriod` of the claim.
+//! Source: karpenter core v1.14.0, `pkg/controllers/node/termination`.
 
 use super::state::{Leaving, NONE, NodeStage, PodStage};
 use super::*;
@@ -154,14 +154,6 @@ impl Run<'_> {
         self.pods.last_mut().expect("one was made").replaces_since = since;
         let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1 << 20 | pod);
         self.start_sync(deployment, takes);
-    }
-
-    fn terminate_instance(&mut self, node: u32) {
-        if let Some(leaving) = &mut self.nodes[node as usize].leaving {
-            leaving.terminates = true;
-        }
-        let takes = self.draw(Latency::TerminateInstances, Component::Karpenter, node, 3);
-        self.at(self.now + takes, Event::InstanceStopping(node));
     }
 
     /// EC2 shuts the instance down: from now on it costs nothing.

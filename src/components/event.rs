@@ -133,6 +133,12 @@ pub(super) enum Event {
     DisruptionValidated,
     /// What it began is looked after.
     DisruptionLookedAfter(u32),
+    /// The window of TerminateInstances' batcher may close.
+    TerminateWindowCloses,
+    /// A throttled TerminateInstances is sent again.
+    TerminateSent(u32),
+    /// Karpenter asks again for the instance's end.
+    TerminateRequested(u32),
     /// EC2 shuts the instance down.
     InstanceStopping(u32),
     InstanceGone(u32),
@@ -253,6 +259,9 @@ impl Event {
             Event::AgentLists(_) => ("agent_lists", 84),
             Event::AgentListed(_) => ("agent_listed", 85),
             Event::NodeCordoned(_) => ("node_cordoned", 113),
+            Event::TerminateWindowCloses => ("terminate_window_closes", 122),
+            Event::TerminateSent(_) => ("terminate_sent", 123),
+            Event::TerminateRequested(_) => ("terminate_requested", 124),
             Event::ReservationTaken { .. } => ("reservation_taken", 120),
             Event::ReservationsRead => ("reservations_read", 121),
             Event::ResourceJobDue(_) => ("resource_job_due", 110),
@@ -296,8 +305,11 @@ impl Event {
             | Event::DisruptionValidated
             | Event::SeatsLent
             | Event::ReservationsRead
+            | Event::TerminateWindowCloses
             | Event::ProgressChecked => (Whom::Nobody, 0),
-            Event::FleetSent(batch) | Event::FleetAnswered(batch) => (Whom::Batch, batch),
+            Event::FleetSent(batch) | Event::FleetAnswered(batch) | Event::TerminateSent(batch) => {
+                (Whom::Batch, batch)
+            }
             Event::DisruptionLookedAfter(command) => (Whom::Command, command),
             Event::PoolTightens(pool) => (Whom::Pool, pool),
             Event::ReservationTaken { reservation, .. } => (Whom::Reservation, reservation),
@@ -339,6 +351,7 @@ impl Event {
             | Event::DrainChecked(node)
             | Event::ClaimExpired(node)
             | Event::ClaimInitialized(node)
+            | Event::TerminateRequested(node)
             | Event::InstanceStopping(node)
             | Event::InstanceGone(node)
             | Event::AgentLists(node)

@@ -38,6 +38,7 @@ mod spot;
 mod startup;
 mod state;
 mod stock;
+mod termination;
 mod trace;
 mod waiting;
 
@@ -171,6 +172,7 @@ struct Run<'a> {
     capacity_pools: BTreeMap<u32, capacity::CapacityPool>,
     /// As EC2 has them.
     reservations: Vec<reservations::Places>,
+    terminations: termination::Terminations,
     watched_pools: BTreeSet<u32>,
     lifecycle: node::Lifecycle,
     lifecycle_client: ClientBucket,
@@ -196,7 +198,7 @@ struct Run<'a> {
     hash: u64,
     events: u64,
     rounds: u64,
-    /// By [`Api::ALL`], CreateFleet last.
+    /// By [`ApiCount::names`].
     api_counts: [ApiCount; ApiCount::APIS],
     enis_created: u64,
     enis_deleted: u64,
@@ -338,6 +340,7 @@ impl<'a> Run<'a> {
             vcpus: [reservations::vcpus(scenario), 0],
             capacity_pools: BTreeMap::new(),
             reservations: reservations::at_start(scenario),
+            terminations: termination::Terminations::new(bucket(&prepared.terminate_bucket)),
             watched_pools: BTreeSet::new(),
             lifecycle: node::Lifecycle::new(),
             lifecycle_client: ClientBucket::new(client.qps, client.burst),
@@ -486,6 +489,9 @@ impl<'a> Run<'a> {
             Event::SeatsLent => self.seats_lent(),
             Event::AgentLists(node) => self.agent_lists(node),
             Event::AgentListed(node) => self.agent_listed(node),
+            Event::TerminateWindowCloses => self.terminate_window_closes(),
+            Event::TerminateSent(call) => self.terminate_sent(call),
+            Event::TerminateRequested(node) => self.terminate_instance(node),
             Event::ReservationTaken { reservation, user } => self.reservation_taken(reservation, user),
             Event::ReservationsRead => self.reservations_read(),
             Event::ResourceJobDue(job) => self.resource_job_due(job),

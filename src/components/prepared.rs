@@ -58,6 +58,7 @@ pub struct Prepared {
     /// By [`Api::ALL`].
     pub(super) buckets: Vec<BucketLimit>,
     pub(super) fleet_bucket: BucketLimit,
+    pub(super) terminate_bucket: BucketLimit,
     pub(super) capacity: CapacityModel,
     /// By [`Latency::ALL`].
     pub(super) samplers: Vec<Sampler>,
@@ -100,6 +101,7 @@ impl Prepared {
             ipamd,
             buckets: Api::ALL.iter().map(|api| bucket(api.name())).collect(),
             fleet_bucket: bucket("CreateFleet"),
+            terminate_bucket: bucket("TerminateInstances"),
             capacity: CapacityModel::compiled_in(),
             samplers: Latency::ALL
                 .iter()

@@ -255,6 +255,8 @@ pub(super) struct Node {
     pub rebalance_recommended: bool,
     /// EC2 shuts the instance down, which costs nothing any more.
     pub stopped: bool,
+    /// Throttled calls of TerminateInstances that it came first in.
+    pub terminate_throttles: u32,
     /// Pods that wait and for which Karpenter counts it.
     pub nominated: PodList,
     /// Pods for which others on it are told to go.
@@ -310,6 +312,7 @@ impl Node {
             noticed_at: SimTime::NEVER,
             rebalance_recommended: false,
             stopped: false,
+            terminate_throttles: 0,
             nominated: PodList::new(),
             promised: PodList::new(),
             pods: PodList::new(),

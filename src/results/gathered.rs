@@ -29,8 +29,6 @@ pub struct Gathered {
     pub(super) nodes_by_type: BTreeMap<String, (u64, u32)>,
     /// Sums and most calls, by [`ApiCount::names`].
     pub(super) api_counts: [(ApiCount, u64); ApiCount::APIS],
-    /// Are there security groups for pods?
-    pub(super) pod_eni: bool,
     /// By instant, then by series.
     pub(super) timeline: Vec<Tally<u32>>,
     /// When the longest run ended (ms).
@@ -59,7 +57,6 @@ impl Gathered {
             subnets: vec![subnet; subnets],
             nodes_by_type: BTreeMap::new(),
             api_counts: [(ApiCount::default(), 0); ApiCount::APIS],
-            pod_eni: false,
             timeline: vec![Tally::new(EXACT_TIMELINE); TIMELINE_POINTS * SERIES.len()],
             ended_ms: 0,
         }
@@ -85,7 +82,6 @@ impl Gathered {
     /// Takes the next replication in.
     pub fn add(&mut self, record: &ReplicationRecord) {
         self.replications += 1;
-        self.pod_eni |= record.branch_enis.is_some();
         *self.outcomes.entry(record.outcome.name()).or_default() += 1;
         if let Some(reason) = record.reason {
             self.reasons[reason as usize] += 1;

@@ -5,6 +5,9 @@ use crate::actors::karpenter::disruption::Reason;
 use crate::actors::vpc_resource_controller as controller;
 use crate::world::cause::{AddressLack, Cause};
 
+/// Who makes trunk and branch interfaces.
+const RESOURCE_CONTROLLER: &str = "vpc-resource-controller";
+
 /// Points of the timeline's grid: the horizon in 180 equal steps, both ends included.
 pub const TIMELINE_POINTS: usize = 181;
 
@@ -152,20 +155,22 @@ pub struct ApiCount {
 }
 
 impl ApiCount {
-    pub const APIS: usize = Api::ALL.len() + 1 + controller::Api::ALL.len();
+    pub const APIS: usize = Api::ALL.len() + 2 + controller::Api::ALL.len();
     /// CreateFleet's place.
     pub const CREATE_FLEET: usize = Api::ALL.len();
+    /// TerminateInstances' place, the last.
+    pub const TERMINATE_INSTANCES: usize = ApiCount::APIS - 1;
 
     /// (API, who calls it), by place.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let ipamd = Api::ALL.iter().map(|api| (api.name(), "ipamd"));
-        let controller = controller::Api::ALL.iter().map(|api| (api.name(), "vpc-resource-controller"));
-        ipamd.chain([("CreateFleet", "karpenter")]).chain(controller)
+        let controller = controller::Api::ALL.iter().map(|api| (api.name(), RESOURCE_CONTROLLER));
+        let last = [("TerminateInstances", "karpenter")];
+        ipamd.chain([("CreateFleet", "karpenter")]).chain(controller).chain(last)
     }
-    /// Those that a scenario has: without security groups for pods the VPC resource controller, which comes last, calls
-    /// nothing.
-    pub fn names_with(pod_eni: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
-        ApiCount::names().take(if pod_eni { ApiCount::APIS } else { ApiCount::CREATE_FLEET + 1 })
+    /// Has a cell in which nobody called it no row of it? So of what scenarios rarely come to.
+    pub fn is_rare(api: &str, caller: &str) -> bool {
+        caller == RESOURCE_CONTROLLER || api == "TerminateInstances"
     }
     /// The place of a call of the VPC resource controller.
     pub fn of_resource_controller(api: controller::Api) -> usize {

@@ -274,7 +274,10 @@ fn node_rows(rows: &mut Rows<'_>, of: &Gathered) {
 }
 
 fn call_rows(rows: &mut Rows<'_>, of: &Gathered) {
-    for ((api, caller), (sums, most)) in ApiCount::names_with(of.pod_eni).zip(of.api_counts) {
+    for ((api, caller), (sums, most)) in ApiCount::names().zip(of.api_counts) {
+        if ApiCount::is_rare(api, caller) && most == 0 {
+            continue;
+        }
         let mean = |sum: u64| format!("{:.2}", sum as f64 / of.replications as f64);
         let counts = [mean(sums.calls), most.to_string(), mean(sums.throttled), mean(sums.refused)];
         let fields: Vec<String> = [api.to_string(), caller.to_string()].into_iter().chain(counts).collect();

@@ -9,6 +9,7 @@ use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
 use super::usage::UsageSpec;
 pub use crate::actors::karpenter::Operator;
+use crate::actors::karpenter::labels::CAPACITY_TYPE;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::probe::Probe;
 use crate::actors::taints::Taint;
@@ -88,6 +89,21 @@ impl Scenario {
     /// Do Deployments differ in priority?
     pub fn has_priorities(&self) -> bool {
         self.deployments.windows(2).any(|pair| pair[0].priority != pair[1].priority)
+    }
+    /// May Karpenter ever take an instance away: interrupted spot, expired, drifted or disrupted nodes?
+    pub fn may_terminate(&self) -> bool {
+        let allows_spot = |pool: &NodePoolSpec| {
+            let mut of_kind = pool.requirements.iter().filter(|entry| entry.key == CAPACITY_TYPE);
+            of_kind.all(|entry| {
+                entry.operator != Operator::In || entry.values.iter().any(|value| value == "spot")
+            })
+        };
+        self.node_pools.iter().any(|pool| {
+            allows_spot(pool)
+                || pool.disruption.is_some()
+                || pool.expire_after.is_some()
+                || pool.drift_at.is_some()
+        })
     }
     /// Do pods or pools say more than room, or does the scheduler score by another strategy than its own?
     pub fn has_constraints(&self) -> bool {
