@@ -133,6 +133,8 @@ pub(super) enum Event {
     DisruptionValidated,
     /// What it began is looked after.
     DisruptionLookedAfter(u32),
+    /// Karpenter reads what subnets have left; told where it has a choice of them.
+    SubnetsRead,
     /// The window of TerminateInstances' batcher may close.
     TerminateWindowCloses,
     /// A throttled TerminateInstances is sent again.
@@ -259,6 +261,7 @@ impl Event {
             Event::AgentLists(_) => ("agent_lists", 84),
             Event::AgentListed(_) => ("agent_listed", 85),
             Event::NodeCordoned(_) => ("node_cordoned", 113),
+            Event::SubnetsRead => ("subnets_read", 125),
             Event::TerminateWindowCloses => ("terminate_window_closes", 122),
             Event::TerminateSent(_) => ("terminate_sent", 123),
             Event::TerminateRequested(_) => ("terminate_requested", 124),
@@ -305,6 +308,7 @@ impl Event {
             | Event::DisruptionValidated
             | Event::SeatsLent
             | Event::ReservationsRead
+            | Event::SubnetsRead
             | Event::TerminateWindowCloses
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) | Event::TerminateSent(batch) => {

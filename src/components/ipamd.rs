@@ -402,11 +402,15 @@ impl<'a> Run<'a> {
         self.nodes[node as usize].ipamd = None;
     }
 
-    /// The instance's own interface takes an address of the zone's subnet with most free ones.
+    /// The instance's own interface takes an address of the zone's subnet for nodes, or of the one that its launch was
+    /// offered. Nodes that are there at the start take the one with most free.
     pub(super) fn attach_primary(&mut self, node: u32, zone: u32) -> bool {
         let specs = &self.scenario.subnets;
-        let of_zone = (0..specs.len()).filter(|at| specs[*at].zone == zone && specs[*at].nodes);
-        let Some(subnet) = of_zone.max_by_key(|at| (self.subnets[*at].free(), std::cmp::Reverse(*at))) else {
+        let emptiest = || {
+            let of_zone = (0..specs.len()).filter(|at| specs[*at].zone == zone && specs[*at].nodes);
+            of_zone.max_by_key(|at| (self.subnets[*at].free(), std::cmp::Reverse(*at)))
+        };
+        let Some(subnet) = self.offered_subnet(node, zone).or_else(emptiest) else {
             return false;
         };
         self.nodes[node as usize].subnet = subnet;

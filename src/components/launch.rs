@@ -68,6 +68,7 @@ impl<'a> Run<'a> {
     /// The claim joins the batcher's window, which all claims share.
     pub(super) fn launch_requested(&mut self, node: u32) {
         self.nodes[node as usize].launches += 1;
+        self.choose_subnets(node);
         self.fleet_waiting.push(node);
         self.fleet_last = self.now;
         if self.fleet_waiting.len() == 1 {
@@ -86,12 +87,14 @@ impl<'a> Run<'a> {
         let fresh = self.fleets.len();
         for node in std::mem::take(&mut self.fleet_waiting) {
             let claim = &self.nodes[node as usize];
-            let alike = |batch: &&mut FleetBatch| {
+            let alike = |batch: &FleetBatch| {
                 let first = &self.nodes[batch.claims[0] as usize];
-                first.pool == claim.pool && first.claim == claim.claim
+                first.pool == claim.pool
+                    && first.claim == claim.claim
+                    && self.same_subnets(batch.claims[0], node)
             };
-            match self.fleets[fresh..].iter_mut().find(alike) {
-                Some(batch) => batch.claims.push(node),
+            match self.fleets[fresh..].iter().position(alike) {
+                Some(place) => self.fleets[fresh + place].claims.push(node),
                 None => self.fleets.push(FleetBatch { claims: vec![node], tries: 0 }),
             }
         }
@@ -122,6 +125,7 @@ impl<'a> Run<'a> {
             return;
         }
         for claim in claims {
+            self.settle_subnets(claim, None);
             let launches = self.nodes[claim as usize].launches;
             if launches >= LAUNCH_TIMEOUT_TRIES {
                 self.give_up(claim, Cause::LaunchThrottled);
@@ -145,7 +149,9 @@ impl<'a> Run<'a> {
         let claims = std::mem::take(&mut self.fleets[index as usize].claims);
         self.set_throttled(&claims, false);
         for claim in claims {
-            match self.choose_instance(claim) {
+            let chosen = self.choose_instance(claim);
+            self.settle_subnets(claim, chosen.ok().map(|chosen| chosen.offering.zone));
+            match chosen {
                 Ok(chosen) => self.launched(claim, chosen),
                 Err(refusal) => {
                     self.capacity_errors += 1;
@@ -158,7 +164,7 @@ impl<'a> Run<'a> {
     }
 
     /// What Karpenter asks for now; `None`: nothing is left.
-    fn request(&mut self, claim: u32) -> Option<Request> {
+    pub(super) fn request(&mut self, claim: u32) -> Option<Request> {
         self.refresh_offers();
         let spec = self.nodes[claim as usize].claim.as_ref()?;
         launch::request(&self.provisioner.offers, spec)
@@ -199,7 +205,7 @@ impl<'a> Run<'a> {
             match outcome {
                 Ok(()) => return Ok(Chosen { place, offering, reservation }),
                 Err(refusal) => {
-                    self.mark(offering, reservation, refusal);
+                    self.mark(claim, offering, reservation, refusal);
                     last = Some(refusal);
                 }
             }
@@ -230,7 +236,7 @@ impl<'a> Run<'a> {
     }
 
     /// What an error teaches Karpenter: of a reservation that it has nothing left, else of the offering.
-    fn mark(&mut self, offering: Offering, reservation: Option<u32>, refusal: Refusal) {
+    fn mark(&mut self, claim: u32, offering: Offering, reservation: Option<u32>, refusal: Refusal) {
         let quota = refusal == Refusal::VcpuLimitExceeded;
         match reservation {
             Some(reservation) => self.mark_reservation(reservation),
@@ -238,7 +244,7 @@ impl<'a> Run<'a> {
         }
         self.provisioning.offers_hold_until = self.now;
         if refusal == Refusal::InsufficientFreeAddressesInSubnet {
-            self.dry_zones[offering.zone as usize] = self.now + UNAVAILABLE_FOR;
+            self.subnet_dry(claim, offering.zone);
         }
         let name = self.scenario.catalogue.get(offering.instance_type).name.as_str();
         let zone = self.scenario.zones[offering.zone as usize].as_str();

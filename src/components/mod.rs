@@ -22,6 +22,7 @@ mod ipamd;
 mod karpenter;
 mod kubelet;
 mod launch;
+mod launch_subnets;
 mod memory;
 mod memory_use;
 mod node;
@@ -172,6 +173,8 @@ struct Run<'a> {
     capacity_pools: BTreeMap<u32, capacity::CapacityPool>,
     /// As EC2 has them.
     reservations: Vec<reservations::Places>,
+    /// `None` where no zone has a choice of subnets.
+    launch_subnets: Option<Box<launch_subnets::LaunchSubnets>>,
     terminations: termination::Terminations,
     watched_pools: BTreeSet<u32>,
     lifecycle: node::Lifecycle,
@@ -340,6 +343,7 @@ impl<'a> Run<'a> {
             vcpus: [reservations::vcpus(scenario), 0],
             capacity_pools: BTreeMap::new(),
             reservations: reservations::at_start(scenario),
+            launch_subnets: launch_subnets::LaunchSubnets::new(scenario),
             terminations: termination::Terminations::new(bucket(&prepared.terminate_bucket)),
             watched_pools: BTreeSet::new(),
             lifecycle: node::Lifecycle::new(),
@@ -409,6 +413,7 @@ impl<'a> Run<'a> {
         self.schedule_deployments();
         self.schedule_others();
         self.start_reservations();
+        self.start_launch_subnets();
         self.start_autoscalers();
         self.start_disruption();
         self.await_progress();
@@ -489,6 +494,7 @@ impl<'a> Run<'a> {
             Event::SeatsLent => self.seats_lent(),
             Event::AgentLists(node) => self.agent_lists(node),
             Event::AgentListed(node) => self.agent_listed(node),
+            Event::SubnetsRead => self.subnets_read(),
             Event::TerminateWindowCloses => self.terminate_window_closes(),
             Event::TerminateSent(call) => self.terminate_sent(call),
             Event::TerminateRequested(node) => self.terminate_instance(node),
