@@ -205,6 +205,31 @@ fn a_finished_sweep_is_known_and_another_plan_is_refused() {
     assert!(fs::read(folder.join("out/replications.csv")).unwrap() == before, "what was there is untouched");
     assert!(sweep(&["--seed", "2", "--overwrite"]).status.success());
     assert!(fs::read(folder.join("out/replications.csv")).unwrap() != before);
+    // What is no results is never replaced, a file or the folder that one works in no more than others.
+    fs::create_dir(folder.join("mine")).unwrap();
+    fs::write(folder.join("mine/notes.txt"), "mine").unwrap();
+    for taken in ["mine", "mine/notes.txt", "."] {
+        let refused = kilopod(&folder, &["sweep", "small.toml", "-o", taken, "--overwrite"]);
+        assert_eq!(refused.status.code(), Some(2), "{taken}: {}", error(&refused));
+        assert!(error(&refused).contains("no results of kilopod"), "{}", error(&refused));
+    }
+    assert_eq!(fs::read_to_string(folder.join("mine/notes.txt")).unwrap(), "mine");
+}
+
+/// Whatever is no TOML: a few errors, and at once.
+#[test]
+fn other_files_are_told_as_such() {
+    let folder = scratch("other-files");
+    fs::write(folder.join("trace.jsonl"), "{\"event\":\"scaled\"}\n".repeat(5_000)).unwrap();
+    fs::write(folder.join("prose.txt"), "This is no scenario.\n".repeat(500)).unwrap();
+    let told = |file: &str| {
+        let refused = kilopod(&folder, &["run", file]);
+        assert_eq!(refused.status.code(), Some(2), "{}", error(&refused));
+        error(&refused)
+    };
+    assert!(told("trace.jsonl").contains("this is JSON, not TOML"));
+    let prose = told("prose.txt");
+    assert!(prose.contains("more places that are no TOML") && prose.lines().count() < 80, "{prose}");
 }
 
 #[test]

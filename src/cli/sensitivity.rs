@@ -124,13 +124,13 @@ fn told(problems: Vec<Problem>) -> u8 {
 fn free(folder: &Folder, study: &Study, overwrite: bool) -> Result<(), u8> {
     match folder.look_for(&study.id) {
         Ok(Found::Nothing | Found::Complete) => Ok(()),
-        Ok(_) if overwrite => Ok(()),
+        Ok(found) if overwrite && found != Found::Foreign => Ok(()),
         Ok(_) => {
             eprintln!(
                 "error: {} holds something else, not the results of this study",
                 folder.path().display()
             );
-            eprintln!("hint: write elsewhere with -o DIR, or replace it with --overwrite");
+            eprintln!("hint: write elsewhere with -o DIR; --overwrite replaces results, and nothing else");
             Err(BAD_INPUT)
         }
         Err(error) => {

@@ -95,6 +95,11 @@ pub fn run(arguments: &Arguments) -> u8 {
             eprintln!("hint: write elsewhere with -o DIR, or replace it with --overwrite");
             return BAD_INPUT;
         }
+        Ok(Found::Foreign) => {
+            eprintln!("error: {} holds something that is no results of kilopod", output.display());
+            eprintln!("hint: write elsewhere with -o DIR; --overwrite replaces results only");
+            return BAD_INPUT;
+        }
         Ok(Found::OtherUnfinished) if !arguments.overwrite => {
             eprintln!(
                 "error: {} holds cells of an interrupted sweep of another plan",

@@ -33,8 +33,10 @@ pub enum Found {
     Complete,
     /// Results of this very plan, some of whose cells stopped for want of time.
     CutShort,
-    /// Results of another plan, or something else.
+    /// Results of another plan.
     Other,
+    /// Something that no plan gave: it is never replaced.
+    Foreign,
     /// Cells of an interrupted sweep of another plan.
     OtherUnfinished,
 }
@@ -84,7 +86,8 @@ impl Folder {
             return Ok(match known["plan_id"] == plan_id {
                 true if cut_short => Found::CutShort,
                 true => Found::Complete,
-                false => Found::Other,
+                false if known["plan_id"].is_string() || self.is_empty_folder() => Found::Other,
+                false => Found::Foreign,
             });
         }
         let unfinished = self.unfinished().join("plan_id");
@@ -92,6 +95,10 @@ impl Folder {
             return Ok(Found::OtherUnfinished);
         }
         Ok(Found::Nothing)
+    }
+
+    fn is_empty_folder(&self) -> bool {
+        fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     /// Makes room for cells; those of another plan go.

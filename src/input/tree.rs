@@ -90,6 +90,9 @@ impl Value {
     }
 }
 
+/// Of a file that is no TOML so many errors are told one by one: it may be something else altogether.
+const MOST_ERRORS: usize = 10;
+
 /// A document: a table at its root.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Document {
@@ -100,12 +103,22 @@ impl Document {
     /// Parses `text`, which `name` calls in messages. What is no TOML is told and left out.
     pub fn parse(name: &str, text: &str, problems: &mut Problems) -> Document {
         let source = Arc::new(Source { name: name.to_string(), text: text.to_string() });
+        let origin = Origin::File(source.clone(), 0);
+        if text.trim_start().starts_with('{') {
+            let hint = "scenarios and experiments are TOML; a plan goes to `kilopod sweep`, one of its cells to \
+                        `kilopod run PLAN --cell c0001`";
+            problems.add(&origin, "", "this is JSON, not TOML", Some(hint.into()));
+            return Document { root: Node { origin, value: Value::Table(Vec::new()) } };
+        }
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
+        for error in errors.iter().take(MOST_ERRORS) {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             problems.add(&Origin::File(source.clone(), at), "", error.message().to_string(), None);
         }
-        let origin = Origin::File(source.clone(), 0);
+        if errors.len() > MOST_ERRORS {
+            let what = format!("{} more places that are no TOML", errors.len() - MOST_ERRORS);
+            problems.add(&origin, "", what, Some("is this a TOML file at all?".into()));
+        }
         let value = from_table(&source, table.get_ref(), problems);
         Document { root: Node { origin, value } }
     }
