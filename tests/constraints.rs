@@ -397,8 +397,11 @@ fn victims_find_new_nodes() {
 #[test]
 fn a_cordoned_node_is_not_counted_on() {
     let static_node = "[[static_nodes]]\ncount = 1\ninstance_type = \"m5.4xlarge\"\ncordon_at = \"1 s\"\n";
-    for more in ["", "priority = 5", "topology_spread = [{ topology_key = \"topology.kubernetes.io/zone\" }]"]
-    {
+    for more in [
+        "",
+        "tolerations = [{ key = \"dedicated\", operator = \"Exists\" }]",
+        "topology_spread = [{ topology_key = \"topology.kubernetes.io/zone\" }]",
+    ] {
         let app = format!("schedule = [{{ at = \"5 s\", replicas = 3 }}]\n{more}");
         let told = run(&format!("{}{static_node}", scenario_of(&[&app], &[""])));
         assert_eq!(told.record.outcome, Outcome::Reached, "{more:?}");

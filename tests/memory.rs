@@ -211,7 +211,7 @@ fn what_no_cluster_takes_is_refused_with_its_key() {
 /// not stuck, with or without constraints.
 #[test]
 fn pressure_passes_and_so_nobody_is_stuck() {
-    for more in ["", "priority = 5"] {
+    for more in ["", "tolerations = [{ key = \"dedicated\", operator = \"Exists\" }]"] {
         // In the end they use 50 MiB more than pods may: somebody is evicted.
         let growing = format!(
             "replicas = 10\nmemory = \"500 MiB\"\n{more}\n\
