@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Told, Wishes, tell};
+use kilopod::components::{Prepared, Told, Wishes, simulate, tell};
 use kilopod::input::{Document, Problems};
 use kilopod::results::{ApiCount, Outcome, ReplicationRecord};
 use kilopod::scenario;
@@ -217,9 +217,9 @@ fn discovery_takes_the_tagged_subnet_with_most_addresses() {
                    [cni.env]\nCLUSTER_NAME = \"ours\"\n";
     let record = run(&one_node("m5.xlarge", 40, subnets));
     assert_eq!(record.outcome, Outcome::Reached);
-    // The primary ENI with its 15 addresses stays at home; by the target two more ENIs stand in the tagged subnet.
+    // The primary ENI with its 15 addresses stays at home; by the target two or three more ENIs stand in the tagged subnet.
     assert_eq!(record.subnets[0].least_free, 59 - 15);
-    assert_eq!(record.subnets[1].least_free, 1_019 - 30);
+    assert!([1_019 - 30, 1_019 - 45].contains(&record.subnets[1].least_free), "{:?}", record.subnets);
     assert_eq!(record.subnets[2].least_free, 4_091);
 }
 
@@ -278,13 +278,20 @@ fn background_calls_slow_the_start_of_many_nodes() {
              capacity_types = [\"on-demand\"]\n"
         )
     };
-    let alone = run(&text(""));
-    let shared = run(&text(
+    // The last pod's time is one draw of many: what a background adds shows in the sum of some replications.
+    let sums = |text: &str| {
+        let prepared = Prepared::new(read(text).unwrap().scenario);
+        let records = (0..10).map(|replication| simulate(&prepared, 7, replication));
+        records.fold((0, 0), |(throttled, time), record| {
+            let calls = record.api_counts.iter().map(|count| count.throttled).sum::<u64>();
+            (throttled + calls, time + record.time_to_target_ms.unwrap())
+        })
+    };
+    let alone = sums(&text(""));
+    let shared = sums(&text(
         "[ec2_limits.background]\nAssignPrivateIpAddresses = 4\nCreateNetworkInterface = 4\nModifyNetworkInterfaceAttribute = 4\n",
     ));
-    let throttled = |record: &ReplicationRecord| record.api_counts.iter().map(|c| c.throttled).sum::<u64>();
-    assert!(throttled(&shared) > throttled(&alone));
-    assert!(shared.time_to_target_ms > alone.time_to_target_ms);
+    assert!(shared.0 > alone.0 && shared.1 > alone.1, "{shared:?}, alone {alone:?}");
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn underutilized_nodes_go_too_and_their_pods_come_up_elsewhere() {
     let record = &told.record;
     // 20 pods of which three fit on a node.
     assert_eq!((record.nodes, record.pods_ready_at_end), (7, 20), "{:?}", record.nodes_removed);
-    assert!(removed(&told, Reason::Underutilized) >= 5 && record.pods_evicted > 5, "{record:?}");
+    let underutilized = removed(&told, Reason::Underutilized);
+    assert!(underutilized >= 4 && record.pods_evicted >= underutilized, "{:?}", record.nodes_removed);
     assert_eq!(record.pods_lost, 0);
 }
 

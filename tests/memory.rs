@@ -193,10 +193,14 @@ fn evicted_pods_of_reclaimed_instances_are_replaced_once() {
          [[deployments]]\ncpu = \"250m\"\nmemory = \"400 MiB\"\nreplicas = 60\n\
          memory_usage = { idle = \"300 MiB\", steady = \"1200 MiB\", grows_over = \"4 min\", spread = { median = 1.0, p95 = 1.5 } }\n\
          [[node_pools]]\nname = \"spot\"\ninstance_types = [\"m5.xlarge\"]\ncapacity_types = [\"spot\"]\n";
-    let told = run(text);
-    assert!(told.record.interruptions > 0, "{:?}", told.record.outcome);
-    assert!(counts(&told).evictions + counts(&told).oom_kills > 20, "{:?}", counts(&told));
-    assert_eq!(told.record, run(text).record);
+    let mut interruptions = 0;
+    for seed in 1..=4 {
+        let told = run_with(text, seed);
+        interruptions += told.record.interruptions;
+        assert!(counts(&told).evictions + counts(&told).oom_kills > 20, "{:?}", counts(&told));
+        assert_eq!(told.record, run_with(text, seed).record);
+    }
+    assert!(interruptions > 0);
 }
 
 #[test]

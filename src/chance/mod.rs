@@ -14,19 +14,20 @@ pub use key::Component;
 /// The chance of one replication.
 #[derive(Clone, Copy, Debug)]
 pub struct Chance {
-    key: [u32; 2],
+    key: u64,
     replication: u32,
 }
 
 impl Chance {
     pub fn new(seed: u64, replication: u32) -> Self {
-        Chance { key: [seed as u32, (seed >> 32) as u32], replication }
+        Chance { key: seed, replication }
     }
 
     /// 64 random bits for the `draw`-th use by `entity` in `component`.
     pub fn bits(&self, component: Component, entity: u32, draw: u32) -> u64 {
-        let block = philox::philox4x32_10([draw, entity, component as u32, self.replication], self.key);
-        u64::from(block[0]) | u64::from(block[1]) << 32
+        let used = u64::from(entity) << 32 | u64::from(draw);
+        let by = u64::from(self.replication) << 32 | u64::from(component as u32);
+        philox::philox2x64_10([used, by], self.key)[0]
     }
 
     /// A uniform in the open interval (0, 1), on a grid of 2^-53 offset by half a step.

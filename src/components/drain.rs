@@ -49,6 +49,7 @@ impl Run<'_> {
 
     /// `karpenter.sh/disrupted`: no pod comes any more, and none is planned for it.
     pub(super) fn taint_disrupted(&mut self, node: u32) {
+        self.has_disrupted = true;
         if std::mem::replace(&mut self.nodes[node as usize].disrupted, true) {
             return;
         }
@@ -117,6 +118,9 @@ impl Run<'_> {
 
     /// Pods on nodes that go, but for those whose budget will never let them.
     pub(super) fn pods_to_move(&self) -> Vec<u32> {
+        if !self.has_disrupted {
+            return Vec::new();
+        }
         let goes = |node: &&Node| node.disrupted && node.lives();
         let moves = |pod: &u32| {
             let pod = &self.pods[*pod as usize];

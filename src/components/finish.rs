@@ -18,6 +18,16 @@ pub(super) struct Marks {
     running: Option<SimTime>,
 }
 
+/// What only grows or changes while a run gets on: as long as it does, nobody asks whether the run is stuck.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Progress {
+    claims: usize,
+    launched: u32,
+    assigned: u64,
+    running: u32,
+    ready: u32,
+}
+
 impl Run<'_> {
     fn target(&self) -> u64 {
         u64::from(self.scenario.target_pods)
@@ -55,7 +65,15 @@ impl Run<'_> {
         self.at(self.now + LOOK_EVERY, Event::ProgressChecked);
     }
     pub(super) fn progress_checked(&mut self) {
-        if self.stops_when_stuck && self.is_stuck() {
+        let progress = Progress {
+            claims: self.nodes.len(),
+            launched: self.nodes_launched,
+            assigned: self.books.assigned,
+            running: self.books.running_pods,
+            ready: self.books.ready_pods,
+        };
+        let rests = std::mem::replace(&mut self.progress, progress) == progress;
+        if self.stops_when_stuck && rests && self.is_stuck() {
             self.stuck = true;
         } else {
             self.await_progress();

@@ -150,6 +150,8 @@ struct Run<'a> {
     provisioning: karpenter::Loop,
     provisioner: Provisioner,
     disruption: disruption::Disruption,
+    /// Was a node ever tainted as disrupted?
+    has_disrupted: bool,
     /// Pods marked unschedulable for which no node is planned.
     undecided: PodList,
     /// Claims of the round under way.
@@ -193,6 +195,8 @@ struct Run<'a> {
     at_target: Option<(AtTarget, [u64; Cause::COUNT])>,
     stops_when_stuck: bool,
     stuck: bool,
+    /// At the last look for a run that is stuck.
+    progress: finish::Progress,
     /// Changes of the spot market that will happen before the horizon.
     market_events: u32,
     /// Pods that kubelet stops.
@@ -328,6 +332,7 @@ impl<'a> Run<'a> {
             provisioning: karpenter::Loop::new(),
             provisioner: prepared.provisioner.clone(),
             disruption: disruption::Disruption::new(scenario),
+            has_disrupted: false,
             undecided: PodList::new(),
             solved: Vec::new(),
             unlaunched: 0,
@@ -359,6 +364,7 @@ impl<'a> Run<'a> {
             // What comes after the target matters even if the target cannot be reached.
             stops_when_stuck: wishes.stop_when_stuck && scenario.until == Until::Target,
             stuck: false,
+            progress: finish::Progress::default(),
             market_events: 0,
             terminating: 0,
             lines: wishes.trace.then(Vec::new),

@@ -179,11 +179,27 @@ pub(super) struct Leaving {
     pub terminates: bool,
 }
 
-/// What each step of ipamd looks at stands first, in the fewest cache lines: with a thousand nodes no other is near.
+/// What each step of ipamd, of kube-scheduler and of Karpenter's rounds looks at stands first, in the fewest cache lines:
+/// with a thousand nodes no other is near.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Node {
     pub stage: NodeStage,
+    /// `karpenter.sh/disrupted`: on its way out.
+    pub disrupted: bool,
+    /// `node.kubernetes.io/memory-pressure:NoSchedule`
+    pub memory_pressure: bool,
+    /// `node.kubernetes.io/unschedulable`: cordoned by somebody.
+    pub cordoned: bool,
+    pub critical_addons_only: bool,
+    /// `karpenter.sh/unregistered`
+    pub unregistered: bool,
+    /// `node.kubernetes.io/not-ready:NoSchedule`
+    pub not_ready: bool,
+    /// Could pods of Deployments come to it already?
+    pub was_usable: bool,
+    pub spot: bool,
+    pub throttled: bool,
     /// What pods without an address wait for.
     pub address_cause: Cause,
     /// Is a call of ipamd waiting out a throttle?
@@ -199,49 +215,38 @@ pub(super) struct Node {
     /// Pods whose sandbox found no address.
     pub without_address: PodList,
     pub wakes: Option<Scheduled>,
+    /// Requests of the pods on it, its DaemonSets' included; of a claim, what was planned for it.
+    pub requested: Resources,
+    pub allocatable: Resources,
+    pub planned: Resources,
+    /// Its pool's startup taints that nobody has taken off yet.
+    pub startup_taints: Vec<Taint>,
+    /// Pods that wait and for which Karpenter counts it.
+    pub nominated: PodList,
+    /// Pods assumed or bound, those that are told to go included.
+    pub pods: PodList,
     /// Its NodePool; [`NONE`] for those that were there at the start.
     pub pool: u32,
     /// What the claim names.
     pub claim: Option<Arc<ClaimSpec>>,
     /// From the launch on: its place among what is offered, for a pool's node.
     pub offered: u32,
-    pub spot: bool,
     /// Its capacity reservation; [`NONE`] if it was bought on the market.
     pub reservation: u32,
     pub zone: u32,
     /// Of its primary interface, as a place in the scenario's subnets.
     pub subnet: usize,
     pub price_micro_usd: u64,
-    pub allocatable: Resources,
-    /// Requests of the pods on it, its DaemonSets' included; of a claim, what was planned for it.
-    pub requested: Resources,
-    pub planned: Resources,
     pub planned_pods: u32,
     pub launched: SimTime,
     /// Launches tried.
     pub launches: u32,
-    pub throttled: bool,
-    /// `karpenter.sh/unregistered`
-    pub unregistered: bool,
     pub unregistered_gone_at: SimTime,
-    /// `node.kubernetes.io/not-ready:NoSchedule`
-    pub not_ready: bool,
     pub lifecycle_read_at: SimTime,
-    /// Its pool's startup taints that nobody has taken off yet.
-    pub startup_taints: Vec<Taint>,
-    pub critical_addons_only: bool,
-    /// `node.kubernetes.io/unschedulable`: cordoned by somebody.
-    pub cordoned: bool,
-    /// Could pods of Deployments come to it already?
-    pub was_usable: bool,
     /// When its kubelet started; of those that were there, long ago.
     pub joined_at: Option<SimTime>,
-    /// `node.kubernetes.io/memory-pressure:NoSchedule`
-    pub memory_pressure: bool,
-    /// Since when they could.
+    /// Since when pods of Deployments could come to it.
     pub usable_at: SimTime,
-    /// `karpenter.sh/disrupted`: on its way out.
-    pub disrupted: bool,
     pub leaving: Option<Leaving>,
     /// Of the claim.
     pub created_at: SimTime,
@@ -257,12 +262,8 @@ pub(super) struct Node {
     pub stopped: bool,
     /// Throttled calls of TerminateInstances that it came first in.
     pub terminate_throttles: u32,
-    /// Pods that wait and for which Karpenter counts it.
-    pub nominated: PodList,
     /// Pods for which others on it are told to go.
     pub promised: PodList,
-    /// Pods assumed or bound, those that are told to go included.
-    pub pods: PodList,
     pub held: Vec<Held>,
     pub next_eni: u32,
     pub next_cidr: u32,

@@ -12,7 +12,7 @@ use crate::units::SimTime;
 /// Sequence numbers take the 28 bits below the class.
 const CLASS_SHIFT: u32 = 28;
 /// So many events one run may schedule; a run of 3,500 pods needs about a hundred thousand.
-const MAX_SCHEDULED: u32 = 1 << CLASS_SHIFT;
+const MAX_SCHEDULED: u32 = (1 << CLASS_SHIFT) - 1;
 
 /// A tick is 2^23 ns: of a run's events some two share one.
 const TICK_SHIFT: u32 = 23;
@@ -61,11 +61,11 @@ struct Level {
 #[derive(Debug)]
 struct Slot<E> {
     at: SimTime,
-    /// Class and sequence number, by which an old handle is told apart.
+    /// Class and sequence number, by which an old handle is told apart; [`NOBODY`] once taken or cancelled.
     order: u32,
     /// The next slot of its list.
     next: u32,
-    event: Option<E>,
+    event: E,
 }
 
 impl Level {
@@ -92,18 +92,19 @@ impl Level {
 }
 
 impl<E> Slot<E> {
+    #[inline]
     fn key(&self, slot: u32) -> u128 {
         u128::from(self.at.nanos()) << 64 | u128::from(self.order) << 32 | u128::from(slot)
     }
 }
 
-impl<E> Default for Agenda<E> {
+impl<E: Copy> Default for Agenda<E> {
     fn default() -> Self {
         Agenda::with_capacity(0)
     }
 }
 
-impl<E> Agenda<E> {
+impl<E: Copy> Agenda<E> {
     pub fn with_capacity(events: usize) -> Self {
         Agenda {
             due: Vec::new(),
@@ -135,7 +136,7 @@ impl<E> Agenda<E> {
     /// Schedules `event` for the instant `at`; at equal instants a lower `class` goes first.
     ///
     /// # Panics
-    /// If `at` lies in the past, if `class` is above 15, or after 2^28 events.
+    /// If `at` lies in the past, if `class` is above 15, or after some 2^28 events.
     pub fn at(&mut self, at: SimTime, class: u8, event: E) -> Scheduled {
         assert!(at >= self.now, "an event for {at} was scheduled at {}: time never runs back", self.now);
         assert!(class < 16, "event class {class} does not fit into four bits");
@@ -143,17 +144,19 @@ impl<E> Agenda<E> {
         let order = u32::from(class) << CLASS_SHIFT | self.scheduled;
         self.scheduled += 1;
         self.live += 1;
-        let fresh = Slot { at, order, next: NOBODY, event: Some(event) };
+        let tick = at.nanos() >> TICK_SHIFT;
+        let fresh = Slot { at, order, next: NOBODY, event };
         let slot = self.free;
         let slot = if slot == NOBODY {
             self.slots.push(fresh);
             (self.slots.len() - 1) as u32
         } else {
-            self.free = self.slots[slot as usize].next;
-            self.slots[slot as usize] = fresh;
+            let place = &mut self.slots[slot as usize];
+            self.free = place.next;
+            *place = fresh;
             slot
         };
-        self.place(slot);
+        self.place(slot, tick);
         Scheduled { slot, order }
     }
 
@@ -163,45 +166,53 @@ impl<E> Agenda<E> {
         if slot.order != handle.order {
             return None;
         }
-        let event = slot.event.take();
-        self.live -= usize::from(event.is_some());
-        event
+        slot.order = NOBODY;
+        self.live -= 1;
+        Some(slot.event)
     }
 
     /// Takes the next event and moves the clock to it.
+    #[inline]
     pub fn pop(&mut self) -> Option<(SimTime, E)> {
         loop {
             while let Some(key) = self.due.get(self.taken).copied() {
                 self.taken += 1;
-                if let Some(event) = self.empty(key as u32) {
-                    let at = SimTime::from_nanos((key >> 64) as u64);
-                    debug_assert!(at >= self.now, "the agenda gave {at} after {}", self.now);
-                    self.now = at;
-                    self.live -= 1;
-                    return Some((at, event));
+                if let Some(next) = self.take(key as u32) {
+                    return Some(next);
                 }
             }
-            if !self.advance() {
-                return None;
+            let slot = self.advance()?;
+            if slot != NOBODY
+                && let Some(next) = self.take(slot)
+            {
+                return Some(next);
             }
         }
     }
 
-    /// Frees a slot that no list holds any more.
-    fn empty(&mut self, slot: u32) -> Option<E> {
+    /// Frees a slot that no list holds any more; its event, unless it was cancelled.
+    #[inline]
+    fn take(&mut self, slot: u32) -> Option<(SimTime, E)> {
         let free = std::mem::replace(&mut self.free, slot);
         let slot = &mut self.slots[slot as usize];
         slot.next = free;
-        slot.event.take()
+        if std::mem::replace(&mut slot.order, NOBODY) == NOBODY {
+            return None;
+        }
+        debug_assert!(slot.at >= self.now, "the agenda gave {} after {}", slot.at, self.now);
+        self.now = slot.at;
+        self.live -= 1;
+        Some((slot.at, slot.event))
     }
 
-    /// Hangs a slot where its instant belongs.
-    fn place(&mut self, slot: u32) {
-        let tick = self.slots[slot as usize].at.nanos() >> TICK_SHIFT;
+    /// Hangs a slot where its instant, which lies in `tick`, belongs.
+    #[inline]
+    fn place(&mut self, slot: u32, tick: u64) {
         if tick <= self.tick {
             return self.insert_due(slot);
         }
-        let level = (tick ^ self.tick).ilog2() / DIGIT;
+        let apart = tick ^ self.tick;
+        let level = if apart < LISTS as u64 { 0 } else { apart.ilog2() / DIGIT };
         let digit = (tick >> (level * DIGIT)) as usize % LISTS;
         self.slots[slot as usize].next = self.levels[level as usize].hang(digit, slot);
     }
@@ -213,31 +224,44 @@ impl<E> Agenda<E> {
         self.due.insert(self.due.len() - later, key);
     }
 
-    /// Moves the tick at hand to the next list that holds anything, and its events down; false if there is none.
-    fn advance(&mut self) -> bool {
+    /// Moves the tick at hand to the next list that holds anything, and its events down; `None` if there is none. The
+    /// slot, if it is the only one of its tick, else [`NOBODY`].
+    fn advance(&mut self) -> Option<u32> {
         self.due.clear();
         self.taken = 0;
         // Lower levels hold what is nearer: their ticks share more digits with the tick at hand.
-        let Some(height) = self.levels.iter().position(|level| level.words != 0) else { return false };
+        let height = self.levels.iter().position(|level| level.words != 0)?;
         let (digit, mut slot) = self.levels[height].take_lowest();
         let shift = height as u32 * DIGIT;
         self.tick = (self.tick >> shift >> DIGIT << DIGIT | digit) << shift;
+        if height > 0 {
+            self.move_down(slot);
+            return Some(NOBODY);
+        }
+        if self.slots[slot as usize].next == NOBODY {
+            return Some(slot);
+        }
         while slot != NOBODY {
-            let Slot { next, event, .. } = &self.slots[slot as usize];
-            let (next, holds) = (*next, event.is_some());
-            if !holds {
-                self.empty(slot);
-            } else if height == 0 {
-                self.due.push(self.slots[slot as usize].key(slot));
+            let at = &self.slots[slot as usize];
+            self.due.push(at.key(slot));
+            slot = at.next;
+        }
+        self.due.sort_unstable();
+        Some(NOBODY)
+    }
+
+    /// Hangs the slots of a list nearer.
+    fn move_down(&mut self, mut slot: u32) {
+        while slot != NOBODY {
+            let Slot { at, order, next, .. } = &self.slots[slot as usize];
+            let (tick, next, cancelled) = (at.nanos() >> TICK_SHIFT, *next, *order == NOBODY);
+            if cancelled {
+                self.take(slot);
             } else {
-                self.place(slot);
+                self.place(slot, tick);
             }
             slot = next;
         }
-        if self.due.len() > 1 {
-            self.due.sort_unstable();
-        }
-        true
     }
 }
 

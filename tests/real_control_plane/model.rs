@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::recorded::Points;
 
-const REPLICATIONS: u32 = 5;
+const REPLICATIONS: u32 = 20;
 
 /// A round of Karpenter that made claims.
 #[derive(Clone, Copy, Debug)]

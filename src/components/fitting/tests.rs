@@ -141,7 +141,7 @@ fn thousands_of_pods_go_where_the_plain_pass_puts_them() {
         let mut fitting = Fitting::new(REQUESTS, ZONES as usize);
         nodes.iter().zip(0..).for_each(|(node, index)| fitting.update(index, node));
         let (mut start, mut placed) = (0, Vec::new());
-        for pod in 0..500 {
+        for pod in 0..600 {
             compare(&mut fitting, &nodes, start);
             let leaves = below(1_000 + pod, 0, 5) == 0 && !placed.is_empty();
             let (node, sign) = if leaves {
