@@ -63,10 +63,31 @@ fn sweep_and_merge_answer_with_their_cells() {
         assert_eq!(part["cells"].as_array().unwrap().len(), 1);
     }
     let mut merged = answer(&folder, &["merge", "0-2", "1-2", "-o", "merged"]);
+    assert_eq!(answer(&folder, &["merge", "0-2", "1-2", "-o", "merged"]), merged, "merged before");
     merged["folder"] = json!("out");
     assert_eq!(merged, whole);
+    // What is complete answers from its files.
+    assert_eq!(answer(&folder, &["sweep", "small.toml", "-o", "out"]), whole);
+    let part = answer(&folder, &["sweep", "small.toml", "--shard", "1/2", "-o", "1-2"]);
+    assert_eq!(part["cells"], json!([whole["cells"][1]]));
     let dry = answer(&folder, &["sweep", "small.toml", "--dry-run"]);
     assert_eq!((&dry["plan_id"], &dry["forecast"]["replications"]), (&whole["plan_id"], &json!(12)));
+}
+
+/// Cells that stop at their precision say so again, and a table that was changed is told.
+#[test]
+fn a_complete_sweep_answers_from_its_files() {
+    let folder = scratch("complete");
+    let arguments = ["sweep", "small.toml", "--precision", "5%", "-o", "out"];
+    let whole = answer(&folder, &arguments);
+    let stopped = |answer: &Value| answer["cells"][1]["stopped_by"].clone();
+    assert_eq!((stopped(&whole), &whole["cells"][1]["replications"]), (json!("precision"), &json!(128)));
+    assert_eq!(answer(&folder, &arguments), whole);
+    let path = folder.join("out/replications.csv");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replacen("reached", "stuck", 1)).unwrap();
+    let changed = kilopod(&folder, &arguments);
+    assert_eq!(changed.status.code(), Some(1), "{}", error(&changed));
+    assert!(error(&changed).contains("not as the sweep wrote it") && changed.stdout.is_empty());
 }
 
 #[test]

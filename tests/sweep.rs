@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use common::{error, kilopod, scratch};
 
@@ -196,10 +196,18 @@ fn a_finished_sweep_is_known_and_another_plan_is_refused() {
         arguments.extend(more);
         kilopod(&folder, &arguments)
     };
-    assert!(sweep(&[]).status.success());
+    let first = sweep(&[]);
+    assert!(first.status.success(), "{}", error(&first));
     let before = fs::read(folder.join("out/replications.csv")).unwrap();
     let again = sweep(&[]);
     assert!(again.status.success() && error(&again).contains("is complete"), "{}", error(&again));
+    // The same table, but for how it came about.
+    let cells = |output: &Output| -> Vec<String> {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter(|line| line.starts_with(" c0")).map(str::to_owned).collect()
+    };
+    assert!(cells(&first).len() == 8 && cells(&first) == cells(&again), "{:?}", cells(&again));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("16 replications, all of them run before."));
     let other = sweep(&["--seed", "2"]);
     assert_eq!(other.status.code(), Some(2), "{}", error(&other));
     assert!(fs::read(folder.join("out/replications.csv")).unwrap() == before, "what was there is untouched");
@@ -252,6 +260,42 @@ fn an_interrupted_sweep_goes_on_and_ends_with_the_same_bytes() {
         assert!(read("whole") == read("cut"), "{file} differs");
     }
     assert!(!folder.join(".cut.unfinished").exists());
+}
+
+/// Whoever comes second is told who is there, and leaves everything as it is; a lock whose holder was killed is none.
+#[test]
+fn two_do_not_write_into_one_folder() {
+    let folder = scratch("locked");
+    fs::write(folder.join("small.toml"), SMALL).unwrap();
+    for shard in ["0/2", "1/2"] {
+        let output = &shard.replace('/', "-");
+        assert!(kilopod(&folder, &["sweep", "small.toml", "--shard", shard, "-o", output]).status.success());
+    }
+    let commands: [&[&str]; 3] = [
+        &["sweep", "small.toml", "-o", "out"],
+        &["sweep", "small.toml", "--shard", "0/2", "-o", "out"],
+        &["merge", "0-2", "1-2", "-o", "out"],
+    ];
+    let path = folder.join(".out.lock");
+    fs::write(&path, "4711").unwrap();
+    let lock = fs::File::open(&path).unwrap();
+    lock.try_lock().unwrap();
+    for command in commands {
+        let refused = kilopod(&folder, command);
+        assert_eq!(refused.status.code(), Some(1), "{command:?}: {}", error(&refused));
+        for part in ["(process 4711)", "is writing out", ".out.lock", "kill 4711", "-o DIR"] {
+            assert!(error(&refused).contains(part), "{part}: {}", error(&refused));
+        }
+        assert!(!folder.join("out").exists() && !folder.join(".out.unfinished").exists());
+    }
+    drop(lock);
+    for command in commands {
+        assert!(path.exists() || fs::write(&path, "4711").is_ok());
+        let done = kilopod(&folder, command);
+        assert!(done.status.success(), "{command:?}: {}", error(&done));
+        assert!(folder.join("out").exists() && !path.exists());
+        fs::remove_dir_all(folder.join("out")).unwrap();
+    }
 }
 
 #[test]
@@ -487,7 +531,9 @@ fn a_cell_whose_rows_are_not_whole_is_run_again() {
     let rows = folder.join(".out.unfinished/c0004.replications.csv");
     let text = fs::read_to_string(&rows).unwrap();
     fs::write(&rows, &text[..text.len() / 2]).unwrap();
-    run(&["sweep", "small.toml", "-o", "out"]);
+    let told = kilopod(&folder, &["sweep", "small.toml", "-o", "out"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("48 replications: 42 kept from before, 6 run now"), "{told}");
     for file in fs::read_dir(folder.join("whole")).unwrap().map(|entry| entry.unwrap().path()) {
         let other = folder.join("out").join(file.file_name().unwrap());
         assert!(fs::read(&file).unwrap() == fs::read(other).unwrap(), "{} differs", file.display());

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::summary::as_json;
 use super::{BAD_INPUT, FAILED, OK, PARTS_DO_NOT_FIT};
-use crate::experiment::{Finished, Folder, Meta};
+use crate::experiment::{Finished, Folder, Found, Meta, Stored};
 
 /// Put the parts of a sharded sweep together: the files are those of one machine's run
 ///
@@ -13,7 +13,7 @@ pub struct Arguments {
     /// Folders of `sweep --shard`
     #[arg(value_name = "DIR", required = true)]
     parts: Vec<PathBuf>,
-    /// Where to write; must not be there yet
+    /// Where to write: nothing may be there yet but the same parts, merged before
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Print what the cells came to as JSON
@@ -22,10 +22,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    if arguments.output.exists() {
-        eprintln!("error: {} is there already", arguments.output.display());
-        return BAD_INPUT;
-    }
     let mut all: Option<Meta> = None;
     let mut cells: BTreeMap<String, (Finished, String)> = BTreeMap::new();
     let mut problems = Vec::new();
@@ -66,24 +62,57 @@ pub fn run(arguments: &Arguments) -> u8 {
         problems.iter().for_each(|problem| eprintln!("error: {problem}"));
         return PARTS_DO_NOT_FIT;
     }
-    let rows_of = |id: &str| Folder::new(Path::new(&cells[id].1)).shard_rows_file(id);
     let ordered: Vec<Finished> = meta.cell_ids.iter().map(|id| cells[id].0.clone()).collect();
-    match Folder::new(&arguments.output).finish(&meta, &ordered, &rows_of) {
-        Ok(()) => {
-            eprintln!(
-                "{} cells of {} parts in {}",
-                ordered.len(),
-                arguments.parts.len(),
-                arguments.output.display()
-            );
-            match arguments.json {
-                true => super::print(&as_json(&arguments.output, &meta, meta.cell_ids.iter().zip(&ordered))),
-                false => OK,
-            }
+    let rows_of = |id: &str| Folder::new(Path::new(&cells[id].1)).shard_rows_file(id);
+    if let Err(code) = put(&Folder::new(&arguments.output), &meta, &ordered, &rows_of) {
+        return code;
+    }
+    eprintln!("{} cells of {} parts in {}", ordered.len(), arguments.parts.len(), arguments.output.display());
+    match arguments.json {
+        true => super::print(&as_json(&arguments.output, &meta, meta.cell_ids.iter().zip(&ordered))),
+        false => OK,
+    }
+}
+
+/// Writes the whole, unless it is there; on trouble, which is told, the exit code.
+fn put(
+    folder: &Folder,
+    meta: &Meta,
+    cells: &[Finished],
+    rows_of: &(dyn Fn(&str) -> PathBuf + Sync),
+) -> Result<(), u8> {
+    if is_there(folder, meta)? {
+        return Ok(());
+    }
+    let _lock = super::lock(folder)?;
+    if is_there(folder, meta)? {
+        return Ok(());
+    }
+    folder.finish(meta, cells, rows_of).map_err(|error| {
+        eprintln!("error: {error}");
+        FAILED
+    })
+}
+
+/// Whether the folder has this plan's whole results already; whatever else is there is told.
+fn is_there(folder: &Folder, meta: &Meta) -> Result<bool, u8> {
+    let output = folder.path().display();
+    if !folder.path().exists() {
+        return Ok(false);
+    }
+    match folder.look_for(&meta.plan_id) {
+        Ok(Found::Complete) if Stored::open(folder.path()).is_ok() => {
+            eprintln!("{output} is complete: the same parts were merged before");
+            Ok(true)
+        }
+        Ok(_) => {
+            eprintln!("error: {output} is there already, and is not what these parts come to");
+            eprintln!("hint: name another folder with -o DIR");
+            Err(BAD_INPUT)
         }
         Err(error) => {
             eprintln!("error: {error}");
-            FAILED
+            Err(FAILED)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+mod cells_table;
 mod check;
 mod compare;
 mod decide;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 
 use crate::catalogue::Catalogue;
-use crate::experiment::{self, Overrides, Plan};
+use crate::experiment::{self, Folder, Lock, LockError, Overrides, Plan};
 
 /// It worked.
 pub const OK: u8 = 0;
@@ -87,6 +88,19 @@ fn read_plan(path: &Path, settings: &[String], overrides: &Overrides) -> Result<
     experiment::read_file(path, settings, overrides, &catalogue).map_err(|problems| {
         problems.iter().for_each(|problem| eprintln!("{problem}"));
         BAD_INPUT
+    })
+}
+
+/// Keeps other runs of this program off a folder of results. If one has it, or there cannot be a lock, that is told, and the exit
+/// code comes back.
+fn lock(folder: &Folder) -> Result<Lock, u8> {
+    folder.lock().map_err(|error| {
+        eprintln!("error: {error}");
+        if let LockError::Taken { holder, .. } = &error {
+            let stop = holder.map_or(String::new(), |pid| format!(", stop it (kill {pid})"));
+            eprintln!("hint: wait until it has ended{stop}, or write elsewhere with -o DIR");
+        }
+        FAILED
     })
 }
 

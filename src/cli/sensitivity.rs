@@ -99,6 +99,7 @@ fn studied(arguments: &Arguments) -> Result<String, u8> {
     let output = arguments.output.clone().unwrap_or_else(|| Path::new("results").join(name));
     let folder = Folder::new(&output);
     free(&folder, &study, arguments.overwrite)?;
+    let _lock = super::lock(&folder)?;
     let began = super::clock();
     let (screened, shared) = execute(&study, arguments.threads)?;
     let seconds = began.elapsed().as_secs_f64();

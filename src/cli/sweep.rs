@@ -1,15 +1,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::cells_table::{Work, cells_table};
 use super::plan::{PlanArguments, show};
 use super::summary::as_json;
-use super::{BAD_INPUT, FAILED, OK};
+use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
-use crate::experiment::{Finished, Folder, Found, Meta, Plan, Shard, StoppedBy, sweep, sweep_within};
+use crate::experiment::{
+    Cell, Finished, Folder, Found, Meta, Plan, Shard, Step, StoppedBy, Stored, sweep, sweep_within,
+};
 use crate::input::{Document, Problems};
 use crate::results::tables::TABLES;
 use crate::scenario;
@@ -77,78 +79,114 @@ pub fn run(arguments: &Arguments) -> u8 {
         Some(shard) => format!("{}.shard-{}-of-{}", plan.name, shard.index, shard.of),
     };
     let output = arguments.output.clone().unwrap_or_else(|| Path::new("results").join(name));
-    let folder = Folder::new(&output);
-    match folder.look(&plan) {
-        Ok(Found::Complete) if !arguments.overwrite => {
-            eprintln!("{} is complete: the same plan was run before", output.display());
-            return OK;
+    match swept(&plan, arguments, &Folder::new(&output)) {
+        Ok(swept) => tell(&plan, arguments, &output, &swept),
+        Err(code) => code,
+    }
+}
+
+/// A plan's finished cells with their ids.
+struct Swept {
+    cells: Vec<(String, Finished)>,
+    work: Work,
+}
+
+/// The cells, run, or read back where they are complete; on trouble, which is told, the exit code.
+fn swept(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, u8> {
+    if is_complete(plan, arguments, folder)? {
+        return read_back(plan, arguments, folder);
+    }
+    let _lock = super::lock(folder)?;
+    // Whoever had the lock before may have just ended.
+    if is_complete(plan, arguments, folder)? {
+        return read_back(plan, arguments, folder);
+    }
+    execute(plan, arguments, folder).map_err(|error| {
+        eprintln!("error: {error}");
+        FAILED
+    })
+}
+
+/// Whether the folder has all of it already. What else is there, and is not to be replaced, is told, with the exit code.
+fn is_complete(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<bool, u8> {
+    let found = folder.look(plan).map_err(|error| {
+        eprintln!("error: {error}");
+        FAILED
+    })?;
+    let output = folder.path().display();
+    let elsewhere = "write elsewhere with -o DIR, or replace it with --overwrite";
+    let (error, hint) = match found {
+        Found::Foreign => (
+            format!("{output} holds something that is no results of kilopod"),
+            "write elsewhere with -o DIR; --overwrite replaces results only",
+        ),
+        _ if arguments.overwrite => return Ok(false),
+        Found::Nothing => return Ok(false),
+        Found::Complete => return Ok(true),
+        Found::CutShort => (
+            format!("{output} holds this plan's results cut short by a time budget"),
+            "keep them and write elsewhere with -o DIR, or run the plan anew with --overwrite",
+        ),
+        Found::Other => (format!("{output} holds something else, not the results of this plan"), elsewhere),
+        Found::OtherUnfinished => (
+            format!("{} holds cells of an interrupted sweep of another plan", folder.unfinished().display()),
+            "finish it with the plan it began with, or give it up with --overwrite",
+        ),
+    };
+    eprintln!("error: {error}\nhint: {hint}");
+    Err(BAD_INPUT)
+}
+
+/// What the run that filled the folder told.
+fn read_back(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, u8> {
+    let shard = arguments.shard;
+    let cells = match shard {
+        Some(_) => folder
+            .read_shard()
+            .map(|(_, cells)| cells.into_iter().collect())
+            .map_err(|error| error.to_string()),
+        None => {
+            let ids: Vec<String> = plan.cells.iter().map(Cell::id).collect();
+            Stored::open(folder.path()).and_then(|stored| stored.cells(&ids))
         }
-        Ok(Found::CutShort) if !arguments.overwrite => {
-            eprintln!("error: {} holds this plan's results cut short by a time budget", output.display());
-            eprintln!(
-                "hint: keep them and write elsewhere with -o DIR, or run the plan anew with --overwrite"
-            );
-            return BAD_INPUT;
+    };
+    match cells {
+        Ok(cells) => {
+            eprintln!("{} is complete: the same plan was run before", folder.path().display());
+            Ok(Swept { cells, work: Work::ReadBack })
         }
-        Ok(Found::Other) if !arguments.overwrite => {
-            eprintln!("error: {} holds something else, not the results of this plan", output.display());
-            eprintln!("hint: write elsewhere with -o DIR, or replace it with --overwrite");
-            return BAD_INPUT;
-        }
-        Ok(Found::Foreign) => {
-            eprintln!("error: {} holds something that is no results of kilopod", output.display());
-            eprintln!("hint: write elsewhere with -o DIR; --overwrite replaces results only");
-            return BAD_INPUT;
-        }
-        Ok(Found::OtherUnfinished) if !arguments.overwrite => {
-            eprintln!(
-                "error: {} holds cells of an interrupted sweep of another plan",
-                folder.unfinished().display()
-            );
-            eprintln!("hint: finish it with the plan it began with, or give it up with --overwrite");
-            return BAD_INPUT;
-        }
-        Ok(_) => {}
         Err(error) => {
             eprintln!("error: {error}");
-            return FAILED;
+            eprintln!("hint: write elsewhere with -o DIR, or run the plan anew with --overwrite");
+            Err(FAILED)
         }
     }
-    match execute(&plan, arguments, &folder) {
-        Ok((cells, took)) => {
-            let text = report(&plan, &cells, took);
-            let files = if arguments.shard.is_some() {
-                format!("{}: a part; kilopod merge puts all parts together\n", output.display())
-            } else {
-                let tables = TABLES.map(|(name, _)| format!("{name}.csv")).join(", ");
-                format!(
-                    "{}: report.html, results.xlsx, {tables}, manifest.json, datapackage.json\n",
-                    output.display()
-                )
-            };
-            let code = match arguments.json {
-                true => super::print(&as_json(
-                    &output,
-                    &Meta::of(&plan),
-                    cells.iter().map(|(id, cell)| (id, cell)),
-                )),
-                false => super::print(&(text + &files)),
-            };
-            tell_stops(&plan, &cells);
-            let failed: u64 = cells.iter().map(|(_, cell)| cell.failures).sum();
-            if failed == 0 {
-                return code;
-            }
-            eprintln!(
-                "error: {failed} replications failed; failures.csv has the command that shows each again"
-            );
-            FAILED
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            FAILED
-        }
+}
+
+/// Prints what the cells came to.
+fn tell(plan: &Plan, arguments: &Arguments, output: &Path, swept: &Swept) -> u8 {
+    let cells = &swept.cells;
+    let code = if arguments.json {
+        super::print(&as_json(output, &Meta::of(plan), cells.iter().map(|(id, cell)| (id, cell))))
+    } else {
+        let files = if arguments.shard.is_some() {
+            format!("{}: a part; kilopod merge puts all parts together\n", output.display())
+        } else {
+            let tables = TABLES.map(|(name, _)| format!("{name}.csv")).join(", ");
+            format!(
+                "{}: report.html, results.xlsx, {tables}, manifest.json, datapackage.json\n",
+                output.display()
+            )
+        };
+        super::print(&(cells_table(plan, cells, &swept.work) + &files))
+    };
+    tell_stops(plan, cells);
+    let failed: u64 = cells.iter().map(|(_, cell)| cell.failures).sum();
+    if failed == 0 {
+        return code;
     }
+    eprintln!("error: {failed} replications failed; failures.csv has the command that shows each again");
+    FAILED
 }
 
 /// The experiment with every default of its scenario.
@@ -163,14 +201,7 @@ fn spelled_out(plan: &Plan) -> String {
     toml::to_string(&whole).expect("a table is TOML")
 }
 
-/// A plan's finished cells with their ids, and how long they took.
-type Executed = (Vec<(String, Finished)>, Duration);
-
-fn execute(
-    plan: &Plan,
-    arguments: &Arguments,
-    folder: &Folder,
-) -> Result<Executed, Box<dyn std::error::Error>> {
+fn execute(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, Box<dyn std::error::Error>> {
     let shard = arguments.shard;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.unwrap_or(0)).build()?;
     folder.open(plan)?;
@@ -179,7 +210,13 @@ fn execute(
     let style = "{bar:40} {pos}/{len} replications, {per_sec}, {eta} left";
     let bar = ProgressBar::new(work).with_style(ProgressStyle::with_template(style)?);
     let began = super::clock();
-    let done = |count| bar.inc(count);
+    let made = AtomicU64::new(0);
+    let done = |step: Step| {
+        if step == Step::Made {
+            made.fetch_add(1, Ordering::Relaxed);
+        }
+        bar.inc(step.count());
+    };
     let cells = match arguments.time_budget {
         None => pool.install(|| sweep(plan, shard, folder, &done))?,
         Some(budget) => {
@@ -196,7 +233,7 @@ fn execute(
             pool.install(|| folder.finish(&meta, &cells, &|id| folder.rows_file(id)))?;
         }
     }
-    Ok((cells, began.elapsed()))
+    Ok(Swept { cells, work: Work::Ran { replications: made.into_inner(), took: began.elapsed() } })
 }
 
 /// Cells that are not known as well as was asked for.
@@ -221,60 +258,4 @@ fn tell_stops(plan: &Plan, cells: &[(String, Finished)]) {
             );
         }
     }
-}
-
-/// `161.6 s (158.2 to 163.0)`.
-fn instant(three: &[Option<u64>; 3], horizon: &str) -> String {
-    let seconds = |ms: u64| format!("{:.0}", ms as f64 / 1e3);
-    match three {
-        [None, ..] => format!("> {horizon}"),
-        [Some(at), low, high] => {
-            let low = low.map_or("?".to_string(), seconds);
-            format!("{} s ({low} to {})", seconds(*at), high.map_or("?".to_string(), seconds))
-        }
-    }
-}
-
-fn report(plan: &Plan, cells: &[(String, Finished)], took: Duration) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    let mut header: Vec<String> = vec!["cell".into()];
-    header.extend(plan.factors.iter().map(|factor| factor.name.clone()));
-    let fixed = ["reached", "ready", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
-    header.extend(fixed.map(String::from));
-    if plan.precision.is_some() {
-        header.extend(["runs", "stopped by"].map(String::from));
-    }
-    table.set_header(header);
-    let of_plan = |id: &str| plan.cells.iter().find(|cell| cell.id() == id).expect("a cell of the plan");
-    for (id, finished) in cells {
-        let cell = of_plan(id);
-        let s = &finished.summary;
-        let horizon = cell.scenario.horizon.to_string();
-        let mut row = vec![cell.id()];
-        row.extend(cell.labels.iter().cloned());
-        row.push(format!("{} %", s.reached * 100 / s.replications.max(1)));
-        row.push(format!("{:.0}", s.pods_ready));
-        row.push(instant(&s.p50, &horizon));
-        row.push(instant(&s.p95, &horizon));
-        row.push(format!("{:.0}", s.nodes));
-        row.push(format!("{:.0}", s.waste));
-        row.push(s.least_free.to_string());
-        row.push(format!("{:.2}", s.cost_to_target_usd));
-        row.push(format!("{:.2}", s.cost_per_hour_usd));
-        if plan.precision.is_some() {
-            row.extend([s.replications.to_string(), finished.stopped_by.name().to_string()]);
-        }
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut().skip(1 + plan.factors.len()) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let work: u64 = cells.iter().map(|(_, cell)| cell.summary.replications + cell.failures).sum();
-    format!(
-        "{table}\nReady: pods at the end, on average. Times with 95 % intervals. Waste: addresses attached, less those of pods, less\n\
-         one a node, at the target (on average where no run reached it). {work} replications in {:.1} s, {:.0} a second.\n",
-        took.as_secs_f64(),
-        work as f64 / took.as_secs_f64(),
-    )
 }

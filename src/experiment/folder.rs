@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::design::Plan;
+use super::lock::{Lock, LockError};
 use super::meta::Meta;
 use super::outputs::outputs;
 use super::precision::StoppedBy;
@@ -95,6 +96,14 @@ impl Folder {
             return Ok(Found::OtherUnfinished);
         }
         Ok(Found::Nothing)
+    }
+
+    /// Keeps other processes from writing here, until what comes back is dropped.
+    ///
+    /// # Errors
+    /// If one does, or files cannot be made beside the folder.
+    pub fn lock(&self) -> Result<Lock, LockError> {
+        Lock::take(&self.beside("lock"), &self.path)
     }
 
     fn is_empty_folder(&self) -> bool {

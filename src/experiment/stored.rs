@@ -1,5 +1,6 @@
 //! A finished sweep's folder, read back by what is made of results.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,11 @@ use serde_json::Value;
 use super::folder::hash_of;
 use super::precision::StoppedBy;
 use super::runs::{Columns, Runs};
-use crate::results::Measure;
+use super::sweep::Finished;
+use crate::results::gathered::EXACT_MEASURES;
+use crate::results::rows::{CellSummary, SUMMARISED};
+use crate::results::{Measure, measures};
+use crate::statistics::Tally;
 
 /// What a finished sweep says of itself.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct Stored {
     pub precision: Option<(f64, String)>,
     /// Cells that stopped as the time was over: how many replications they have hung on the machine.
     pub cut_short: Vec<String>,
+    /// By cell, why it has no more replications; empty of a fixed number.
+    stopped_by: BTreeMap<String, StoppedBy>,
     /// SHA-256 of `replications.csv`.
     sha256: String,
 }
@@ -41,8 +48,11 @@ impl Stored {
         let read = || {
             let precision = &manifest["precision"];
             let target = text(&precision["target"]).and_then(|target| super::parse_share(&target).ok());
-            let stopped = manifest["stopped_by"].as_object();
-            let cut = stopped.into_iter().flatten().filter(|(_, by)| **by == StoppedBy::Time.name());
+            let stopped_by = manifest["stopped_by"].as_object().into_iter().flatten();
+            let stopped_by: BTreeMap<String, StoppedBy> = stopped_by
+                .map(|(cell, by)| Some((cell.clone(), serde_json::from_value(by.clone()).ok()?)))
+                .collect::<Option<_>>()?;
+            let cut = stopped_by.iter().filter(|(_, by)| **by == StoppedBy::Time);
             Some(Stored {
                 path: path.to_path_buf(),
                 name: text(&manifest["name"])?,
@@ -51,6 +61,7 @@ impl Stored {
                 replications: u32::try_from(manifest["replications"].as_u64()?).ok()?,
                 precision: target.zip(text(&precision["measure"])),
                 cut_short: cut.map(|(cell, _)| cell.clone()).collect(),
+                stopped_by,
                 sha256: text(&manifest["files"]["replications.csv"]["sha256"])?,
             })
         };
@@ -78,4 +89,51 @@ impl Stored {
         };
         read().map_err(|error| trouble(&error))?
     }
+
+    /// The figures of these cells, as the sweep had them; the rows of their tables stay where they are.
+    ///
+    /// # Errors
+    /// If a table cannot be read, or is not as the sweep wrote it.
+    pub fn cells(&self, ids: &[String]) -> Result<Vec<(String, Finished)>, String> {
+        let summarised = measures().into_iter().filter(|measure| SUMMARISED.contains(&measure.name.as_str()));
+        let (columns, runs) = self.runs(&summarised.collect::<Vec<_>>())?;
+        let failures = self.failures()?;
+        let by_id: BTreeMap<&str, &Runs> = runs.iter().map(|runs| (runs.keys[0].as_str(), runs)).collect();
+        let finished = |id: &String| {
+            let found = by_id.get(id.as_str());
+            let finished = Finished {
+                failures: failures.get(id).copied().unwrap_or(0),
+                stopped_by: self.stopped_by.get(id).copied().unwrap_or_default(),
+                summary: found.map_or_else(CellSummary::default, |runs| summary(&columns, runs)),
+                ..Finished::default()
+            };
+            (id.clone(), finished)
+        };
+        Ok(ids.iter().map(finished).collect())
+    }
+
+    /// By cell, how many of its replications failed.
+    fn failures(&self) -> Result<BTreeMap<String, u64>, String> {
+        let path = self.path.join("failures.csv");
+        let read = || -> csv::Result<BTreeMap<String, u64>> {
+            let mut by_cell = BTreeMap::new();
+            for row in csv::Reader::from_path(&path)?.records() {
+                *by_cell.entry(row?[0].to_string()).or_default() += 1;
+            }
+            Ok(by_cell)
+        };
+        read().map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// A cell's figures from its replications.
+fn summary(columns: &Columns, runs: &Runs) -> CellSummary {
+    let tally = |((_, measure), values): (&(usize, Measure), &Vec<Option<f64>>)| {
+        let mut tally = Tally::new(EXACT_MEASURES);
+        // All of them are printed to the last digit of the raw number.
+        values.iter().flatten().for_each(|value| tally.add(value.round() as u64));
+        (measure.clone(), tally)
+    };
+    let measures: Vec<(Measure, Tally<u64>)> = columns.measures.iter().zip(&runs.values).map(tally).collect();
+    CellSummary::of(runs.replications.len() as u64, &measures)
 }

@@ -55,8 +55,29 @@ fn keys_of(cell: &Cell) -> Vec<String> {
     keys
 }
 
-/// Hears of replications that are done, or not needed any more.
-pub(super) type Done<'a> = &'a (dyn Fn(u64) + Sync);
+/// What became of replications.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// One was run.
+    Made,
+    /// So many belong to a cell that an interrupted sweep had finished; with a precision, at most.
+    Kept(u64),
+    /// So many are not needed any more.
+    Spared(u64),
+}
+
+impl Step {
+    /// How many replications it is about.
+    pub fn count(self) -> u64 {
+        match self {
+            Step::Made => 1,
+            Step::Kept(count) | Step::Spared(count) => count,
+        }
+    }
+}
+
+/// Hears what becomes of replications.
+pub(super) type Done<'a> = &'a (dyn Fn(Step) + Sync);
 
 /// Runs what `folder` does not have already of the plan, or of a part of it, and keeps each cell there as it finishes. `done` hears of each
 /// replication.
@@ -67,7 +88,7 @@ pub fn sweep(
     plan: &Plan,
     shard: Option<Shard>,
     folder: &Folder,
-    done: &(dyn Fn(u64) + Sync),
+    done: &(dyn Fn(Step) + Sync),
 ) -> Result<Vec<(String, Finished)>, FolderError> {
     part(plan, shard)
         .into_par_iter()
@@ -94,7 +115,7 @@ pub(super) fn part(plan: &Plan, shard: Option<Shard>) -> Vec<&Cell> {
 /// A cell that an interrupted sweep finished.
 pub(super) fn kept(plan: &Plan, cell: &Cell, folder: &Folder, done: Done<'_>) -> Option<Finished> {
     let finished = folder.load(&cell.id())?;
-    done(u64::from(plan.replications));
+    done(Step::Kept(u64::from(plan.replications)));
     Some(finished)
 }
 
@@ -177,7 +198,7 @@ impl Runs {
     ) -> io::Result<()> {
         let one = |replication| {
             let outcome = attempt(simulate, replication);
-            done(1);
+            done(Step::Made);
             outcome.map_err(|message| (replication, message))
         };
         let outcomes: Vec<Result<ReplicationRecord, (u32, String)>> =
@@ -207,7 +228,7 @@ impl Runs {
         stopped_by: StoppedBy,
         done: Done<'_>,
     ) -> Finished {
-        done(u64::from(plan.replications - self.count()));
+        done(Step::Spared(u64::from(plan.replications - self.count())));
         let replay = |(replication, message): (u32, String)| {
             let replay = format!(
                 "kilopod run {} --cell {} --replication {replication} --seed {}",

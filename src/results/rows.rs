@@ -7,11 +7,23 @@ use super::gathered::Gathered;
 use super::measures::{Kind, Measure, measures};
 use super::record::{ApiCount, Outcome, ReplicationRecord, TIMELINE_POINTS};
 use super::tables::{QUANTILES, SERIES, TABLES, table_place};
-use crate::statistics::{Bound, TFactors, clopper_pearson};
+use crate::statistics::{Bound, MeanInterval, Sorted, TFactors, Tally, clopper_pearson};
 use crate::world::cause::Cause;
 
 /// Two-sided, of every interval in the tables.
 pub const CONFIDENCE: f64 = 0.95;
+
+/// The measures that [`CellSummary`] is made of.
+pub const SUMMARISED: [&str; 8] = [
+    "time_to_target",
+    "pods_ready",
+    "nodes",
+    "waste_at_target",
+    "waste_average",
+    "least_free",
+    "cost_to_target",
+    "cost_per_hour",
+];
 
 /// The rows of one cell, without headers, by [`super::tables::TABLES`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -54,6 +66,42 @@ impl CellRows {
 }
 
 impl CellSummary {
+    /// Of so many replications with these values of the measures of [`SUMMARISED`]: what [`cell_rows`] gave as they were run.
+    pub fn of(replications: u64, measures: &[(Measure, Tally<u64>)]) -> CellSummary {
+        let mut factors = TFactors::new(CONFIDENCE);
+        let mut summary = CellSummary { replications, ..CellSummary::default() };
+        for (measure, values) in measures {
+            let sorted = values.sorted();
+            if measure.name == "time_to_target" {
+                // A run has a time if it got there, and only then.
+                summary.reached = sorted.len() as u64;
+                let three = |p| {
+                    let found = sorted.interval(replications as usize, p, CONFIDENCE);
+                    [found.estimate, found.low, found.high].map(Bound::value)
+                };
+                (summary.p50, summary.p95) = (three(0.5), three(0.95));
+            } else {
+                summary.note(measure, &sorted, values.mean(&mut factors));
+            }
+        }
+        summary
+    }
+
+    /// Takes what a measure came to, if it is one of the figures that are no times; runs that reached the target are counted before.
+    fn note(&mut self, measure: &Measure, sorted: &Sorted, mean: Option<MeanInterval>) {
+        let average = mean.map_or(0.0, |mean| mean.mean / measure.scale());
+        match measure.name.as_str() {
+            "pods_ready" => self.pods_ready = average,
+            "nodes" => self.nodes = average,
+            "waste_at_target" if mean.is_some() => self.waste = average,
+            "waste_average" if self.reached == 0 => self.waste = average,
+            "least_free" => self.least_free = sorted.at(1).unwrap_or(0),
+            "cost_to_target" => self.cost_to_target_usd = average,
+            "cost_per_hour" => self.cost_per_hour_usd = average,
+            _ => {}
+        }
+    }
+
     /// What is to be small: share not reached, 95th percentile of the time (beyond the horizon: the largest number),
     /// waste, cost to the target.
     fn costs(&self) -> [f64; 4] {
@@ -216,17 +264,7 @@ fn cell_row(rows: &mut Rows<'_>, of: &Gathered, factors: &mut TFactors) -> CellS
         let ends = [mean.map(|m| m.mean), mean.and_then(|m| m.low()), mean.and_then(|m| m.high())];
         fields.extend(ends.map(|end| end.map_or(String::new(), |end| measure.print_mean(end))));
         fields.push(print_option(measure, sorted.quantile(0.95)));
-        let average = mean.map_or(0.0, |mean| mean.mean / measure.scale());
-        match measure.name.as_str() {
-            "pods_ready" => summary.pods_ready = average,
-            "nodes" => summary.nodes = average,
-            "waste_at_target" if mean.is_some() => summary.waste = average,
-            "waste_average" if summary.reached == 0 => summary.waste = average,
-            "least_free" => summary.least_free = sorted.at(1).unwrap_or(0),
-            "cost_to_target" => summary.cost_to_target_usd = average,
-            "cost_per_hour" => summary.cost_per_hour_usd = average,
-            _ => {}
-        }
+        summary.note(measure, &sorted, mean);
     }
     fields.extend(cause_shares(&of.cause_pod_ms));
     rows.add("cells", &fields);
