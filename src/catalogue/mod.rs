@@ -31,6 +31,11 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// The source of the catalogue built into the program.
+    pub const BUILT_IN: &'static str = "models/instance-types/instance-types.csv";
+    /// The one region that it knows prices and spot bands of.
+    pub const REGION: &'static str = "us-east-1";
+
     /// Sorts the types by name.
     ///
     /// # Panics
@@ -48,7 +53,7 @@ impl Catalogue {
     /// Never: a test reads the same text.
     pub fn compiled_in() -> Self {
         let text = include_str!("../../models/instance-types/instance-types.csv");
-        let origin = "models/instance-types/instance-types.csv";
+        let origin = Catalogue::BUILT_IN;
         Catalogue::from_csv(text, origin).unwrap_or_else(|problems| panic!("{origin}: {problems:?}"))
     }
     /// A catalogue in the columns of `models/instance-types/`; only `instance_type` is a must.

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::BAD_INPUT;
 use crate::experiment::{Comparing, Comparison, Runs, Stored};
-use crate::input::nearest;
-use crate::results::{Kind, Measure, measures};
+use crate::results::{Kind, Measure, measure_named};
 
 /// Compare cells of a finished sweep with another one, replication by replication
 ///
@@ -14,7 +13,7 @@ use crate::results::{Kind, Measure, measures};
 ///
 /// Examples:
 ///   kilopod compare results/thousand-pods --base c0005 c0013
-///   kilopod compare results/thousand-pods --base c0005 --measure nodes --json
+///   kilopod compare results/thousand-pods --base c0005 --measure waste_peak_addresses --json
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -27,7 +26,7 @@ pub struct Arguments {
     /// The cell to compare them with
     #[arg(long, value_name = "CELL")]
     base: String,
-    /// A measure of replications.csv, such as waste_peak; may be given several times. If left out those of comparisons.csv
+    /// A column of replications.csv, such as waste_peak_addresses; may be given several times. If left out those of comparisons.csv
     #[arg(long = "measure", value_name = "NAME")]
     measures: Vec<String>,
     /// Print JSON instead of a table
@@ -90,22 +89,15 @@ fn compared(arguments: &Arguments) -> Result<Vec<Row>, Vec<String>> {
 
 /// The measures of these names.
 fn wanted(names: &[String]) -> Result<Vec<Measure>, Vec<String>> {
-    let all = measures();
     let usual = crate::experiment::COMPARED.map(str::to_string);
     let names = if names.is_empty() { &usual[..] } else { names };
-    let known: Vec<&str> = all.iter().map(|measure| measure.name.as_str()).collect();
     let find = |name: &String| -> Result<Measure, String> {
-        let found = all.iter().find(|measure| measure.name == *name || measure.column() == *name);
-        match found {
-            None => {
-                let hint =
-                    nearest(name, &known).map_or(String::new(), |known| format!("; did you mean {known:?}?"));
-                Err(format!("{name:?} is no measure{hint}"))
+        match measure_named(name) {
+            Err(hint) => Err(format!("{name:?} is no measure; {hint}")),
+            Ok(measure) if measure.kind == Kind::Instant => {
+                Err(format!("{name:?} has no mean, as a run may never get there; take time_restricted_ms"))
             }
-            Some(measure) if measure.kind == Kind::Instant => {
-                Err(format!("{name:?} has no mean, as a run may never get there; take time_restricted"))
-            }
-            Some(measure) => Ok(measure.clone()),
+            Ok(measure) => Ok(measure),
         }
     };
     let (found, problems): (Vec<_>, Vec<_>) = names.iter().map(find).partition(Result::is_ok);

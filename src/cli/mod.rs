@@ -84,6 +84,7 @@ pub fn main() -> ExitCode {
 
 /// Reads an experiment; everything wrong with it is told, and the exit code comes back.
 fn read_plan(path: &Path, settings: &[String], overrides: &Overrides) -> Result<Plan, u8> {
+    subject::refuse_scenario(path, None)?;
     let catalogue = Arc::new(Catalogue::compiled_in());
     experiment::read_file(path, settings, overrides, &catalogue).map_err(|problems| {
         problems.iter().for_each(|problem| eprintln!("{problem}"));

@@ -17,6 +17,9 @@ use crate::world::cause::Cause;
 /// Examples:
 ///   kilopod run experiments/scenarios/thousand-pods.toml --set WARM_IP_TARGET=1 --seed 7
 ///   kilopod run experiments/thousand-pods --cell c0017 --replication 42 --trace events.jsonl
+///
+/// Exit code 0 also where the pods do not come up: a run that ends stuck or at its horizon is an answer. Scripts read `outcome` of
+/// --json, or state what they want as advice (`kilopod check`).
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -34,7 +37,7 @@ pub struct Arguments {
     /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Write every event with its reason, a JSON object a line
+    /// Write every event with its reason, and the decisions that events led to, a JSON object a line
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Check all books after every event (slow)
@@ -75,6 +78,14 @@ fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {
         eprintln!("error: {}: {error}", path.display());
         return FAILED;
     }
+    if let Some(path) = &arguments.trace {
+        let (lines, events) = (told.trace.len() as u64, told.record.events);
+        eprintln!(
+            "{} has {lines} lines: {events} events, and {} decisions that they led to",
+            path.display(),
+            lines - events
+        );
+    }
     match arguments.json {
         true => super::print_json(&as_json(&told, &prepared.scenario, seed)),
         false => super::print(&report(&told, &prepared.scenario)),
@@ -98,6 +109,7 @@ fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
             "first_dry_ms": subnet.first_dry_ms,
         })
     });
+    let node = |(name, kind, count): &(String, &str, u32)| json!({"instance_type": name, "capacity_type": kind, "nodes": count});
     json!({
         // As text: not every reader of JSON keeps 64 bits.
         "seed": seed.to_string(),
@@ -108,12 +120,20 @@ fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
         "reason": record.reason.map(Cause::name),
         "measures": measures().into_iter().map(measured).collect::<serde_json::Map<String, Value>>(),
         "nodes_by_type": record.nodes_by_type.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "nodes_launched": told.launched.iter().map(node).collect::<Vec<Value>>(),
         "subnets": subnets.collect::<Vec<Value>>(),
         "trace_hash": format!("h{:016x}", record.trace_hash),
     })
 }
 
 const WIDTH: usize = 24;
+
+/// `3 m5.large on-demand, 2 m5.xlarge spot`
+fn launched(told: &Told) -> String {
+    let nodes = told.launched.iter().map(|(name, kind, count)| format!("{count} {name} {kind}"));
+    let nodes: Vec<String> = nodes.collect();
+    if nodes.is_empty() { "none".to_string() } else { nodes.join(", ") }
+}
 
 fn report(told: &Told, scenario: &Scenario) -> String {
     let (record, target) = (&told.record, scenario.target_pods);
@@ -131,9 +151,7 @@ fn report(told: &Told, scenario: &Scenario) -> String {
     let times =
         [record.time_to_50pct_ms, record.time_to_90pct_ms, record.time_to_99pct_ms, record.time_to_target_ms];
     line("time to 50/90/99/100 %", times.map(when).join(" / "));
-    let types: Vec<String> =
-        record.nodes_by_type.iter().map(|(name, count)| format!("{count} {name}")).collect();
-    line("nodes launched", if types.is_empty() { "none".into() } else { types.join(", ") });
+    line("nodes launched", launched(told));
     let last = record.timeline.last().copied().unwrap_or_default();
     let (attached, assigned) = (last.addresses_attached, last.addresses_assigned);
     let primaries = record.nodes + scenario.static_nodes.iter().map(|group| group.count).sum::<u32>();

@@ -33,6 +33,24 @@ pub struct Arguments {
     json: bool,
 }
 
+/// What the table does not say by itself.
+fn notes(settings: &Settings, pods: u32, most: u32) -> Vec<String> {
+    let mut notes = Vec::new();
+    if settings.trunk_reserve > 0 {
+        notes.push(format!(
+            "ENABLE_POD_ENI keeps one of the {} ENIs for the trunk, so that the pool has one less; branch interfaces of pods with \
+             security groups are not in the table",
+            settings.eni_budget
+        ));
+    }
+    if pods > most {
+        notes.push(format!(
+            "kubelet takes {most} such pods at most (max pods less two, for aws-node and kube-proxy); --max-pods raises that"
+        ));
+    }
+    notes
+}
+
 fn pod_range(text: &str) -> Result<RangeInclusive<u32>, String> {
     let number =
         |part: &str| part.trim().parse::<u32>().map_err(|_| format!("{part:?} is not a number of pods"));
@@ -56,6 +74,7 @@ pub fn run(arguments: &Arguments) -> u8 {
             warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             let most = u32::try_from(settings.max_pods).unwrap_or(0).saturating_sub(2);
             let range = arguments.pods.clone().unwrap_or(0..=most);
+            notes(&settings, *range.end(), most).iter().for_each(|note| eprintln!("note: {note}"));
             let rests = rests(&settings, range);
             if arguments.json {
                 return super::print_json(&rests.iter().map(as_json).collect());

@@ -15,7 +15,7 @@ use crate::actors::karpenter::reservations::RESERVATION_ID;
 use crate::actors::karpenter::solve::{ExistingNode, NodeFeatures, labels_of_type};
 use crate::actors::kube_scheduler::nodes_to_find;
 use crate::actors::taints::{Effect, Taint, tolerated};
-use crate::scenario::DeploymentSpec;
+use crate::scenario::{DeploymentSpec, region};
 
 /// What such a run keeps beside the rest.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Run<'_> {
     fn labels_of(&self, node: u32) -> BTreeMap<String, String> {
         let (at, scenario) = (&self.nodes[node as usize], self.scenario);
         let zone = scenario.zones[at.zone as usize].as_str();
-        let region = prepared::region(zone);
+        let region = region(zone);
         let mut labels = BTreeMap::new();
         let mut add = |key: &str, value: &str| drop(labels.insert(key.to_owned(), value.to_owned()));
         if at.is_static() {

@@ -190,6 +190,21 @@ impl Run<'_> {
         most.filter(|cause| count(cause) > 0)
     }
 
+    /// Karpenter's nodes by type and capacity type.
+    pub(super) fn launched_by_kind(&self) -> Vec<(String, &'static str, u32)> {
+        let mut counts = std::collections::BTreeMap::new();
+        let launched = |node: &&Node| !node.is_static() && node.launched < SimTime::NEVER;
+        for node in self.nodes.iter().filter(launched) {
+            *counts.entry((node.instance_type, node.capacity_type())).or_insert(0u32) += 1;
+        }
+        let named = counts
+            .into_iter()
+            .map(|((id, kind), count)| (self.scenario.catalogue.get(id).name.clone(), kind.name(), count));
+        let mut launched: Vec<(String, &'static str, u32)> = named.collect();
+        launched.sort_by_key(|(.., count)| std::cmp::Reverse(*count));
+        launched
+    }
+
     pub(super) fn record(mut self, replication: u32) -> ReplicationRecord {
         let (end, horizon) = (self.now, self.scenario.horizon);
         let reached = self.reached();

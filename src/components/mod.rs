@@ -109,6 +109,8 @@ pub struct Told {
     pub trace: Vec<String>,
     /// (pod, what it waits for from then on, when); `None`: it is Ready or gone.
     pub history: Vec<(u32, Option<Cause>, SimTime)>,
+    /// Karpenter's nodes by type and capacity type, the most first; kept with the history.
+    pub launched: Vec<(String, &'static str, u32)>,
 }
 
 /// One replication under way.
@@ -275,7 +277,8 @@ pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) ->
     }
     let trace = run.lines.take().unwrap_or_default();
     let history = run.ledger.history.take().unwrap_or_default();
-    Told { record: run.record(replication), trace, history }
+    let launched = if wishes.history { run.launched_by_kind() } else { Vec::new() };
+    Told { record: run.record(replication), trace, history, launched }
 }
 
 impl<'a> Run<'a> {

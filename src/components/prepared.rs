@@ -7,7 +7,7 @@ use super::images::ImageTable;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
-use crate::actors::karpenter::requirement::{Requirement, Requirements};
+use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::karpenter::reservations::Reservation;
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape, Spread};
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
@@ -15,7 +15,7 @@ use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
     AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec,
-    Profile, Scenario, TopologySpread,
+    Profile, Scenario, TopologySpread, region,
 };
 use crate::units::Resources;
 
@@ -154,26 +154,12 @@ fn request_limit(scenario: &Scenario, api: &str) -> BucketLimit {
     BucketLimit { refill_per_s: limit.refill_per_s - background.min(limit.refill_per_s), ..limit }
 }
 
-fn requirements(spec: &NodePoolSpec) -> Requirements {
-    let mut requirements = Requirements::default();
-    for entry in &spec.requirements {
-        let requirement = Requirement::new(entry.operator, &entry.values, entry.min_values);
-        requirements.add(&entry.key, &requirement);
-    }
-    requirements
-}
-
-/// `us-east-1a` lies in `us-east-1`.
-pub(super) fn region(zone: &str) -> &str {
-    zone.trim_end_matches(|c: char| c.is_ascii_lowercase())
-}
-
 fn has_subnet(scenario: &Scenario, zone: u32) -> bool {
     scenario.subnets.iter().any(|subnet| subnet.zone == zone)
 }
 
 fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
-    let requirements = requirements(spec);
+    let requirements = spec.joined_requirements();
     let zones = (0..scenario.zones.len() as u32).filter(|zone| {
         let name = scenario.zones[*zone as usize].as_str();
         let allowed = requirements.allows(ZONE, name) && requirements.allows(REGION, region(name));
@@ -201,7 +187,7 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
     let region = region(scenario.zones.first().map_or("", String::as_str));
     let (mut types, mut sold, mut families) = (Vec::new(), Vec::new(), Vec::new());
     let wanted: Vec<(AmiFamily, Requirements)> =
-        scenario.node_pools.iter().map(|spec| (spec.ami_family, requirements(spec))).collect();
+        scenario.node_pools.iter().map(|spec| (spec.ami_family, spec.joined_requirements())).collect();
     // Of other labels nobody asks.
     let by_pools = wanted.iter().flat_map(|(_, wanted)| wanted.iter().map(|(key, _)| key));
     let by_pods = scenario.deployments.iter().flat_map(|deployment| deployment.placement.keys());
@@ -239,7 +225,7 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
     let pools = scenario.node_pools.iter().map(|spec| NodePool {
         name: spec.name.clone(),
         weight: spec.weight as i32,
-        requirements: requirements(spec),
+        requirements: spec.joined_requirements(),
         labels: spec.labels.clone(),
         taints: spec.taints.clone(),
         types: Some(of_family(spec.ami_family)),

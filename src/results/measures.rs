@@ -501,6 +501,24 @@ pub fn measures() -> Vec<Measure> {
     all
 }
 
+/// The measure that is meant by its column in `replications.csv`, its name without the unit, or the column of its mean in `cells.csv`.
+///
+/// # Errors
+/// How to mend a name that is none.
+pub fn measure_named(name: &str) -> Result<Measure, String> {
+    let all = measures();
+    let columns: Vec<[String; 3]> =
+        all.iter().map(|measure| [measure.column(), measure.name.clone(), measure.with("mean")]).collect();
+    if let Some(place) = columns.iter().position(|columns| columns.iter().any(|column| column == name)) {
+        return Ok(all[place].clone());
+    }
+    let names: Vec<&str> = columns.iter().flat_map(|columns| &columns[..2]).map(String::as_str).collect();
+    Err(match crate::input::nearest(name, &names) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "docs/columns.md lists the columns of replications.csv".to_string(),
+    })
+}
+
 /// In millionths; `None` of nothing.
 fn share_of(part: u64, all: u64) -> Option<u64> {
     (part * 1_000_000).checked_div(all)

@@ -9,7 +9,7 @@ mod sensitivity;
 pub mod tables;
 
 pub use dictionary::{columns_page, data_package, sensitivity_package};
-pub use measures::{Kind, Measure, measures};
+pub use measures::{Kind, Measure, measure_named, measures};
 pub use record::{
     AddressBooks, ApiCount, ApiServerRecord, BranchEniRecord, ClaimRecord, CpuRecord, KubeletRecord,
     MemoryRecord, Outcome, ReplicationRecord, ReservedRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint,

@@ -126,17 +126,28 @@ fn field(text: &str, least: u32, most: u32, names: &[&str]) -> Result<Field, Str
     Ok(whole)
 }
 
-/// `2026-11-02 09:00`, in UTC.
+/// `2026-11-02 09:00`, in UTC, or as RFC 3339 has it: `2026-11-02T10:00:00+01:00`. Whole minutes only.
 pub fn instant(text: &str) -> Option<Minutes> {
-    let (date, time) = text.trim().split_once([' ', 'T'])?;
+    let (date, time) = text.trim().split_once([' ', 'T', 't'])?;
+    let (time, ahead) = time.find(['Z', 'z', '+', '-']).map_or((time, ""), |at| time.split_at(at));
+    let (time, seconds) = if time.matches(':').count() == 2 { time.rsplit_once(':')? } else { (time, "0") };
+    let whole = seconds.parse::<f64>().is_ok_and(|seconds| seconds == 0.0);
     let numbers =
         |text: &str, by: char| text.split(by).map(|part| part.parse().ok()).collect::<Option<Vec<i64>>>();
     let [year, month, day] = numbers(date, '-')?[..] else { return None };
-    let [hour, minute] = numbers(time.trim_end_matches('Z'), ':')?[..] else { return None };
+    let clock = |text: &str| match numbers(text, ':')?[..] {
+        [hour, minute] if (0..24).contains(&hour) && (0..60).contains(&minute) => Some(hour * 60 + minute),
+        _ => None,
+    };
+    let offset = match ahead.chars().next() {
+        Some('+') => clock(&ahead[1..])?,
+        Some('-') => -clock(&ahead[1..])?,
+        Some(_) if ahead.len() > 1 => return None,
+        _ => 0,
+    };
     let days = days_since_1970(year, month, day);
     let sane = (1970..=9999).contains(&year) && civil(days) == (year, month, day);
-    let in_day = (0..24).contains(&hour) && (0..60).contains(&minute);
-    (sane && in_day).then_some(days * DAY + hour * 60 + minute)
+    (sane && whole).then_some(days * DAY + clock(time)? - offset)
 }
 
 /// Of the Gregorian calendar; years are counted from March, so that a leap day comes last.
@@ -168,6 +179,15 @@ mod tests {
         assert_eq!(instant("1970-01-01 00:00"), Some(0));
         assert_eq!(instant("2026-11-02 09:00"), Some(1_793_610_000 / 60));
         assert_eq!(instant("2000-02-29T23:59Z"), Some(951_868_740 / 60));
+        for same in ["2026-11-02T09:00:00Z", "2026-11-02 09:00:00.000z", "2026-11-02T10:30:00+01:30"] {
+            assert_eq!(instant(same), instant("2026-11-02 09:00"), "{same}");
+        }
+        assert_eq!(instant("2026-11-01T23:00-02:00"), instant("2026-11-02 01:00"));
+        for wrong in
+            ["2026-11-02T09:00:30Z", "2026-11-02T09:00+25:00", "2026-11-02T09:00Zulu", "2026-11-02T09"]
+        {
+            assert_eq!(instant(wrong), None, "{wrong}");
+        }
         for wrong in ["2026-02-29 00:00", "2026-11-02", "2026-11-02 24:00", "2026-13-01 00:00", "soon"] {
             assert_eq!(instant(wrong), None, "{wrong}");
         }

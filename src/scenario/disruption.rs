@@ -120,8 +120,10 @@ impl Clock {
         let text = root.text("starts_at", problems);
         let starts_at = text.as_deref().and_then(cron::instant);
         if text.is_some() && starts_at.is_none() {
-            let hint = "write starts_at = \"2026-11-02 09:00\", which is UTC";
-            problems.add(root.origin(), "starts_at", "this is no date and time", Some(hint.to_string()));
+            let hint =
+                "write starts_at = \"2026-11-02 09:00\", which is UTC, or \"2026-11-02T10:00:00+01:00\"";
+            let what = "this is no date and time to the minute";
+            problems.add(root.origin(), "starts_at", what, Some(hint.to_string()));
         }
         let horizon = root.span("horizon", &mut Problems::default()).unwrap_or(super::read::HORIZON);
         Clock { starts_at, horizon }
@@ -215,6 +217,6 @@ mod tests {
         let root = "starts_at = \"2026-11-02 09:30\"";
         assert_eq!(spans(root, "{ schedule = \"@daily\" }").1.len(), 1);
         assert!(spans(root, "{ schedule = \"9 * *\", duration = \"1 h\" }").1[0].contains("3 fields"));
-        assert_eq!(spans("starts_at = \"soon\"", "{ nodes = 1 }").1, ["this is no date and time"]);
+        assert_eq!(spans("starts_at = \"soon\"", "{ nodes = 1 }").1, ["this is no date and time to the minute"]);
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::checked::*;
 use super::kubelet::KubeletSpec;
-use super::{api_server, capacity_reservations, kubelet, limits, placement, pool_depth, subnets, workload};
+use super::{
+    api_server, capacity_reservations, kubelet, limits, placement, plausible, pool_depth, subnets, workload,
+};
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
@@ -100,8 +102,9 @@ pub fn read(
     placement::check_keys(&scenario, root.origin(), &mut problems);
     finish_cni(&mut scenario, root.origin(), &mut warnings, &mut problems);
     room_at_start(&scenario, root.origin(), &mut problems);
+    plausible::check(&scenario, &mut root, &mut warnings, &mut problems);
     root.finish(&mut problems);
-    if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(problems.into_vec()) }
+    if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(latencies_meant(problems)) }
 }
 
 /// `until`; left out, the horizon where a schedule goes down, which a run that ends at its target would not see.
@@ -351,6 +354,20 @@ fn overhead(root: &mut Section<'_>, problems: &mut Problems) -> NodeOverhead {
     NodeOverhead::Fixed { cpu_millis, memory_bytes }
 }
 
+/// A key that is not there may be a latency without the name of its table, or nearly one.
+fn latencies_meant(problems: Problems) -> Vec<Problem> {
+    let names: Vec<&str> = Latency::ALL.iter().map(|latency| latency.name()).collect();
+    let mut problems = problems.into_vec();
+    for problem in problems.iter_mut().filter(|problem| problem.what.starts_with("there is no key")) {
+        let said = problem.hint.as_deref().is_some_and(|hint| hint.starts_with("did you mean"));
+        let near = crate::input::nearest(&problem.key, &names);
+        if let Some(name) = near.filter(|name| !said || *name == problem.key) {
+            problem.hint = Some(format!("did you mean \"latency.{name}\"?"));
+        }
+    }
+    problems
+}
+
 /// `[latency]`: the compiled-in models, and the scenario's own over them.
 fn latencies(root: &mut Section<'_>, problems: &mut Problems) -> LatencyModels {
     let mut models = LatencyModels::compiled_in();
@@ -418,6 +435,17 @@ mod tests {
             "target_pods",
         ];
         assert_eq!(keys, wanted, "{problems:#?}");
+    }
+
+    #[test]
+    fn a_latency_s_name_alone_is_told_with_its_table() {
+        for (typed, meant) in [("kubelet_sync", "kubelet_sync"), ("boot_sytem_al2023", "boot_system_al2023")]
+        {
+            let setting = format!("{typed}={{ constant = \"1 s\" }}");
+            let problems = scenario("[[deployments]]\nreplicas = 1", &[&setting]).unwrap_err();
+            let hint = problems[0].hint.as_deref().unwrap();
+            assert_eq!(hint, format!("did you mean \"latency.{meant}\"?"));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum AmountError {
     Range(String, &'static str),
 }
 
-const DURATION: &str = "\"90 s\", \"2 min\", \"500 ms\" or \"1 h\"";
+const DURATION: &str = "\"90 s\", \"2 min\", \"500 ms\", \"1 h\" or \"1h30m\"";
 const BYTES: &str = "\"4 GiB\", \"512 MiB\" or \"300 MB\"";
 const CPU: &str = "\"500m\", \"1\" or \"2.5\"";
 
@@ -28,7 +28,8 @@ fn split<'a>(text: &'a str, form: &'static str) -> Result<(f64, &'a str), Amount
     Ok((number, text[end..].trim()))
 }
 
-/// A span of time: a number of `ns`, `us`, `ms`, `s`, `min`, `h` or `d`.
+/// A span of time: a number of `ns`, `us`, `ms`, `s`, `min` (or `m`), `h` or `d`, or several one after the other, which add up, as in
+/// `1h30m`.
 ///
 /// # Errors
 /// What is wrong with the text, and how to write it.
@@ -45,7 +46,21 @@ pub fn parse_duration(text: &str) -> Result<SimDuration, AmountError> {
 /// # Errors
 /// What is wrong with the text, and how to write it.
 pub fn parse_seconds(text: &str) -> Result<f64, AmountError> {
-    let (number, unit) = split(text, DURATION)?;
+    let (mut rest, mut seconds) = (text.trim(), 0.0);
+    loop {
+        let (number, behind) =
+            split(rest, DURATION).map_err(|_| AmountError::NotANumber(text.to_string(), DURATION))?;
+        let end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        seconds += seconds_of(number, behind[..end].trim(), text)?;
+        rest = &behind[end..];
+        if rest.is_empty() {
+            return Ok(seconds);
+        }
+    }
+}
+
+/// A number of a unit, as it stands in a text.
+fn seconds_of(number: f64, unit: &str, text: &str) -> Result<f64, AmountError> {
     // The number is divided rather than multiplied by an inexact 0.001: 500 ms are 0.5 s exactly.
     Ok(match unit {
         "ns" => number / 1e9,
@@ -136,6 +151,11 @@ mod tests {
     fn amounts_are_read_in_their_units() {
         assert_eq!(parse_duration("1.5 min").unwrap(), SimDuration::from_secs(90));
         assert_eq!(parse_duration("500ms").unwrap(), SimDuration::from_millis(500));
+        for (text, seconds) in
+            [("1h30m", 5_400), ("90m", 5_400), ("1 h 30 min", 5_400), ("1d 2h3m4s", 93_784)]
+        {
+            assert_eq!(parse_duration(text).unwrap(), SimDuration::from_secs(seconds), "{text}");
+        }
         assert_eq!(parse_bytes("4 GiB").unwrap(), 4 << 30);
         assert_eq!(parse_bytes("300 MB").unwrap(), 300_000_000);
         assert_eq!(parse_cpu("500m").unwrap(), 500);
@@ -151,6 +171,8 @@ mod tests {
         assert!(matches!(parse_bytes("4 gib"), Err(AmountError::UnknownUnit(..))));
         assert!(matches!(parse_cpu("many"), Err(AmountError::NotANumber(..))));
         assert!(matches!(parse_duration("-3 s"), Err(AmountError::NotANumber(..))));
+        assert!(matches!(parse_duration("1h30"), Err(AmountError::NoUnit(..))));
+        assert!(matches!(parse_duration("1h-30m"), Err(AmountError::UnknownUnit(..))));
         assert!(matches!(parse_duration("1e30 h"), Err(AmountError::UnknownUnit(..))));
     }
 

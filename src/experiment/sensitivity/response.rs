@@ -1,8 +1,8 @@
 //! The number whose causes are sought: the mean over replications of a column of `replications.csv`, or the share of
 //! replications that end in some way.
 
-use crate::input::{Problem, nearest};
-use crate::results::{Kind, Measure, Outcome, ReplicationRecord, measures};
+use crate::input::Problem;
+use crate::results::{Kind, Measure, Outcome, ReplicationRecord, measure_named, measures};
 
 /// What a study measures if nothing is typed: the mean of min(T, horizon).
 pub const RESTRICTED_TIME: &str = "time_restricted_ms";
@@ -24,7 +24,7 @@ enum Of {
 }
 
 impl Response {
-    /// By the column's name in `replications.csv`, or that of its mean or share in `cells.csv`.
+    /// By the column's name in `replications.csv` with or without its unit, or that of its mean or share in `cells.csv`.
     ///
     /// # Errors
     /// If there is no such column, or none of means.
@@ -35,23 +35,19 @@ impl Response {
                 return Ok(Response { column, unit: "ppm", of: Of::Outcome(outcome) });
             }
         }
-        let all = measures();
-        let is = |measure: &&Measure| [measure.column(), measure.with("mean")].iter().any(|own| own == name);
-        if let Some(measure) = all.iter().find(is) {
-            let (column, unit) = (measure.column(), measure.unit);
-            return Ok(Response { column, unit, of: Of::Measure(measure.clone()) });
-        }
-        let quantile = all.iter().find(|m| [m.with("p50"), m.with("p95")].iter().any(|own| own == name));
-        let columns: Vec<String> = all.iter().map(Measure::column).collect();
-        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let hint = match quantile {
+        let near = match measure_named(name) {
+            Ok(measure) => {
+                let (column, unit) = (measure.column(), measure.unit);
+                return Ok(Response { column, unit, of: Of::Measure(measure) });
+            }
+            Err(near) => near,
+        };
+        let is_quantile = |m: &Measure| [m.with("p50"), m.with("p95")].iter().any(|own| own == name);
+        let hint = match measures().into_iter().find(is_quantile) {
             Some(measure) => {
                 format!("few replications a point have no quantile to speak of; take {}", measure.column())
             }
-            None => nearest(name, &names).map_or_else(
-                || "docs/columns.md lists the columns of replications.csv".to_string(),
-                |name| format!("did you mean {name}?"),
-            ),
+            None => near,
         };
         Err(Problem {
             place: format!("--measure {name}"),
@@ -93,6 +89,7 @@ mod tests {
             (RESTRICTED_TIME, "time_restricted_ms"),
             ("time_restricted_mean_ms", "time_restricted_ms"),
             ("time_to_target_ms", "time_to_target_ms"),
+            ("waste_peak", "waste_peak_addresses"),
             ("cost_to_target_usd", "cost_to_target_usd"),
             ("stuck_share_ppm", "stuck_share_ppm"),
         ] {

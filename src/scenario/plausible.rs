@@ -1,0 +1,215 @@
+//! What is valid by itself and cannot be meant, or cannot be: more pods than a node holds, requests that no instance has, zones of which
+//! nothing is known.
+
+use super::checked::*;
+use crate::actors::ipamd::go_parse_bool;
+use crate::actors::karpenter::labels::{INSTANCE_TYPE, type_requirements};
+use crate::actors::karpenter::requirement::{Requirement, Requirements};
+use crate::catalogue::{Catalogue, InstanceType};
+use crate::input::{Node, Problems, Section, Value};
+use crate::units::Resources;
+use crate::units::text::{bytes_text, cpu_text};
+
+/// `us-east-1a` lies in `us-east-1`.
+pub fn region(zone: &str) -> &str {
+    zone.trim_end_matches(|c: char| c.is_ascii_lowercase())
+}
+
+impl NodePoolSpec {
+    /// Its requirements, those on one label put together.
+    pub fn joined_requirements(&self) -> Requirements {
+        let mut joined = Requirements::default();
+        for entry in &self.requirements {
+            joined.add(&entry.key, &Requirement::new(entry.operator, &entry.values, entry.min_values));
+        }
+        joined
+    }
+}
+
+/// Tells what cannot be, and warns of what is hardly meant.
+pub(super) fn check(
+    scenario: &Scenario,
+    root: &mut Section<'_>,
+    warnings: &mut Vec<String>,
+    problems: &mut Problems,
+) {
+    if scenario.horizon.nanos() == 0 {
+        let hint = Some("write for example horizon = \"30 min\"".to_string());
+        problems.add(root.origin(), "horizon", "a run that ends at once shows nothing", hint);
+    }
+    static_nodes(scenario, root, problems);
+    zones(scenario, warnings);
+    warnings.extend(scenario.deployments.iter().filter_map(|deployment| too_large(scenario, deployment)));
+}
+
+/// Pods that nodes hold at the start, each with an address of the node's pool.
+fn static_nodes(scenario: &Scenario, root: &mut Section<'_>, problems: &mut Problems) {
+    if scenario.cni.mode != CniMode::Vpc {
+        return;
+    }
+    let listed = match root.get("static_nodes") {
+        Some(Node { value: Value::Array(nodes), .. }) => nodes.as_slice(),
+        _ => &[],
+    };
+    for ((index, group), node) in scenario.static_nodes.iter().enumerate().zip(listed) {
+        let found = scenario.catalogue.get(group.instance_type);
+        let Some(each) = pods_on(scenario, group, found) else { continue };
+        let fit = each * group.count;
+        if group.count > 0 && group.pods_with_address > fit {
+            let what = format!(
+                "{} pods with an address do not fit on {} {}: {each} go onto each",
+                group.pods_with_address, group.count, found.name
+            );
+            let hint = Some(format!("write {fit} at most, or more nodes"));
+            problems.add(&node.origin, &format!("static_nodes[{index}].pods_with_address"), what, hint);
+        }
+    }
+}
+
+/// How many pods with an address one of these nodes holds; `None` where the catalogue does not say.
+fn pods_on(scenario: &Scenario, group: &StaticNodes, found: &InstanceType) -> Option<u32> {
+    let on = |name: &str| scenario.cni.env.get(name).and_then(|text| go_parse_bool(text)).unwrap_or(false);
+    let slots = found.max_enis? * found.ipv4_per_eni?.checked_sub(1)?;
+    let addresses = if on("ENABLE_PREFIX_DELEGATION") { slots * 16 } else { slots };
+    let room = match group.allocatable {
+        Some(room) => room.pods as u32,
+        None => scenario.cni.max_pods.unwrap_or(found.eni_limited_max_pods()?),
+    };
+    Some(addresses.min(room))
+}
+
+/// The catalogue that is built in knows one region.
+fn zones(scenario: &Scenario, warnings: &mut Vec<String>) {
+    if scenario.catalogue.source != Catalogue::BUILT_IN {
+        return;
+    }
+    // Regions end in a digit; other names are nobody's.
+    let foreign = |zone: &&String| {
+        let region = region(zone);
+        region.ends_with(|c: char| c.is_ascii_digit()) && region != Catalogue::REGION
+    };
+    if let Some(zone) = scenario.zones.iter().find(foreign) {
+        warnings.push(format!(
+            "{zone}: prices, spot bands and instance types are those of {} here, as no others are known; [catalogue] takes a file \
+             with those of {}",
+            Catalogue::REGION,
+            region(zone)
+        ));
+    }
+}
+
+/// A warning if no node, of those there are or of those that the pools may launch, is as large as one of the pods.
+fn too_large(scenario: &Scenario, deployment: &DeploymentSpec) -> Option<String> {
+    let of_pod = deployment.requests;
+    let size = |found: &InstanceType| -> Option<Resources> {
+        Some(Resources::new(i64::from(found.vcpus?) * 1_000, (found.memory_mib? as i64) << 20, 0))
+    };
+    let holds =
+        |room: Resources| of_pod.cpu_millis <= room.cpu_millis && of_pod.memory_bytes <= room.memory_bytes;
+    let of_group =
+        |group: &StaticNodes| group.allocatable.or_else(|| size(scenario.catalogue.get(group.instance_type)));
+    if scenario.static_nodes.iter().filter_map(of_group).any(holds) {
+        return None;
+    }
+    let (mut cpu, mut memory) = (0, 0);
+    for pool in &scenario.node_pools {
+        let wanted = pool.joined_requirements();
+        for found in scenario.catalogue.types() {
+            let Some(room) = size(found).filter(|_| wanted.allows(INSTANCE_TYPE, &found.name)) else {
+                continue;
+            };
+            let kinds = ["on-demand", "spot", "reserved"];
+            let named = |key: &str| wanted.get(key).is_some();
+            let zone = scenario.zones.first().map_or("", String::as_str);
+            let own = type_requirements(found, region(zone), &scenario.zones, &kinds, named);
+            if !own.intersects(&wanted) {
+                continue;
+            }
+            if holds(room) {
+                return None;
+            }
+            (cpu, memory) = (cpu.max(room.cpu_millis), memory.max(room.memory_bytes));
+        }
+    }
+    if cpu == 0 {
+        return None;
+    }
+    let meant = match of_pod.cpu_millis > cpu {
+        true => format!("; \"{}m\" are thousandths of a CPU", of_pod.cpu_millis / 1_000),
+        false => String::new(),
+    };
+    Some(format!(
+        "a pod of {} requests {} CPU and {}, and no instance type that the pools allow has both: at most {} CPU, {}{meant}",
+        deployment.name,
+        cpu_text(of_pod.cpu_millis),
+        bytes_text(of_pod.memory_bytes),
+        cpu_text(cpu),
+        bytes_text(memory)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::super::read;
+    use super::*;
+    use crate::input::{Document, Problem};
+
+    /// Warnings, or problems.
+    fn told(text: &str) -> Result<Vec<String>, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let document = Document::parse("a.toml", text, &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in())).map(|read| read.warnings)
+    }
+
+    const ONE: &str = "[[deployments]]\nreplicas = 1\n";
+
+    #[test]
+    fn static_nodes_hold_no_more_pods_than_they_have_addresses() {
+        let group =
+            |more: &str| format!("{ONE}[[static_nodes]]\ninstance_type = \"m5.large\"\ncount = 2\n{more}\n");
+        told(&group("pods_with_address = 54")).unwrap();
+        let problems = told(&group("pods_with_address = 55")).unwrap_err();
+        assert_eq!(problems[0].key, "static_nodes[0].pods_with_address");
+        assert!(problems[0].hint.as_ref().unwrap().contains("write 54 at most"), "{}", problems[0]);
+        assert!(problems[0].place.starts_with("a.toml:3"), "{}", problems[0]);
+        told(&group("pods_with_address = 10\nallocatable = { cpu = \"2\", memory = \"8 GiB\", pods = 4 }"))
+            .unwrap_err();
+        let prefixes = "[cni]\nmax_pods = 110\nenv = { ENABLE_PREFIX_DELEGATION = \"true\", WARM_PREFIX_TARGET = \"1\" }\n";
+        told(&(group("pods_with_address = 220") + prefixes)).unwrap();
+        told(&(group("pods_with_address = 221") + prefixes)).unwrap_err();
+    }
+
+    #[test]
+    fn a_run_takes_some_time() {
+        assert_eq!(told(&format!("horizon = \"0 s\"\n{ONE}")).unwrap_err()[0].key, "horizon");
+    }
+
+    #[test]
+    fn zones_of_other_regions_are_warned_of() {
+        let warnings = told(&format!("zones = [\"eu-west-1a\", \"eu-west-1b\"]\n{ONE}")).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains("those of us-east-1"), "{warnings:?}");
+        assert_eq!(
+            told(&format!("zones = [\"us-east-1f\", \"rack\"]\n{ONE}")).unwrap(),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn requests_that_no_instance_has_are_warned_of() {
+        let pool = "[[node_pools]]\ninstance_types = [\"m5.large\", \"c5.4xlarge\"]\n";
+        let with = |cpu: &str, memory: &str, pool: &str| {
+            told(&format!("{ONE}cpu = \"{cpu}\"\nmemory = \"{memory}\"\n{pool}")).unwrap()
+        };
+        assert_eq!(with("16", "8 GiB", pool), Vec::<String>::new());
+        let warnings = with("500", "1 GiB", pool);
+        assert!(warnings[0].contains("at most 16 CPU") && warnings[0].contains("\"500m\""), "{warnings:?}");
+        assert!(with("1", "64 GiB", pool)[0].contains("at most 16 CPU, 32 GiB"));
+        assert!(with("5000", "1 GiB", "")[0].contains("\"5000m\""));
+        let large = "[[static_nodes]]\ninstance_type = \"m5.24xlarge\"\n";
+        assert_eq!(with("90", "8 GiB", &format!("{pool}{large}")), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,115 @@
+//! What commands say of input that is another thing than they are about, and beside their answers.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::{error, kilopod};
+
+const SCENARIO: &str = r#"
+target_pods = 8
+[[deployments]]
+name = "app"
+replicas = 8
+cpu = "1"
+memory = "2 GiB"
+image = "300 MB"
+[[node_pools]]
+name = "default"
+instance_types = ["m5.large"]
+capacity_types = ["on-demand"]
+"#;
+const FACTORS: &str = "[[factors]]\nname = \"warm_ip\"\nkey = \"WARM_IP_TARGET\"\nvalues = [1, 2]\n";
+
+fn scratch(name: &str) -> PathBuf {
+    let path = common::scratch(&format!("told-{name}"));
+    fs::write(path.join("eight.toml"), SCENARIO).unwrap();
+    fs::write(path.join("two.toml"), format!("base = \"eight.toml\"\n{FACTORS}")).unwrap();
+    fs::create_dir(path.join("folder")).unwrap();
+    fs::write(path.join("folder/experiment.toml"), format!("base = \"../eight.toml\"\n{FACTORS}")).unwrap();
+    path
+}
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], parts: &[&str]) {
+    let output = kilopod(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", error(&output));
+    for part in parts {
+        assert!(error(&output).contains(part), "{arguments:?} lack {part:?}:\n{}", error(&output));
+    }
+}
+
+#[test]
+fn experiments_and_scenarios_are_told_apart() {
+    let folder = scratch("kinds");
+    for experiment in ["folder", "two.toml", "folder/experiment.toml"] {
+        let hint = format!("kilopod sweep {experiment} runs all its cells");
+        refused(&folder, &["run", experiment], &["is an experiment", &hint, "--cell c0001"]);
+        refused(&folder, &["sensitivity", experiment], &["is an experiment"]);
+    }
+    let no_cells = "eight.toml is a scenario, not an experiment, and has no cells";
+    refused(&folder, &["run", "eight.toml", "--cell", "c0001"], &[no_cells, "leave --cell out"]);
+    refused(&folder, &["sweep", "eight.toml"], &[no_cells, "kilopod run eight.toml runs it"]);
+    assert!(kilopod(&folder, &["run", "two.toml", "--cell", "c0002"]).status.success());
+}
+
+/// What it is about stands in the answer: nodes with how they were bought, and how many lines a trace has.
+#[test]
+fn a_run_tells_capacity_types_and_what_its_trace_holds() {
+    let folder = scratch("run");
+    let output = kilopod(&folder, &["run", "eight.toml", "--trace", "trace.jsonl"]);
+    assert!(output.status.success(), "{}", error(&output));
+    assert!(printed(&output).contains("8 m5.large on-demand\n"), "{}", printed(&output));
+    let lines = fs::read_to_string(folder.join("trace.jsonl")).unwrap().lines().count();
+    let events = printed(&output).lines().find(|line| line.starts_with("events")).unwrap().to_owned();
+    let events: usize = events["events".len()..].split(',').next().unwrap().trim().parse().unwrap();
+    assert!(lines > events, "{lines} lines and {events} events");
+    let told = format!("trace.jsonl has {lines} lines: {events} events, and {} decisions", lines - events);
+    assert!(error(&output).contains(&told), "{}", error(&output));
+    let spot = ["run", "eight.toml", "--set", "node_pools.0.capacity_types=[\"spot\"]"];
+    assert!(printed(&kilopod(&folder, &spot)).contains("m5.large spot"));
+    // That pods do not come up is an answer.
+    let stuck = kilopod(&folder, &["run", "eight.toml", "--set", "quotas.on_demand_vcpus=4", "--json"]);
+    assert_eq!(stuck.status.code(), Some(0));
+    assert!(printed(&stuck).contains("\"outcome\": \"stuck\""), "{}", printed(&stuck));
+}
+
+#[test]
+fn warm_pools_of_trunks_and_of_too_many_pods_have_a_note() {
+    let folder = scratch("warm-pool");
+    let note = |arguments: &[&str]| {
+        let output = kilopod(&folder, &[&["warm-pool", "m5.large"], arguments].concat());
+        assert!(output.status.success(), "{}", error(&output));
+        error(&output)
+    };
+    assert_eq!(note(&["--pods", "0..=27"]), "");
+    assert!(note(&["--pods", "28"]).contains("takes 27 such pods at most"));
+    assert!(note(&["--pods", "1", "--set", "ENABLE_POD_ENI=true"]).contains("keeps one of the 3 ENIs"));
+}
+
+#[test]
+fn measures_and_latencies_are_known_by_the_same_names_everywhere() {
+    let folder = scratch("names");
+    let swept = kilopod(&folder, &["sweep", "two.toml", "--replications", "3", "-o", "out"]);
+    assert!(swept.status.success(), "{}", error(&swept));
+    let compare = ["compare", "out", "--base", "c0001", "--measure"];
+    let study = ["sensitivity", "eight.toml", "--trajectories", "2", "--samples", "8", "--replications", "1"];
+    for measure in ["waste_peak_addresses", "waste_peak"] {
+        let compared = kilopod(&folder, &[&compare[..], &[measure]].concat());
+        assert!(printed(&compared).contains("waste_peak"), "{}", error(&compared));
+        let more = ["--factors", "WARM_IP_TARGET=1..4", "--overwrite", "--measure", measure];
+        let studied = kilopod(&folder, &[&study[..], &more].concat());
+        assert!(printed(&studied).starts_with("waste_peak_addresses of eight"), "{}", error(&studied));
+    }
+    let hint = "did you mean \"waste_peak_addresses\"?";
+    refused(&folder, &[&compare[..], &["waste_peak_adresses"]].concat(), &[hint]);
+    refused(&folder, &[&study[..], &["--measure", "waste_peak_adresses"]].concat(), &[hint]);
+    let latency = "did you mean \"latency.boot_system_al2023\"?";
+    let setting = "boot_sytem_al2023={ constant = \"1 s\" }";
+    refused(&folder, &["run", "eight.toml", "--set", setting], &[latency]);
+    refused(&folder, &[&study[..], &["--factors", "boot_sytem_al2023=0.5..2"]].concat(), &[latency]);
+}
