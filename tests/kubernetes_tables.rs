@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kilopod::actors::deployment::{self, SetView, Strategy};
+use kilopod::actors::int_or_percent::IntOrPercent;
 use kilopod::actors::kube_scheduler::queue::{Failure, QueueState, QueueVersion, SchedulingQueue};
 use kilopod::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE, scores};
 use kilopod::actors::kube_scheduler::view::{Container, Node, Pod, Spreading, Version};
@@ -26,6 +28,37 @@ fn check(table: &str, count: usize, got: impl Fn(&BTreeMap<String, String>) -> S
         differing.map(|(row, got)| format!("{}: {got:?}, stated {:?}", row["id"], row[stated])).collect();
     assert!(failed.is_empty(), "{} of {table} fail:\n{}", failed.len(), failed.join("\n"));
     assert_eq!(rows.len(), count, "rows of {table}");
+}
+
+/// `replicas/there/available`
+fn set_view(text: &str) -> SetView {
+    let mut numbers = text.split('/').map(|number| number.parse().unwrap());
+    let mut next = || numbers.next().unwrap();
+    SetView { replicas: next(), there: next(), available: next() }
+}
+
+#[test]
+fn deployments_are_rolled_out_and_scaled_as_by_the_real_controller() {
+    let sync = |row: &BTreeMap<String, String>| {
+        let strategy = match row["strategy"].split_once(' ') {
+            None => Strategy::Recreate,
+            Some((surge, unavailable)) => Strategy::RollingUpdate {
+                max_surge: IntOrPercent::parse(surge).unwrap(),
+                max_unavailable: IntOrPercent::parse(unavailable).unwrap(),
+            },
+        };
+        let (replicas, before) = (row["replicas"].parse().unwrap(), row["before"].parse().unwrap());
+        let old: Vec<SetView> = row["old"].split(' ').map(set_view).collect();
+        let new = (row["new"] != "-").then(|| set_view(&row["new"]));
+        let old_pods = old.iter().map(|set| set.there).sum();
+        let sizes = match row["kind"].as_str() {
+            "scale" => deployment::scale(strategy, replicas, before, &old, new),
+            _ => deployment::rollout(strategy, replicas, &old, new, old_pods),
+        };
+        let old: Vec<String> = sizes.old.iter().map(u32::to_string).collect();
+        format!("{} > {}", old.join(" "), sizes.new.map_or("-".to_string(), |size| size.to_string()))
+    };
+    check("deployment.csv", 300, sync, "expected");
 }
 
 /// `key:max_skew[:min_domains[:honor]]`, with short keys; the last is the policy for taints.

@@ -23,6 +23,13 @@ impl IntOrPercent {
             IntOrPercent::Percent(share) => (u64::from(all) * u64::from(share)).div_ceil(100) as u32,
         }
     }
+    /// The same with shares rounded down.
+    pub fn of_rounded_down(self, all: u32) -> u32 {
+        match self {
+            IntOrPercent::Count(count) => count,
+            IntOrPercent::Percent(share) => (u64::from(all) * u64::from(share) / 100) as u32,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -33,6 +40,8 @@ mod tests {
     fn shares_are_rounded_up_and_nonsense_is_refused() {
         let of_ten = |text| IntOrPercent::parse(text).map(|amount| amount.of(10));
         assert_eq!(["3", "30%", "1%", "0%", "100%"].map(of_ten), [3, 3, 1, 0, 10].map(Some));
+        let down = |text| IntOrPercent::parse(text).unwrap().of_rounded_down(7);
+        assert_eq!(["3", "30%", "99%", "100%"].map(down), [3, 2, 6, 7]);
         assert_eq!(["1000a%", "%", "", "-1", "+1", "1.5"].map(of_ten), [None; 6]);
     }
 }

@@ -4,6 +4,7 @@ pub mod api_server;
 pub mod client_limit;
 pub mod cpu_shares;
 pub mod crash_loop;
+pub mod deployment;
 pub mod ec2;
 pub mod eviction;
 pub mod hpa;

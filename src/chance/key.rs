@@ -80,4 +80,6 @@ pub enum Component {
     ResourceController = 44,
     /// When Karpenter reads what EC2 has of its node classes for the first time.
     NodeClass = 45,
+    /// The Deployment controller's requests and what it hears, by Deployment.
+    Rollout = 46,
 }

@@ -174,6 +174,9 @@ fn report(told: &Told, scenario: &Scenario) -> String {
     line("sandboxes failed", record.sandbox_failures.to_string());
     line("capacity errors", record.capacity_errors.to_string());
     line("interruptions", record.interruptions.to_string());
+    if let Some(ms) = record.rollout_ms {
+        line("longest rollout", format!("{:.1} s", ms as f64 / 1e3));
+    }
     line("Karpenter rounds", record.scheduling_rounds.to_string());
     line(
         "cost",

@@ -32,8 +32,7 @@ impl Run<'_> {
         let spec = &self.scenario.deployments[deployment as usize];
         let spec = spec.autoscaler.as_ref().expect("it has an autoscaler");
         let metric = self.utilisation(deployment, spec);
-        let (now_ms, current) =
-            (self.now.millis() as i64, self.replica_sets[deployment as usize].wanted as i32);
+        let (now_ms, current) = (self.now.millis() as i64, self.replicas_of(deployment) as i32);
         let machine = self.autoscalers[deployment as usize].as_mut().expect("it has an autoscaler");
         if machine.recommendations.is_empty() {
             // The first sync of an object remembers its count before anything else.
@@ -44,9 +43,8 @@ impl Run<'_> {
         let more = outcome.desired - current;
         if more > 0 {
             machine.scale_events.push(At { at_ms: now_ms, value: more });
-            self.want_replicas(deployment, outcome.desired as u32);
             let takes = self.draw(Latency::FirstPod, Component::Autoscaler, deployment, 1 + now_ms as u32);
-            self.start_sync(deployment, takes);
+            self.scale_deployment(deployment, outcome.desired as u32, takes);
         }
         self.trace(|| TraceLine::new("autoscaled").count("replicas", outcome.desired.max(current) as usize));
         self.at(self.now + spec.sync, Event::AutoscalerSyncs(deployment));
@@ -57,7 +55,7 @@ impl Run<'_> {
     fn utilisation(&self, deployment: u32, spec: &AutoscalerSpec) -> Metric {
         let offered = spec.load.iter().rev().find(|(at, _)| *at <= self.now).map_or(0.0, |(_, value)| *value);
         let request = self.scenario.deployments[deployment as usize].requests.cpu_millis;
-        let of = || self.pods.iter().filter(|pod| pod.deployment == deployment);
+        let of = || self.pods.iter().filter(|pod| self.owner(pod.deployment) == deployment);
         let ready = of().filter(|pod| pod.stage == PodStage::Ready).count().max(1);
         let share = offered / ready as f64 / spec.pod_capacity;
         let usage = (share.min(f64::from(spec.limit_percent) / 100.0) * request as f64) as i64;

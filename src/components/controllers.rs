@@ -24,16 +24,14 @@ impl Run<'_> {
 
     pub(super) fn scaled(&mut self, deployment: u32, step: u32) {
         let (_, replicas) = self.scenario.deployments[deployment as usize].schedule[step as usize];
-        self.want_replicas(deployment, replicas);
         let first = self.draw(Latency::FirstPod, Component::Controller, deployment, step);
-        self.start_sync(deployment, first);
+        self.scale_deployment(deployment, replicas, first);
     }
 
-    /// So many pods are wanted; beside an autoscaler as many as before if that is more.
+    /// So many pods of the ReplicaSet are wanted.
     pub(super) fn want_replicas(&mut self, deployment: u32, replicas: u32) {
-        let scales_in = self.scenario.deployments[deployment as usize].autoscaler.is_none();
         let set = &mut self.replica_sets[deployment as usize];
-        set.wanted = if scales_in { replicas } else { set.wanted.max(replicas) };
+        set.wanted = replicas;
         let more = set.lacks();
         // A sync under way makes the pods that it began with.
         let spare = set.active.saturating_sub(set.wanted).min(set.unmade.len() as u32 - set.left);
@@ -93,7 +91,7 @@ impl Run<'_> {
             set.batch = 1;
             if set.left == 0 {
                 set.syncing = false;
-                return;
+                return self.replicas_changed(deployment);
             }
             (0..STATUS_WRITES).for_each(|_| {
                 self.controller_client.reserve(self.now);
@@ -148,8 +146,11 @@ impl Run<'_> {
             pod.deployment == deployment && pod.is_active()
         };
         let active: Vec<u32> = (0..self.pods.len() as u32).filter(of).collect();
+        // Pods of the Deployment's other ReplicaSets count too.
+        let owner = self.owner(deployment);
         let mut on_node = BTreeMap::<u32, u32>::new();
-        active.iter().for_each(|pod| *on_node.entry(self.pods[*pod as usize].node).or_default() += 1);
+        let related = self.pods.iter().filter(|pod| pod.is_active() && self.owner(pod.deployment) == owner);
+        related.for_each(|pod| *on_node.entry(pod.node).or_default() += 1);
         let view = |pod: &u32| {
             let state = &self.pods[*pod as usize];
             ActivePod {

@@ -26,7 +26,7 @@ impl Run<'_> {
                 self.leave_node(pod);
                 self.unassume(node, pod);
             }
-            return;
+            return self.note_gone(pod);
         }
         let mut takes = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 1);
         // A container that is dead already is not waited for.
@@ -69,6 +69,14 @@ impl Run<'_> {
         self.terminating += 1;
         self.note_pod_event(node);
         self.at(self.now + takes, Event::PodStopped(pod));
+        self.replicas_changed(deployment);
+    }
+
+    /// The API has the pod no more.
+    fn note_gone(&mut self, pod: u32) {
+        let set = self.pods[pod as usize].deployment;
+        self.replicas_changed(set);
+        self.pod_left(set);
     }
 
     /// Karpenter and the autoscaling queue plan for it no more.
@@ -124,5 +132,6 @@ impl Run<'_> {
         self.refit(node);
         self.disruption.changed_at = self.now;
         self.pod_deleted_event();
+        self.note_gone(pod);
     }
 }

@@ -132,11 +132,12 @@ impl Run<'_> {
         self.nodes.iter().filter(goes).flat_map(|node| &node.pods).copied().filter(moves).collect()
     }
 
-    /// What the Deployment's budget looks at.
+    /// What the budget over pods of the number looks at: all of their Deployment.
     pub(super) fn covered(&self, deployment: u32) -> Covered {
-        let of = |pod: &&Pod| pod.deployment == deployment && pod.stage == PodStage::Ready;
+        let owner = self.owner(deployment);
+        let of = |pod: &&Pod| self.owner(pod.deployment) == owner && pod.stage == PodStage::Ready;
         let healthy = self.pods.iter().filter(of).count() as u32;
-        Covered { replicas: self.replica_sets[deployment as usize].wanted, healthy }
+        Covered { replicas: self.replicas_of(owner), healthy }
     }
 
     /// Since when an interruption has kept somebody without this pod; never, if none has.
@@ -206,6 +207,8 @@ impl Run<'_> {
         let (deployment, since) =
             (self.pods[pod as usize].deployment, self.pods[pod as usize].replaces_since);
         self.replica_sets[deployment as usize].unnoticed -= 1;
+        self.replicas_changed(deployment);
+        self.pod_left(deployment);
         self.replace_pod(deployment, pod, since);
     }
 

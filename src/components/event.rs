@@ -13,6 +13,16 @@ pub(super) enum Event {
     },
     /// The ReplicaSet controller goes on with a Deployment's sync.
     ReplicaSetSyncs(u32),
+    /// Somebody changes a Deployment's pod template; told of the ReplicaSet to come.
+    TemplateChanged(u32),
+    /// The Deployment controller hears of a change of the Deployment.
+    DeploymentSyncs(u32),
+    /// It has written something: a ReplicaSet's size, or the Deployment's status.
+    DeploymentWrote(u32),
+    /// The ReplicaSet controller has written a status.
+    ReplicaSetReported(u32),
+    /// Pods of the ReplicaSet may have become available.
+    ReplicaSetLooks(u32),
     PodCreated(u32),
     /// The loop of kube-scheduler is free again; the pod's condition is patched.
     ConditionPatched(u32),
@@ -189,6 +199,11 @@ impl Event {
         match self {
             Event::Scaled { .. } => ("scaled", 1),
             Event::ReplicaSetSyncs(_) => ("replica_set_syncs", 2),
+            Event::TemplateChanged(_) => ("template_changed", 130),
+            Event::DeploymentSyncs(_) => ("deployment_syncs", 131),
+            Event::DeploymentWrote(_) => ("deployment_wrote", 132),
+            Event::ReplicaSetReported(_) => ("replica_set_reported", 133),
+            Event::ReplicaSetLooks(_) => ("replica_set_looks", 134),
             Event::PodCreated(_) => ("pod_created", 3),
             Event::ConditionPatched(_) => ("condition_patched", 4),
             Event::QueueTimer => ("queue_timer", 5),
@@ -276,8 +291,12 @@ impl Event {
     /// Whom it concerns: a pod, a node or a number, 0 if nobody.
     pub(super) const fn whom(&self) -> (Whom, u32) {
         match *self {
-            Event::Scaled { deployment, .. } | Event::ReplicaSetSyncs(deployment) => {
-                (Whom::Deployment, deployment)
+            Event::Scaled { deployment, .. }
+            | Event::ReplicaSetSyncs(deployment)
+            | Event::DeploymentSyncs(deployment)
+            | Event::DeploymentWrote(deployment) => (Whom::Deployment, deployment),
+            Event::TemplateChanged(set) | Event::ReplicaSetReported(set) | Event::ReplicaSetLooks(set) => {
+                (Whom::ReplicaSet, set)
             }
             Event::PodCreated(pod)
             | Event::ConditionPatched(pod)
@@ -381,6 +400,7 @@ pub(super) enum Whom {
     Pod,
     Node,
     Deployment,
+    ReplicaSet,
     Batch,
     Command,
     Pool,
@@ -398,6 +418,7 @@ impl Whom {
             Whom::Pod => "pod",
             Whom::Node => "node",
             Whom::Deployment => "deployment",
+            Whom::ReplicaSet => "replica_set",
             Whom::Batch => "batch",
             Whom::Command => "command",
             Whom::Pool => "pool",

@@ -93,8 +93,14 @@ impl Run<'_> {
         let disrupts =
             self.disruption.on || self.scenario.node_pools.iter().any(|pool| pool.expire_after.is_some());
         let branches = self.pod_enis.as_ref().is_some_and(|enis| enis.going() > 0);
-        let moving =
-            self.market_events > 0 || leaving || disrupts || raises || branches || self.others_may_return();
+        let rolls = self.rollouts.as_ref().is_some_and(|rollouts| rollouts.any_ahead());
+        let moving = self.market_events > 0
+            || leaving
+            || disrupts
+            || raises
+            || branches
+            || rolls
+            || self.others_may_return();
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -284,6 +290,7 @@ impl Run<'_> {
             cpu,
             kubelet: self.images.as_ref().map(|images| images.record()),
             memory: self.memory.as_ref().map(|memory| memory.counts),
+            rollout_ms: self.rollouts.as_ref().and_then(|rollouts| rollouts.longest_ms()),
             events: self.events,
             trace_hash: self.hash,
             timeline: closed.timeline,

@@ -221,6 +221,9 @@ impl Run<'_> {
             }
             self.books.ready_pods += 1;
             self.mark_time(false);
+            if self.rollouts.is_some() {
+                self.await_availability(pod);
+            }
             let node = self.pods[pod as usize].node;
             self.trace(|| TraceLine::new("pod_is_ready").pod(pod).node(if node == NONE { 0 } else { node }));
         }

@@ -34,6 +34,8 @@ mod prepared;
 mod pressure;
 mod reservations;
 mod restarts;
+mod revisions;
+mod rollouts;
 mod scheduler;
 mod spot;
 mod startup;
@@ -125,6 +127,8 @@ struct Run<'a> {
     subnets: Vec<Subnet>,
     first_dry: Vec<Option<SimTime>>,
     replica_sets: Vec<ReplicaSet>,
+    /// `None` where no pod template changes.
+    rollouts: Option<Box<rollouts::Rollouts>>,
     controller_client: ClientBucket,
     daemon_client: ClientBucket,
     /// By Deployment.
@@ -315,6 +319,7 @@ impl<'a> Run<'a> {
                 .collect(),
             first_dry: vec![None; scenario.subnets.len()],
             replica_sets: Vec::new(),
+            rollouts: rollouts::Rollouts::new(prepared),
             controller_client: ClientBucket::new(client.qps, client.burst),
             daemon_client: ClientBucket::new(client.qps, client.burst),
             autoscalers: Vec::new(),
@@ -420,6 +425,7 @@ impl<'a> Run<'a> {
         }
         self.start_static_nodes();
         self.schedule_deployments();
+        self.schedule_rollouts();
         self.schedule_others();
         self.start_reservations();
         self.start_launch_subnets();
@@ -433,6 +439,11 @@ impl<'a> Run<'a> {
         match event {
             Event::Scaled { deployment, step } => self.scaled(deployment, step),
             Event::ReplicaSetSyncs(deployment) => self.replica_set_syncs(deployment),
+            Event::TemplateChanged(set) => self.template_changed(set),
+            Event::DeploymentSyncs(deployment) => self.sync_deployment(deployment),
+            Event::DeploymentWrote(deployment) => self.deployment_wrote(deployment),
+            Event::ReplicaSetReported(set) => self.replica_set_reported(set),
+            Event::ReplicaSetLooks(set) => self.replicas_changed(set),
             Event::PodCreated(pod) => self.pod_created(pod),
             Event::ConditionPatched(pod) => self.condition_patched(pod),
             Event::QueueTimer => self.queue_timer(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::capacity::CapacityModel;
 use super::images::ImageTable;
+use super::revisions::Revisions;
 use crate::actors::ipamd::{Api, Limits, Settings, Version};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
@@ -42,7 +43,10 @@ pub(super) struct Pool {
 /// A scenario ready to run.
 #[derive(Clone, Debug)]
 pub struct Prepared {
+    /// Its Deployments are followed by their templates to come, each as a ReplicaSet of its own.
     pub scenario: Scenario,
+    /// Which these are; `None` where no template changes.
+    pub(super) revisions: Option<Revisions>,
     /// As the scenario lists them.
     pub(super) pools: Vec<Pool>,
     /// With everything available.
@@ -68,7 +72,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub fn new(scenario: Scenario) -> Prepared {
+    pub fn new(mut scenario: Scenario) -> Prepared {
+        let revisions = Revisions::unfold(&mut scenario);
         let daemons = scenario.daemonsets.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
         let version = if scenario.profile == Profile::Nov2022 { Version::V1_12 } else { Version::V1_23 };
         let settings = |found: &InstanceType| {
@@ -109,6 +114,7 @@ impl Prepared {
                 .collect(),
             image_rate: scenario.latencies.get(Latency::ImageRate).law.quantile(0.5) * 1e6,
             images: ImageTable::new(&scenario),
+            revisions,
             scenario,
         }
     }

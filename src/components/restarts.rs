@@ -26,6 +26,7 @@ impl Run<'_> {
         crashed.looks += 1;
         let draw = crashed.looks;
         self.books.ready_pods -= u32::from(stage == PodStage::Ready);
+        self.replicas_changed(self.pods[pod as usize].deployment);
         self.waits_for(pod, Some(Cause::CrashLoopBackoff));
         self.frees_cpu(node, pod);
         let heard = RELIST.mul_f64(self.chance.uniform(Component::Restart, pod, 2 * draw));

@@ -491,6 +491,13 @@ pub fn measures() -> Vec<Measure> {
         "Refusals of launches for a capacity reservation that was full (ReservationCapacityExceeded).",
         |r| r.reserved.map(|reserved| reserved.full),
     );
+    add(
+        "rollout",
+        "ms",
+        Instant,
+        "From a change of a pod template until its Deployment is complete, the longest of the run; empty unless some change and all are done.",
+        |r| r.rollout_ms,
+    );
     all.extend(Cause::ALL.map(|cause| Measure {
         name: format!("waited_{}", cause.name()),
         unit: "pod_ms",

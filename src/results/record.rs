@@ -102,6 +102,8 @@ pub struct ReplicationRecord {
     pub kubelet: Option<KubeletRecord>,
     /// Where a Deployment says its memory usage.
     pub memory: Option<MemoryRecord>,
+    /// The longest change of a pod template, where some change and all are done (ms).
+    pub rollout_ms: Option<u64>,
     /// Where the scenario has capacity reservations.
     pub reserved: Option<ReservedRecord>,
     /// Events handled.

@@ -7,6 +7,7 @@ use super::containers::{InitContainer, Layer};
 use super::kubelet::KubeletSpec;
 use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
+use super::rollouts::Rollouts;
 use super::usage::UsageSpec;
 pub use crate::actors::karpenter::Operator;
 use crate::actors::karpenter::labels::CAPACITY_TYPE;
@@ -187,6 +188,7 @@ pub struct DeploymentSpec {
     /// only ever adds pods.
     pub schedule: Vec<(SimTime, u32)>,
     pub autoscaler: Option<AutoscalerSpec>,
+    pub rollouts: Rollouts,
     /// CPU that its pods want; `None`: what they request, and starting takes its time on any node.
     pub usage: Option<UsageSpec>,
     /// Memory that they use; `None`: what they request.

@@ -14,6 +14,8 @@ use super::checked::*;
 use super::containers::{InitContainer, Layer};
 use super::kubelet::KubeletSpec;
 use super::read::read;
+use crate::actors::deployment;
+use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::probe::Probe;
 use crate::catalogue::distribution_text::distribution_table;
@@ -164,6 +166,10 @@ fn deployment(spec: &DeploymentSpec) -> Table {
         ]);
         all.insert("autoscaler".into(), Value::Table(own));
     }
+    if !spec.rollouts.changes.is_empty() {
+        all.insert("strategy".into(), Value::Table(strategy(spec.rollouts.strategy)));
+        all.insert("min_ready".into(), span(spec.rollouts.min_ready));
+    }
     if let Some(usage) = &spec.memory_usage {
         let bytes = |bytes| Value::String(bytes_text(bytes));
         let own = table([
@@ -187,6 +193,21 @@ fn deployment(spec: &DeploymentSpec) -> Table {
         all.insert("startup_probe".into(), Value::Table(startup_probe(probe)));
     }
     all
+}
+
+fn strategy(strategy: deployment::Strategy) -> Table {
+    let amount = |amount| match amount {
+        IntOrPercent::Count(count) => number(count),
+        IntOrPercent::Percent(share) => Value::String(format!("{share}%")),
+    };
+    match strategy {
+        deployment::Strategy::Recreate => table([("type", text("Recreate"))]),
+        deployment::Strategy::RollingUpdate { max_surge, max_unavailable } => table([
+            ("type", text("RollingUpdate")),
+            ("max_surge", amount(max_surge)),
+            ("max_unavailable", amount(max_unavailable)),
+        ]),
+    }
 }
 
 fn startup_probe(probe: &Probe) -> Table {

@@ -19,7 +19,7 @@ const MINUTE: SimDuration = SimDuration::from_secs(60);
 const LEAST_AGE: SimDuration = SimDuration::from_secs(300);
 
 /// A whole number, or a share such as "10%".
-fn int_or_percent(
+pub(super) fn int_or_percent(
     section: &mut Section<'_>,
     name: &'static str,
     problems: &mut Problems,

@@ -107,10 +107,11 @@ pub fn read(
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(latencies_meant(problems)) }
 }
 
-/// `until`; left out, the horizon where a schedule goes down, which a run that ends at its target would not see.
+/// `until`; left out, the horizon where a schedule goes down or pods are replaced, which a run that ends at its target would
+/// not see.
 fn until(root: &mut Section<'_>, deployments: &[DeploymentSpec], problems: &mut Problems) -> Until {
-    let scales_in = deployments.iter().any(DeploymentSpec::scales_in);
-    let standard = if scales_in { Until::Horizon } else { Until::Target };
+    let goes_on = deployments.iter().any(|spec| spec.scales_in() || !spec.rollouts.changes.is_empty());
+    let standard = if goes_on { Until::Horizon } else { Until::Target };
     let list = [("target", Until::Target), ("horizon", Until::Horizon)];
     root.choice("until", &list, problems).unwrap_or(standard)
 }

@@ -1,7 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start, NodePools.
 
 use super::checked::*;
-use super::{containers, disruption, memory_usage, placement, usage};
+use super::{containers, disruption, memory_usage, placement, rollouts, usage};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -76,6 +76,7 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
                 .map(|probe| containers::readiness_probe(probe, problems)),
             schedule: schedule(&mut section, problems),
             autoscaler: section.section("autoscaler", problems).map(|part| autoscaler(part, problems)),
+            rollouts: rollouts::read(&mut section, problems),
             usage: section
                 .section("usage", problems)
                 .map(|part| usage::read(part, own_requests.cpu_millis, problems)),

@@ -11,7 +11,7 @@ use crate::actors::kube_scheduler::view::{self, Container, Spreading};
 use crate::actors::node_affinity::{NodeAffinity, Term};
 use crate::actors::taints::Operator as Tolerates;
 use crate::chance::Distribution;
-use crate::scenario::{ClientLimit, TopologySpread};
+use crate::scenario::{ClientLimit, Rollouts, TopologySpread};
 
 const REQUESTS: Resources = Resources::new(700, 900, 1);
 const KEYS: [&str; 3] = [HOSTNAME, ZONE, "rack"];
@@ -162,6 +162,7 @@ fn deployment(placement: Placement) -> DeploymentSpec {
         readiness: None,
         schedule: Vec::new(),
         autoscaler: None,
+        rollouts: Rollouts::NONE,
         termination_grace: Distribution::Constant(0.0),
         pdb: None,
         usage: None,

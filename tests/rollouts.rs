@@ -1,0 +1,188 @@
+//! Rolling updates: bounds on pods at every instant, what surge pods do to addresses, and how a rollout ends.
+
+mod common {
+    pub mod runs;
+}
+
+use std::collections::BTreeMap;
+
+use common::runs::{read, run, run_with};
+use kilopod::components::Told;
+use kilopod::results::Outcome;
+use serde_json::Value;
+
+fn app(replicas: u32, more: &str) -> String {
+    format!(
+        "horizon = \"40 min\"\n[[deployments]]\nreplicas = {replicas}\ncpu = \"1\"\nmemory = \"2 GiB\"\nstartup = {{ constant = \"5 s\" }}\nreadiness = {{ period = \"2 s\" }}\n{more}\n"
+    )
+}
+
+fn lines(told: &Told) -> Vec<Value> {
+    told.trace.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+fn at_ms(line: &Value) -> f64 {
+    line["at_ms"].as_f64().unwrap()
+}
+fn named<'l>(lines: &'l [Value], event: &'static str) -> impl Iterator<Item = &'l Value> {
+    lines.iter().filter(move |line| line["event"] == event)
+}
+
+/// (most pods that are there, fewest Ready), from the first change of the template on.
+fn extremes(told: &Told) -> (usize, usize) {
+    let (mut stages, mut begun) = (BTreeMap::new(), false);
+    let (mut most, mut fewest) = (0, usize::MAX);
+    for line in lines(told) {
+        match (line["event"].as_str().unwrap(), line["pod"].as_u64()) {
+            ("pod_created", Some(pod)) => drop(stages.insert(pod, false)),
+            ("pod_is_ready", Some(pod)) => drop(stages.insert(pod, true)),
+            ("pod_deleted", Some(pod)) => drop(stages.remove(&pod)),
+            ("rollout_began", _) => begun = true,
+            _ => {}
+        }
+        if begun {
+            most = most.max(stages.len());
+            fewest = fewest.min(stages.values().filter(|ready| **ready).count());
+        }
+    }
+    (most, fewest)
+}
+
+#[test]
+fn a_rolling_update_keeps_to_surge_and_unavailable_at_every_instant() {
+    for (strategy, most, least) in [
+        ("", 125, 75),
+        ("strategy = { max_surge = 10, max_unavailable = 0 }", 110, 100),
+        ("strategy = { max_surge = 0, max_unavailable = \"33%\" }", 100, 67),
+    ] {
+        let told = run(&app(100, &format!("rollouts = [{{ at = \"10 min\" }}]\n{strategy}")));
+        let (there, ready) = extremes(&told);
+        assert!(there <= most && ready >= least, "{strategy}: {there} pods, {ready} Ready");
+        // The bounds are used.
+        assert!(there > most - 3 && ready < least + 3, "{strategy}: {there} pods, {ready} Ready");
+        let record = &told.record;
+        assert_eq!((record.outcome, record.pods_ready_at_end), (Outcome::Reached, 100));
+        assert!(
+            record.rollout_ms.is_some_and(|ms| (20_000..300_000).contains(&ms)),
+            "{:?}",
+            record.rollout_ms
+        );
+        let by_template = told.history.iter().map(|(pod, ..)| *pod).max().unwrap() + 1;
+        assert_eq!(by_template, 200, "100 pods of each template");
+    }
+}
+
+#[test]
+fn recreate_makes_no_new_pod_before_the_last_old_one_is_gone() {
+    let told = run(&app(60, "rollouts = [{ at = \"10 min\" }]\nstrategy = { type = \"Recreate\" }"));
+    let all = lines(&told);
+    let last_gone = named(&all, "pod_gone").map(at_ms).fold(0.0, f64::max);
+    let first_made = named(&all, "pod_created").map(at_ms).find(|at| *at > 600_000.0).unwrap();
+    assert!(last_gone > 630_000.0 && first_made > last_gone, "{last_gone} and {first_made}");
+    assert_eq!((extremes(&told).1, told.record.pods_ready_at_end), (0, 60));
+}
+
+#[test]
+fn surge_pods_take_addresses_while_those_of_old_ones_cool_down() {
+    let pools = "[[static_nodes]]\ncount = 10\ninstance_type = \"m5.4xlarge\"\n";
+    let most_attached = |more: &str| {
+        let told = run(&format!("{}{pools}", app(100, more)));
+        let points = told.record.timeline.iter();
+        (told.record.pods_ready_at_end, points.map(|point| point.addresses_attached).max().unwrap())
+    };
+    let (ready, calm) = most_attached("");
+    let (rolled, surge) = most_attached("rollouts = [{ at = \"10 min\" }]");
+    assert_eq!((ready, rolled), (100, 100));
+    assert!(surge > calm, "{surge} against {calm}");
+}
+
+#[test]
+fn what_is_told_of_the_target_does_not_hang_on_a_rollout_after_it() {
+    let told = |more: &str| {
+        let record = run(&app(100, more)).record;
+        (record.time_to_target_ms, record.cost_to_target_micro_usd, record.cause_pod_ms)
+    };
+    assert_eq!(told(""), told("rollouts = [{ at = \"10 min\", cpu = \"2\" }]"));
+}
+
+#[test]
+fn a_pod_counts_once_it_has_been_ready_for_long_enough() {
+    let took = |more: &str| {
+        run(&app(40, &format!("rollouts = [{{ at = \"10 min\" }}]\nstrategy = {{ max_surge = 4, max_unavailable = 0 }}\n{more}")))
+            .record
+            .rollout_ms
+            .unwrap()
+    };
+    let (at_once, later) = (took(""), took("min_ready = \"20 s\""));
+    // Ten steps of four pods, each of which waits for 20 s more.
+    assert!(later > at_once + 150_000 && later < at_once + 260_000, "{at_once} and {later}");
+}
+
+#[test]
+fn a_template_that_changes_again_takes_the_first_one_s_place() {
+    let told = run(&app(80, "rollouts = [{ at = \"10 min\" }, { at = \"606 s\", memory = \"3 GiB\" }]"));
+    let all = lines(&told);
+    assert_eq!(
+        named(&all, "rollout_complete").map(|line| line["replica_set"].as_u64()).collect::<Vec<_>>(),
+        [Some(2)]
+    );
+    let last_of = |set: u64| {
+        let sizes = named(&all, "replica_set_sized").filter(|line| line["replica_set"] == set);
+        sizes.last().unwrap()["replicas"].as_u64().unwrap()
+    };
+    assert_eq!([0, 1, 2].map(last_of), [0, 0, 80]);
+    assert_eq!(told.record.pods_ready_at_end, 80);
+}
+
+#[test]
+fn scaling_during_a_rollout_goes_to_all_replica_sets_in_proportion() {
+    let schedule = "schedule = [{ at = \"0 s\", replicas = 40 }, { at = \"620 s\", replicas = 80 }]";
+    let text = app(1, "").replace("replicas = 1\n", "");
+    let told = run(&format!("{text}{schedule}\nrollouts = [{{ at = \"10 min\" }}]\nmin_ready = \"1 min\"\n"));
+    let all = lines(&told);
+    let at_step: Vec<u64> = named(&all, "replica_set_sized")
+        .filter(|line| (620_000.0..621_000.0).contains(&at_ms(line)))
+        .map(|line| line["replicas"].as_u64().unwrap())
+        .collect();
+    // 30 old and 20 new of 40 + 10 become 60 and 40 of 80 + 20.
+    assert_eq!(at_step, [40, 60]);
+    assert_eq!((told.record.pods_ready_at_end, told.record.rollout_ms.is_some()), (80, true));
+}
+
+#[test]
+fn every_pod_waits_for_one_thing_at_every_instant_while_nodes_go_too() {
+    let pool = "[[node_pools]]\ncapacity_types = [\"spot\"]\ninstance_types = [\"m5.xlarge\"]\n";
+    let text = format!(
+        "market = \"tight\"\n{}{pool}",
+        app(
+            60,
+            "pdb = { max_unavailable = 5 }\nrollouts = [{ at = \"5 min\" }, { at = \"15 min\", image = \"0 MB\" }]"
+        )
+    );
+    for seed in 0..6 {
+        // Its books, and with them the causes, are checked after every event.
+        let told = run_with(&text, seed);
+        let last = told.record.timeline[180];
+        assert!(
+            last.pods_ready <= 75 && last.pods_pending + last.pods_running >= 60,
+            "seed {seed}: {last:?}"
+        );
+    }
+}
+
+#[test]
+fn strategies_that_replace_nothing_are_refused_with_their_key() {
+    let refused = |more: &str| read(&app(1, more)).expect_err("it is refused");
+    assert_eq!(
+        refused("strategy = { max_surge = 0, max_unavailable = \"0%\" }"),
+        ["deployments[0].strategy.max_unavailable"]
+    );
+    assert_eq!(
+        refused("strategy = { type = \"Recreate\", max_surge = 1 }"),
+        ["deployments[0].strategy.type"]
+    );
+    assert_eq!(refused("rollouts = [{ }]"), ["deployments[0].rollouts[0].at"]);
+    assert_eq!(
+        refused("rollouts = [{ at = \"2 min\" }, { at = \"1 min\" }]"),
+        ["deployments[0].rollouts[1].at"]
+    );
+}
