@@ -110,6 +110,7 @@ fn other_requests(daemonsets: &str) -> (u64, u32) {
         "node_ready",
         "lifecycle_read",
         "lifecycle_patched",
+        "node_event_written",
     ]
     .map(|name| format!("\"event\":\"{name}\""));
     let answered = told.trace.iter().filter(|line| answers.iter().any(|name| line.contains(name))).count();

@@ -82,4 +82,6 @@ pub enum Component {
     NodeClass = 45,
     /// The Deployment controller's requests and what it hears, by Deployment.
     Rollout = 46,
+    /// How long the node lifecycle controller pauses after a refused patch, by node and try; of nobody, when it monitors.
+    NodeLifecycle = 47,
 }

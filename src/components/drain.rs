@@ -228,6 +228,9 @@ impl Run<'_> {
             }
             reservation => self.reservation_freed(reservation),
         }
+        if self.nodes[node as usize].is_registered() {
+            self.node_comes_or_goes();
+        }
         let at = &mut self.nodes[node as usize];
         at.stage = NodeStage::Gone;
         if let Some(wakes) = at.wakes.take() {

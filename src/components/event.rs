@@ -63,6 +63,12 @@ pub(super) enum Event {
     /// A worker of the node lifecycle controller has read the node.
     LifecycleRead(u32),
     LifecyclePatched(u32),
+    /// The patch was refused, since the node had changed: the worker reads it again.
+    LifecycleRetried(u32),
+    /// It looks at all nodes, each 5 s; told where some came or went.
+    NodesMonitored,
+    /// It has written an event about one of these.
+    NodeEventWritten,
     /// A pod of a DaemonSet has come so far on a new node.
     DaemonPod {
         node: u32,
@@ -226,6 +232,9 @@ impl Event {
             Event::NodeReady(_) => ("node_ready", 22),
             Event::LifecycleRead(_) => ("lifecycle_read", 23),
             Event::LifecyclePatched(_) => ("lifecycle_patched", 24),
+            Event::LifecycleRetried(_) => ("lifecycle_retried", 140),
+            Event::NodesMonitored => ("nodes_monitored", 141),
+            Event::NodeEventWritten => ("node_event_written", 142),
             Event::SandboxDue(_) => ("sandbox_due", 25),
             Event::SandboxReady(_) => ("sandbox_ready", 26),
             Event::ImagePulled(_) => ("image_pulled", 27),
@@ -329,6 +338,8 @@ impl Event {
             | Event::ReservationsRead
             | Event::SubnetsRead
             | Event::TerminateWindowCloses
+            | Event::NodesMonitored
+            | Event::NodeEventWritten
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) | Event::TerminateSent(batch) => {
                 (Whom::Batch, batch)
@@ -368,6 +379,7 @@ impl Event {
             | Event::NodeCordoned(node)
             | Event::LifecycleRead(node)
             | Event::LifecyclePatched(node)
+            | Event::LifecycleRetried(node)
             | Event::SpotInterrupted(node)
             | Event::NoticeReceived(node)
             | Event::InstanceReclaimed(node)

@@ -26,6 +26,7 @@ mod launch_subnets;
 mod memory;
 mod memory_use;
 mod node;
+mod node_lifecycle;
 mod others;
 mod placing;
 mod pod_enis;
@@ -185,8 +186,7 @@ struct Run<'a> {
     launch_subnets: Option<Box<launch_subnets::LaunchSubnets>>,
     terminations: termination::Terminations,
     watched_pools: BTreeSet<u32>,
-    lifecycle: node::Lifecycle,
-    lifecycle_client: ClientBucket,
+    lifecycle: node_lifecycle::Lifecycle,
     karpenter_client: ClientBucket,
     eviction_retries: ClientBucket,
     /// `None`: it answers everybody at once.
@@ -359,8 +359,10 @@ impl<'a> Run<'a> {
             launch_subnets: launch_subnets::LaunchSubnets::new(scenario),
             terminations: termination::Terminations::new(bucket(&prepared.terminate_bucket)),
             watched_pools: BTreeSet::new(),
-            lifecycle: node::Lifecycle::new(),
-            lifecycle_client: ClientBucket::new(client.qps, client.burst),
+            lifecycle: node_lifecycle::Lifecycle::new(
+                ClientBucket::new(client.qps, client.burst),
+                chance.uniform(Component::NodeLifecycle, u32::MAX, 0),
+            ),
             karpenter_client: ClientBucket::new(KARPENTER_CLIENT.0, KARPENTER_CLIENT.1),
             eviction_retries: ClientBucket::new(EVICTION_RETRIES.0, EVICTION_RETRIES.1),
             api_server: scenario.api_server.as_ref().map(api_server::ApiServer::new),
@@ -468,6 +470,9 @@ impl<'a> Run<'a> {
             Event::NodeCordoned(node) => self.node_cordoned(node),
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),
+            Event::LifecycleRetried(node) => self.read_for_lifecycle(node),
+            Event::NodesMonitored => self.nodes_monitored(),
+            Event::NodeEventWritten => self.write_node_event(),
             Event::DaemonPod { node, daemon, step } => self.daemon_pod(node, daemon, step),
             Event::SandboxDue(pod) => self.sandbox_due(pod),
             Event::SandboxReady(pod) => self.sandbox_ready(pod),

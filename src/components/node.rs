@@ -1,27 +1,9 @@
 //! A node from its instance to the moment pods may be bound to it.
 
-use std::collections::VecDeque;
-
 use super::state::{NONE, NodeStage};
 use super::*;
 use crate::catalogue::Hypervisor;
 use crate::scenario::{AmiFamily, CniMode};
-
-/// Workers of the node lifecycle controller that take taints off.
-const LIFECYCLE_WORKERS: u32 = 8;
-
-/// The node lifecycle controller: nodes whose taint is to go, and workers without one.
-#[derive(Clone, Debug)]
-pub(super) struct Lifecycle {
-    queue: VecDeque<u32>,
-    idle: u32,
-}
-
-impl Lifecycle {
-    pub fn new() -> Lifecycle {
-        Lifecycle { queue: VecDeque::new(), idle: LIFECYCLE_WORKERS }
-    }
-}
 
 impl Run<'_> {
     /// Nodes that were there before: settled, their pods in place.
@@ -125,6 +107,7 @@ impl Run<'_> {
         if !self.step_to(node, NodeStage::Registered) {
             return;
         }
+        self.node_comes_or_goes();
         self.appoint_startup_taints(node);
         let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
         let (sent, gone) = (self.now + taint, Event::UnregisteredTaintGone(node));
@@ -162,40 +145,8 @@ impl Run<'_> {
     /// The Ready condition is there: the node lifecycle controller takes its taint off.
     pub(super) fn node_ready(&mut self, node: u32) {
         if self.step_to(node, NodeStage::Ready) {
-            self.lifecycle.queue.push_back(node);
-            self.assign_lifecycle_workers();
+            self.await_lifecycle(node);
         }
-    }
-
-    /// An idle worker reads the node, through its client's limit.
-    fn assign_lifecycle_workers(&mut self) {
-        while self.lifecycle.idle > 0
-            && let Some(node) = self.lifecycle.queue.pop_front()
-        {
-            self.lifecycle.idle -= 1;
-            let sent = self.lifecycle_client.reserve(self.now);
-            let read = Event::LifecycleRead(node);
-            self.send_request(Flow::KubeSystem, RequestKind::Get, sent, SimDuration::ZERO, read);
-        }
-    }
-    /// Then it patches it, through the same limit.
-    pub(super) fn lifecycle_read(&mut self, node: u32) {
-        self.nodes[node as usize].lifecycle_read_at = self.now;
-        let sent = self.lifecycle_client.reserve(self.now);
-        let patched = Event::LifecyclePatched(node);
-        self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, patched);
-    }
-    /// A node that Karpenter patched in between is read and patched once more.
-    pub(super) fn lifecycle_patched(&mut self, node: u32) {
-        self.lifecycle.idle += 1;
-        let at = &mut self.nodes[node as usize];
-        if at.unregistered_gone_at > at.lifecycle_read_at && at.unregistered_gone_at <= self.now {
-            self.lifecycle.queue.push_back(node);
-        } else {
-            at.not_ready = false;
-            self.taint_gone(node);
-        }
-        self.assign_lifecycle_workers();
     }
 
     pub(super) fn taint_gone(&mut self, node: u32) {

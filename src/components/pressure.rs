@@ -69,8 +69,8 @@ impl Run<'_> {
     pub(super) fn pressure_reported(&mut self, node: u32) {
         let at = self.memory_of(node);
         at.reported = at.was_pressed;
-        self.lifecycle_client.reserve(self.now);
-        let sent = self.lifecycle_client.reserve(self.now);
+        self.lifecycle.client.reserve(self.now);
+        let sent = self.lifecycle.client.reserve(self.now);
         let tainted = Event::PressureTainted(node);
         self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, tainted);
     }

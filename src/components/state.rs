@@ -243,6 +243,8 @@ pub(super) struct Node {
     pub launches: u32,
     pub unregistered_gone_at: SimTime,
     pub lifecycle_read_at: SimTime,
+    /// Patches of its taint that were refused.
+    pub lifecycle_refusals: u32,
     /// When its kubelet started; of those that were there, long ago.
     pub joined_at: Option<SimTime>,
     /// Since when pods of Deployments could come to it.
@@ -297,6 +299,7 @@ impl Node {
             unregistered_gone_at: SimTime::NEVER,
             not_ready: true,
             lifecycle_read_at: SimTime::NEVER,
+            lifecycle_refusals: 0,
             startup_taints: Vec::new(),
             critical_addons_only: false,
             cordoned: false,

@@ -217,6 +217,9 @@ mod tests {
         let root = "starts_at = \"2026-11-02 09:30\"";
         assert_eq!(spans(root, "{ schedule = \"@daily\" }").1.len(), 1);
         assert!(spans(root, "{ schedule = \"9 * *\", duration = \"1 h\" }").1[0].contains("3 fields"));
-        assert_eq!(spans("starts_at = \"soon\"", "{ nodes = 1 }").1, ["this is no date and time to the minute"]);
+        assert_eq!(
+            spans("starts_at = \"soon\"", "{ nodes = 1 }").1,
+            ["this is no date and time to the minute"]
+        );
     }
 }

@@ -130,7 +130,7 @@ fn one_a_node(share: f64) -> [Band; 6] {
 
 #[test]
 fn a_hundred_pods_one_a_node() {
-    let (model, recorded) = check("e", "E", &one_a_node(0.06));
+    let (model, recorded) = check("e", "E", &one_a_node(0.05));
     assert_eq!(model.count("claim_created"), recorded.count("claim_created"));
     check_rounds("E", &model, &recorded, 1, 0.3, 0.0);
     let told = outside("E", &model, &recorded, &[band("wait_after_usable", &[50], 0.0, 40.0)]);
@@ -139,7 +139,7 @@ fn a_hundred_pods_one_a_node() {
 
 #[test]
 fn three_hundred_pods_one_a_node() {
-    let (model, recorded) = check("b300", "B300", &one_a_node(0.08));
+    let (model, recorded) = check("b300", "B300", &one_a_node(0.05));
     assert_eq!(model.count("claim_created"), recorded.count("claim_created"));
     check_rounds("B300", &model, &recorded, 2, 1.0, 5.0);
     let told = outside("B300", &model, &recorded, &[band("wait_after_usable", &[50], 0.0, 40.0)]);
@@ -149,7 +149,7 @@ fn three_hundred_pods_one_a_node() {
 /// Nodes turn Ready ten seconds after they came, but lose their taints at once: they have no Ready condition before.
 #[test]
 fn three_hundred_pods_on_nodes_that_are_ready_later() {
-    let (model, recorded) = check("b300", "B3", &one_a_node(0.08)[..3]);
+    let (model, recorded) = check("b300", "B3", &one_a_node(0.05)[..3]);
     assert_eq!(model.count("claim_created"), recorded.count("claim_created"));
     check_rounds("B3", &model, &recorded, 2, 1.0, 5.0);
 }
