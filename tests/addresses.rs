@@ -377,3 +377,55 @@ fn a_cordoned_node_grows_no_more() {
     assert_eq!(managed.pods_ready_at_end, 25);
     assert_eq!(left.sandbox_failures, left.sandbox_failures_by_lack.iter().sum::<u64>());
 }
+
+/// Interfaces of others count against the type's limit; those that are not tagged so ipamd takes for its own.
+#[test]
+fn interfaces_of_others_leave_less_room() {
+    let others = |tags: &str, env: &str| {
+        let more = format!(
+            "horizon = \"10 min\"\n[cni]\nmax_pods = 29\nother_interfaces = [{{ count = 1{tags} }}]\n[cni.env]\n{env}"
+        );
+        run(&one_node("m5.large", 25, &more))
+    };
+    let alone = run(&one_node("m5.large", 25, "horizon = \"10 min\"\n"));
+    assert_eq!((alone.pods_ready_at_end, alone.enis_created), (25, 2));
+    let no_manage = ", tags = { \"node.k8s.amazonaws.com/no_manage\" = \"true\" }";
+    // Two interfaces of nine addresses for pods.
+    let unmanaged = others(no_manage, "");
+    assert_eq!((unmanaged.pods_ready_at_end, unmanaged.enis_created), (18, 1));
+    assert_eq!((unmanaged.outcome, unmanaged.reason), (Outcome::Stuck, Some(Cause::AddressNodeFull)));
+    let split = unmanaged.waste_at_end;
+    assert_eq!((split.eni_primaries, split.warm, split.leaked), (1, 0, 0));
+    // Untagged, it is filled as if it were ipamd's own, unless the environment says otherwise.
+    let untagged = others("", "");
+    assert_eq!((untagged.pods_ready_at_end, untagged.enis_created), (25, 1));
+    assert_eq!(calls(&untagged, "CreateTags").calls, 2);
+    let left_alone = others("", "MANAGE_UNTAGGED_ENI = \"false\"\n");
+    assert_eq!((left_alone.pods_ready_at_end, left_alone.enis_created), (18, 1));
+}
+
+/// A detached ENI that instance metadata still lists at the next reconcile costs two calls: EC2 does not know it any more.
+#[test]
+fn a_reconcile_asks_about_an_eni_that_metadata_lists_too_long() {
+    let text = |lag: &str| {
+        let more = format!(
+            "until = \"horizon\"\nhorizon = \"15 min\"\n[latency]\neni_in_metadata = {{ constant = \"{lag}\" }}\n\
+             [cni.env]\nDISABLE_LEAKED_ENI_CLEANUP = \"true\"\n"
+        );
+        let schedule = "schedule = [{ at = \"0 s\", replicas = 12 }, { at = \"8 min\", replicas = 1 }]";
+        one_node("m5.large", 12, &more).replace("replicas = 12\ncpu", &format!("{schedule}\ncpu"))
+    };
+    let asked = |lag: &str| -> Vec<u64> {
+        let prepared = Prepared::new(read(&text(lag)).unwrap().scenario);
+        let runs = (0..12).map(|replication| {
+            let record = tell(&prepared, 7, replication, Wishes { check: true, ..Wishes::default() }).record;
+            assert_eq!((record.enis_created, record.enis_deleted), (2, 1));
+            // One at the start, one before Detach.
+            calls(&record, "DescribeNetworkInterfaces").calls - 2
+        });
+        runs.collect()
+    };
+    assert_eq!(asked("1 s"), [0; 12]);
+    let late = asked("40 s");
+    assert!(late.contains(&2) && late.iter().all(|calls| [0, 2].contains(calls)), "{late:?}");
+}

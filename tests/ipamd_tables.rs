@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kilopod::actors::ipamd::PodAddress;
+use kilopod::actors::ipamd::unmanaged::{EniTags, is_unmanaged};
 use kilopod::actors::ipamd::{
-    Answer, Api, Ask, Call, Ipamd, Limits, Nap, Settings, SubnetView, Version, subnets_to_try,
+    Answer, Api, Ask, Attached, Call, Ipamd, Limits, Nap, Settings, SubnetView, Version, subnets_to_try,
 };
 use kilopod::catalogue::Catalogue;
 use kilopod::input::{Document, Problems};
@@ -54,15 +56,17 @@ fn settings(catalogue: &Catalogue, instance_type: &str, text: &str) -> Settings 
 #[test]
 fn settings_are_read_as_the_program_reads_them() {
     let catalogue = Catalogue::compiled_in();
-    check("ipamd-settings.csv", 13, |row| {
+    check("ipamd-settings.csv", 17, |row| {
         let settings = settings(&catalogue, &row["type"], &row["env"]);
-        let got = match row["field"].as_str() {
+        let got: i64 = match row["field"].as_str() {
             "warm_ip_target" => settings.warm_ip_target,
             "warm_prefix_target" => settings.warm_prefix_target,
             "minimum_ip_target" => settings.minimum_ip_target,
             "cidr_size" => settings.cidr_size().into(),
             "eni_budget" => settings.eni_budget.into(),
             "trunk_reserve" => settings.trunk_reserve.into(),
+            "cleans_leaks" => settings.cleans_leaks.into(),
+            "manages_untagged" => settings.manages_untagged.into(),
             other => panic!("{other} is no setting"),
         };
         differs(got, &row["value"])
@@ -134,6 +138,56 @@ fn types_have_the_published_interfaces_and_pods() {
         let stated: [u32; 3] =
             ["enis", "ipv4_per_eni", "max_pods"].map(|column| row[column].parse().unwrap());
         differs(format!("{got:?}"), &format!("{stated:?}"))
+    });
+}
+
+#[test]
+fn tags_say_which_enis_are_left_alone() {
+    check("ipamd-unmanaged.csv", 9, |row| {
+        let unmanaged = row["enis"].split(' ').filter_map(|eni| {
+            let (name, tag) = eni.split_once(':').unwrap_or((eni, ""));
+            let tags = EniTags {
+                no_manage: tag.strip_prefix("no_manage="),
+                own: tag.strip_prefix("owner=") == Some("this"),
+            };
+            is_unmanaged(tags, name == "e1", row["manage_untagged"] == "true").then_some(name)
+        });
+        differs(unmanaged.collect::<Vec<_>>().join(" "), &row["unmanaged"])
+    });
+}
+
+/// A process starts where one has run: its calls of EC2 that bring addresses, and the pool once it serves.
+#[test]
+fn a_restarted_process_takes_up_what_is_there() {
+    let limits = Limits { max_enis: 4, ipv4_per_eni: 15, prefixes: true, trunking: None };
+    check("ipamd-restart.csv", 6, |row| {
+        let settings = Settings::read(Version::V1_23, &env(&row["env"]), limits, 500, &mut Vec::new());
+        let counts = row["attached"].split(' ').map(|count| count.parse::<u32>().unwrap()).zip(0..);
+        let enis: Vec<(u32, Vec<u32>)> =
+            counts.map(|(count, eni)| (eni, (100 * eni..100 * eni + count).collect())).collect();
+        let address = PodAddress { eni: 0, cidr: 0 };
+        let pods =
+            if row["pods"] == "0" { Vec::new() } else { vec![(address, row["pods"].parse().unwrap())] };
+        let mut machine = Ipamd::recover(&settings, Attached { enis, pods, ..Attached::default() });
+        let (mut answer, mut calls) = (Answer::Start, Vec::new());
+        while !machine.serves() {
+            answer = match machine.resume(&settings, answer, SimTime::ZERO, &mut || 0.0) {
+                Ask::Call(Call { api, count, .. }) if api.counts() => {
+                    calls.push(format!("{} {count}", api.name()));
+                    Answer::Granted { first_cidr: 1_000 }
+                }
+                Ask::Call(Call { api: Api::DescribeSubnets, eni, .. })
+                    if row["excluded"] == eni.to_string() =>
+                {
+                    Answer::Excluded
+                }
+                Ask::Call(_) => Answer::Done,
+                _ => Answer::Woken,
+            };
+        }
+        let counts = machine.pool().counts(SimTime::ZERO);
+        let got = format!("{} {} {}", counts.total, counts.assigned, calls.join(", "));
+        differs(got, &format!("{} {} {}", row["total"], row["assigned"], row["calls"]))
     });
 }
 

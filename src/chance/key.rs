@@ -84,4 +84,8 @@ pub enum Component {
     Rollout = 46,
     /// How long the node lifecycle controller pauses after a refused patch, by node and try; of nobody, when it monitors.
     NodeLifecycle = 47,
+    /// Looks of the cleaner of leaked ENIs: waits and calls, by node.
+    LeakCleaner = 50,
+    /// When instance metadata shows a change that nobody waits for, by node and ENI.
+    Metadata = 51,
 }

@@ -216,6 +216,7 @@ impl Run<'_> {
     pub(super) fn instance_gone(&mut self, node: u32) {
         self.books.nodes -= 1;
         self.release_all(node);
+        self.aws_node_gone(node);
         let at = &self.nodes[node as usize];
         match at.reservation {
             NONE => {

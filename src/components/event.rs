@@ -53,9 +53,32 @@ pub(super) enum Event {
     },
     AwsNodeStarted(u32),
     IpamdWoken(u32),
-    Ec2CallEnded(u32, Call),
-    /// A throttled call is sent again, so many attempts before.
-    Ec2CallRetried(u32, Call, u8),
+    /// Of this process of the node's ipamd.
+    Ec2CallEnded(u32, Call, u8),
+    /// A throttled call of a process is sent again, so many attempts before.
+    Ec2CallRetried(u32, Call, u8, u8),
+    /// A rolling update of aws-node begins.
+    AwsNodesUpdated(u32),
+    /// The pod that it made is Ready.
+    AwsNodeReady {
+        node: u32,
+        update: u32,
+    },
+    /// The cleaner in a process of the node's ipamd looks for leaked ENIs, so many throttled calls before.
+    LeaksSought {
+        node: u32,
+        process: u8,
+        tries: u8,
+    },
+    /// It sends a call about what it found.
+    LeakCallSent {
+        node: u32,
+        process: u8,
+    },
+    LeakCallEnded {
+        node: u32,
+        process: u8,
+    },
     CniReady(u32),
     NodeReady(u32),
     /// Somebody cordons a node.
@@ -228,13 +251,18 @@ impl Event {
             Event::IpamdWoken(_) => ("ipamd_woken", 18),
             Event::Ec2CallEnded(..) => ("ec2_call_ended", 19),
             Event::Ec2CallRetried(..) => ("ec2_call_retried", 20),
+            Event::AwsNodesUpdated(_) => ("aws_nodes_updated", 143),
+            Event::AwsNodeReady { .. } => ("aws_node_ready", 144),
+            Event::LeaksSought { .. } => ("leaks_sought", 140),
+            Event::LeakCallSent { .. } => ("leak_call_sent", 141),
+            Event::LeakCallEnded { .. } => ("leak_call_ended", 142),
             Event::CniReady(_) => ("cni_ready", 21),
             Event::NodeReady(_) => ("node_ready", 22),
             Event::LifecycleRead(_) => ("lifecycle_read", 23),
             Event::LifecyclePatched(_) => ("lifecycle_patched", 24),
-            Event::LifecycleRetried(_) => ("lifecycle_retried", 140),
-            Event::NodesMonitored => ("nodes_monitored", 141),
-            Event::NodeEventWritten => ("node_event_written", 142),
+            Event::LifecycleRetried(_) => ("lifecycle_retried", 150),
+            Event::NodesMonitored => ("nodes_monitored", 151),
+            Event::NodeEventWritten => ("node_event_written", 152),
             Event::SandboxDue(_) => ("sandbox_due", 25),
             Event::SandboxReady(_) => ("sandbox_ready", 26),
             Event::ImagePulled(_) => ("image_pulled", 27),
@@ -340,6 +368,7 @@ impl Event {
             | Event::TerminateWindowCloses
             | Event::NodesMonitored
             | Event::NodeEventWritten
+            | Event::AwsNodesUpdated(_)
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) | Event::TerminateSent(batch) => {
                 (Whom::Batch, batch)
@@ -372,8 +401,12 @@ impl Event {
             | Event::UnregisteredTaintGone(node)
             | Event::AwsNodeStarted(node)
             | Event::IpamdWoken(node)
-            | Event::Ec2CallEnded(node, _)
+            | Event::Ec2CallEnded(node, ..)
+            | Event::AwsNodeReady { node, .. }
             | Event::Ec2CallRetried(node, ..)
+            | Event::LeaksSought { node, .. }
+            | Event::LeakCallSent { node, .. }
+            | Event::LeakCallEnded { node, .. }
             | Event::CniReady(node)
             | Event::NodeReady(node)
             | Event::NodeCordoned(node)

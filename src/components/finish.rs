@@ -1,6 +1,6 @@
 //! How a run ends: is anything still moving, and what it came to.
 
-use super::state::{NONE, PodStage};
+use super::state::{Held, NONE, PodStage, Tie};
 use super::*;
 use crate::results::{BranchEniRecord, Outcome, ReservedRecord, SubnetRecord, WasteSplit};
 use crate::scenario::CniMode;
@@ -93,14 +93,9 @@ impl Run<'_> {
         let disrupts =
             self.disruption.on || self.scenario.node_pools.iter().any(|pool| pool.expire_after.is_some());
         let branches = self.pod_enis.as_ref().is_some_and(|enis| enis.going() > 0);
+        let returns = self.others_may_return() || self.leaks.may_go() || self.restarts.go_on();
         let rolls = self.rollouts.as_ref().is_some_and(|rollouts| rollouts.any_ahead());
-        let moving = self.market_events > 0
-            || leaving
-            || disrupts
-            || raises
-            || branches
-            || rolls
-            || self.others_may_return();
+        let moving = self.market_events > 0 || leaving || disrupts || raises || branches || rolls || returns;
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -238,7 +233,9 @@ impl Run<'_> {
         let api_server = servers.map(|(server, spec)| server.record(spec.agents, end));
         let cpu = self.cpu_record();
         let cause_pod_ms = self.at_target.map_or_else(|| self.ledger.millis_until(end), |(_, millis)| millis);
-        let (waste_at_end, address_wait_p95_ms) = (self.waste_split(), self.address_wait_p95(end));
+        let (enis_leaked, leaked_addresses) = self.leaked_at_end();
+        let (waste_at_end, address_wait_p95_ms) =
+            (self.waste_split(leaked_addresses), self.address_wait_p95(end));
         let replacement_p95_ms = self.replacement_p95(end);
         let (pods_ready_at_end, nodes) = (self.books.ready_pods, self.books.nodes);
         let cost_per_hour_micro_usd = self.books.rate();
@@ -268,6 +265,8 @@ impl Run<'_> {
                 .then_some(ReservedRecord { nodes: self.nodes_reserved, full: self.reservation_errors }),
             enis_created: self.enis_created,
             enis_deleted: self.enis_deleted,
+            enis_leaked,
+            enis_cleaned: self.leaks.cleaned,
             branch_enis: self
                 .pod_enis
                 .as_ref()
@@ -298,10 +297,13 @@ impl Run<'_> {
     }
 
     /// What the waste at the end is made of.
-    fn waste_split(&self) -> WasteSplit {
-        let mut split = WasteSplit::default();
+    fn waste_split(&self, leaked: u64) -> WasteSplit {
+        let mut split = WasteSplit { leaked, ..WasteSplit::default() };
         for node in self.nodes.iter().filter(|node| node.lives()) {
-            split.eni_primaries += node.held.len().saturating_sub(1) as u64;
+            let in_hand = node.ipamd.as_ref().and_then(|ipamd| ipamd.in_hand());
+            let lost = |held: &&Held| held.tie == Tie::None && in_hand != Some(held.eni);
+            let own = node.held.iter().filter(|held| !held.unmanaged && !lost(held)).count();
+            split.eni_primaries += own.saturating_sub(1) as u64;
             let Some(ipamd) = &node.ipamd else { continue };
             let counts = ipamd.pool().counts(self.now);
             let size = counts.total / counts.cidrs.max(1);
@@ -311,8 +313,8 @@ impl Run<'_> {
             split.prefix_remainder += in_use.saturating_sub(u64::from(counts.assigned) + cooling);
         }
         split.cooling += self.pod_enis.as_ref().map_or(0, |enis| enis.going());
-        split.warm =
-            self.books.waste().saturating_sub(split.eni_primaries + split.cooling + split.prefix_remainder);
+        let told = split.eni_primaries + split.cooling + split.prefix_remainder + split.leaked;
+        split.warm = self.books.waste().saturating_sub(told);
         split
     }
 
@@ -359,6 +361,8 @@ impl Run<'_> {
         }
         let in_use = self.pod_enis.as_ref().map_or(0, |enis| enis.count(&mut attached, &mut by_subnet));
         assert_eq!(attached, self.books.attached, "addresses on ENIs at {}", self.now);
+        let loose = self.nodes.iter().flat_map(|node| &node.held).filter(|held| held.tie == Tie::None);
+        assert_eq!(loose.count() as u32, self.leaks.unattached(), "ENIs on no instance at {}", self.now);
         for (at, subnet) in self.subnets.iter().enumerate() {
             let spec = &self.scenario.subnets[at];
             let size = (1u64 << (32 - spec.prefix_length)) - 5;

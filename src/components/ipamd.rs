@@ -1,6 +1,6 @@
 //! Each node's ipamd: its calls, the account's request limits, the SDK's retries, and what a call does to subnets.
 
-use super::state::Held;
+use super::state::{Held, Tie};
 use super::*;
 use crate::actors::ec2::retry_after;
 use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings, SubnetView, subnets_to_try};
@@ -22,7 +22,12 @@ impl<'a> Run<'a> {
         if self.scenario.cni.mode == CniMode::VpcIpv6 {
             return self.start_ipv6(node);
         }
-        self.nodes[node as usize].ipamd = Some(Box::new(Ipamd::new(self.settings(node))));
+        let machine = match self.nodes[node as usize].ipamd {
+            None if self.nodes[node as usize].held.len() == 1 => Ipamd::new(self.settings(node)),
+            _ => self.recover_ipamd(node),
+        };
+        self.nodes[node as usize].ipamd = Some(Box::new(machine));
+        self.start_cleaner(node);
         self.resume(node, Answer::Start);
     }
 
@@ -48,16 +53,23 @@ impl<'a> Run<'a> {
         self.resume(node, Answer::Woken);
     }
 
-    pub(super) fn ec2_call_ended(&mut self, node: u32, call: Call) {
-        if self.nodes[node as usize].lives() {
-            let answer = self.end_call(node, call);
-            self.books.note_peaks();
-            self.resume(node, answer);
+    pub(super) fn ec2_call_ended(&mut self, node: u32, call: Call, process: u8) {
+        if !self.nodes[node as usize].lives() {
+            return;
         }
+        if process != self.nodes[node as usize].process {
+            return self.end_orphaned_call(node, call);
+        }
+        let answer = self.end_call(node, call);
+        self.books.note_peaks();
+        if call.api == Api::DescribeNetworkInterfaces && self.nodes[node as usize].metadata_differs {
+            return self.describe_what_is(node, call, answer);
+        }
+        self.resume(node, answer);
     }
 
     /// Hands the machine its answer and starts what it asks for next.
-    fn resume(&mut self, node: u32, first: Answer<'static>) {
+    fn resume(&mut self, node: u32, first: Answer<'_>) {
         if !self.nodes[node as usize].lives() {
             return;
         }
@@ -78,8 +90,7 @@ impl<'a> Run<'a> {
                 None => machine.resume(settings, answer, now, &mut jitter),
             };
             if machine.serves() && !served {
-                let writes = self.draw(Latency::CniConfigWrite, Component::Boot, node, 5);
-                self.at(self.now + writes, Event::CniReady(node));
+                self.ipamd_serves(node);
             }
             match ask {
                 Ask::Call(call) => {
@@ -90,15 +101,17 @@ impl<'a> Run<'a> {
                     self.nap(node, nap, span);
                     break;
                 }
-                Ask::AwaitEni(_) => {
-                    let lag = self.call_latency(node, Latency::EniInMetadata);
-                    answer = Answer::ShowsAt(self.now + lag);
+                Ask::AwaitEni(eni) => {
+                    let shows = self.now + self.call_latency(node, Latency::EniInMetadata);
+                    self.eni_shows(node, eni, shows);
+                    answer = Answer::ShowsAt(shows);
                 }
                 Ask::ReadImds => {
                     listed = self.metadata(node);
                     answer = Answer::ImdsAgrees;
                 }
                 Ask::Exit(_) => {
+                    self.end_process(node);
                     self.at(self.now + RESTART, Event::AwsNodeStarted(node));
                     break;
                 }
@@ -109,13 +122,6 @@ impl<'a> Run<'a> {
             self.announce_trunk(node);
             self.refresh_branchless_of(node);
         }
-    }
-
-    /// What instance metadata lists, where it is not what the store has: a trunk that ipamd has not found.
-    fn metadata(&self, node: u32) -> Option<Vec<(u32, Vec<u32>)>> {
-        let (trunk, _) = self.trunk_in_metadata(node).filter(|(_, shows)| *shows <= self.now)?;
-        let known = self.nodes[node as usize].ipamd.as_ref()?.pool().listed();
-        Some(known.chain([(trunk, Vec::new())]).collect())
     }
 
     /// Instance metadata lists something new from `shows` on: an ipamd that idles looks at its next reconcile.
@@ -144,6 +150,9 @@ impl<'a> Run<'a> {
         if nap == Nap::BeforeReconcile {
             let machine = at.ipamd.as_ref().expect("aws-node runs");
             until = machine.idle_until(settings, self.now).expect("it naps after a step");
+            if at.metadata_differs {
+                until = until.min(machine.next_reconcile(self.now));
+            }
             if let Some((_, shows)) = self.trunk_in_metadata(node) {
                 until = until.min(Ipamd::reconcile_not_before(self.now, shows));
             }
@@ -172,8 +181,11 @@ impl<'a> Run<'a> {
 
     /// A sandbox asks for an address.
     pub(super) fn assign_address(&mut self, node: u32) -> Option<PodAddress> {
-        let now = self.now;
-        let given = self.nodes[node as usize].ipamd.as_mut()?.add_pod(now)?;
+        let (now, at) = (self.now, &mut self.nodes[node as usize]);
+        if at.ipamd_down {
+            return None;
+        }
+        let given = at.ipamd.as_mut()?.add_pod(now)?;
         self.books.settle(now);
         self.books.assigned += 1;
         self.pool_changed(node);
@@ -182,9 +194,11 @@ impl<'a> Run<'a> {
     pub(super) fn release_address(&mut self, node: u32, address: PodAddress) {
         let now = self.now;
         if let Some(ipamd) = self.nodes[node as usize].ipamd.as_mut() {
+            let before = ipamd.pool().assigned();
             ipamd.delete_pod(address, now);
+            let released = before - ipamd.pool().assigned();
             self.books.settle(now);
-            self.books.assigned -= 1;
+            self.books.assigned -= u64::from(released);
             self.books.note_peaks();
             self.pool_changed(node);
         }
@@ -204,7 +218,10 @@ impl<'a> Run<'a> {
                     called = true;
                     self.end_call(node, call)
                 }
-                Ask::AwaitEni(_) => Answer::ShowsAt(self.now),
+                Ask::AwaitEni(eni) => {
+                    self.eni_shows(node, eni, self.now);
+                    Answer::ShowsAt(self.now)
+                }
                 Ask::ReadImds => match self.trunk_in_metadata(node) {
                     // The primary ENI and the trunk are all there is by then.
                     Some((trunk, _)) if !machine.pool().has_trunk() => {
@@ -241,8 +258,9 @@ impl<'a> Run<'a> {
         self.draw(latency, Component::Ec2Call, node, self.nodes[node as usize].draws)
     }
 
-    pub(super) fn ec2_call_retried(&mut self, node: u32, call: Call, tries: u8) {
-        if self.nodes[node as usize].lives() {
+    pub(super) fn ec2_call_retried(&mut self, node: u32, call: Call, tries: u8, process: u8) {
+        let at = &self.nodes[node as usize];
+        if at.lives() && at.process == process {
             self.send(node, call, tries + 1);
             self.refresh_addressless(node);
         }
@@ -254,7 +272,8 @@ impl<'a> Run<'a> {
         if self.buckets[call.api as usize].try_take(1, self.now) {
             self.nodes[node as usize].ipamd_throttled = false;
             let takes = self.call_latency(node, latency_of(call.api));
-            self.at(self.now + takes, Event::Ec2CallEnded(node, call));
+            let process = self.nodes[node as usize].process;
+            self.at(self.now + takes, Event::Ec2CallEnded(node, call, process));
             return;
         }
         count.throttled += 1;
@@ -266,7 +285,8 @@ impl<'a> Run<'a> {
         at.ipamd_throttled = wait.is_some();
         match wait {
             Some(wait) => {
-                self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries));
+                let process = self.nodes[node as usize].process;
+                self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries, process));
             }
             None => self.resume(node, Answer::Failed),
         }
@@ -278,8 +298,9 @@ impl<'a> Run<'a> {
         match call.api {
             Api::AssignPrivateIpAddresses => {
                 let held = &self.nodes[node as usize].held;
-                let held = held.iter().find(|held| held.eni == call.eni);
-                let subnet = held.expect("an ENI that gets addresses is held").subnet;
+                // One that a restart left loose may have been cleaned up.
+                let Some(held) = held.iter().find(|held| held.eni == call.eni) else { return Answer::Failed };
+                let subnet = held.subnet;
                 match self.take(node, subnet, call.count, prefixes) {
                     None => self.refused(call.api),
                     Some(taken) => {
@@ -294,19 +315,52 @@ impl<'a> Run<'a> {
             }
             Api::DescribeSubnets if self.is_excluded(node, call.eni) => Answer::Excluded,
             Api::DescribeNetworkInterfaces if call.eni == Call::ALL_ENIS => {
+                if let Some(eni) = self.missing_eni(node) {
+                    return Answer::NotFound(eni);
+                }
                 self.trunk_in_metadata(node).map_or(Answer::Done, |(trunk, _)| Answer::Trunk(trunk))
+            }
+            Api::AttachNetworkInterface if self.is_full(node) => Answer::Failed,
+            Api::AttachNetworkInterface => self.tie(node, call.eni, Tie::Attached),
+            Api::ModifyNetworkInterfaceAttribute if call.eni != 0 => self.tie(node, call.eni, Tie::Bound),
+            Api::DetachNetworkInterface => {
+                self.eni_detached(node, call.eni);
+                self.tie(node, call.eni, Tie::None)
             }
             Api::DeleteNetworkInterface => {
                 let at = &mut self.nodes[node as usize];
                 if let Some(place) = at.held.iter().position(|held| held.eni == call.eni) {
                     let held = at.held.remove(place);
                     self.enis_deleted += 1;
+                    self.leaks.is_settled();
                     self.release_eni(&held, prefixes);
                 }
                 Answer::Done
             }
             _ => Answer::Done,
         }
+    }
+
+    /// Has the instance as many interfaces as its type allows (AttachmentLimitExceeded)?
+    pub(super) fn is_full(&self, node: u32) -> bool {
+        let at = &self.nodes[node as usize];
+        let most = self.scenario.catalogue.get(at.instance_type).max_enis;
+        let attached = at.held.iter().filter(|held| held.tie != Tie::None).count() as u32;
+        most.is_some_and(|most| attached >= most)
+    }
+
+    /// An ENI is attached, bound to its instance or detached.
+    fn tie(&mut self, node: u32, eni: u32, tie: Tie) -> Answer<'static> {
+        let held = &mut self.nodes[node as usize].held;
+        if let Some(held) = held.iter_mut().find(|held| held.eni == eni) {
+            match (held.tie, tie) {
+                (Tie::None, Tie::Attached) => self.leaks.is_settled(),
+                (Tie::Attached | Tie::Bound, Tie::None) => self.leaks.comes_loose(held.made),
+                _ => {}
+            }
+            held.tie = tie;
+        }
+        Answer::Done
     }
 
     fn refused(&mut self, api: Api) -> Answer<'static> {
@@ -328,10 +382,13 @@ impl<'a> Run<'a> {
                 continue;
             };
             self.enis_created += 1;
+            let (made, tie) = (self.now, Tie::None);
+            self.leaks.comes_loose(made);
             let at = &mut self.nodes[node as usize];
             let eni = at.next_eni;
             at.next_eni += 1;
-            at.held.push(Held { eni, subnet, primary: primary.first().copied(), ..Held::default() });
+            let (shows_at, primary) = (SimTime::NEVER, primary.first().copied());
+            at.held.push(Held { eni, tie, made, shows_at, subnet, primary, ..Held::default() });
             return Answer::Created { eni, first_cidr: self.hold(node, eni, count, taken) };
         }
         self.refused(Api::CreateNetworkInterface)
@@ -371,13 +428,42 @@ impl<'a> Run<'a> {
         let Node { ipamd, held, .. } = &mut self.nodes[node as usize];
         let Some(ipamd) = ipamd.as_ref() else { return };
         let gone = ipamd.unassigning();
-        let held = held.iter_mut().find(|held| held.eni == eni).expect("an ENI that gives back is held");
+        let Some(held) = held.iter_mut().find(|held| held.eni == eni) else { return };
+        let (subnet, offsets) = (held.subnet, held.part_from(gone));
         let count = gone.len() as u32;
-        held.count -= count;
-        let (back, kept) = held.placed.drain(..).partition::<Vec<_>, _>(|(cidr, _)| gone.contains(cidr));
-        held.placed = kept;
-        let (subnet, offsets) = (held.subnet, back.iter().map(|(_, offset)| *offset).collect::<Vec<u32>>());
         self.give_back(subnet, count, &offsets, prefixes);
+    }
+
+    /// A call of a process that has ended: EC2 has carried it out, and nobody hears of it.
+    fn end_orphaned_call(&mut self, node: u32, call: Call) {
+        let held = self.nodes[node as usize].held.iter().position(|held| held.eni == call.eni);
+        match (call.api, held) {
+            (Api::UnassignPrivateIpAddresses, Some(place)) => {
+                let gone = self.restarts.take_unassigning(node);
+                let held = &mut self.nodes[node as usize].held[place];
+                let (subnet, offsets) = (held.subnet, held.part_from(&gone));
+                let prefixes = self.settings(node).prefix_delegation;
+                self.give_back(subnet, gone.len() as u32, &offsets, prefixes);
+            }
+            (Api::UnassignPrivateIpAddresses, None) => {}
+            _ => drop(self.end_call(node, call)),
+        }
+        self.books.note_peaks();
+    }
+
+    /// DescribeNetworkInterfaces about one ENI tells its addresses.
+    fn describe_what_is(&mut self, node: u32, call: Call, answer: Answer<'static>) {
+        let attached = self.attached_enis(node);
+        let assigned =
+            |run: &Self| run.nodes[node as usize].ipamd.as_ref().map_or(0, |it| it.pool().assigned());
+        let before = assigned(self);
+        match attached.iter().position(|(eni, _)| *eni == call.eni) {
+            Some(place) => self.resume(node, Answer::View(&attached[place..=place])),
+            None => self.resume(node, answer),
+        }
+        // Pods whose addresses EC2 has no more on the node hold none.
+        self.books.settle(self.now);
+        self.books.assigned -= u64::from(before - assigned(self));
     }
 
     pub(super) fn release_eni(&mut self, held: &Held, prefixes: bool) {
@@ -387,18 +473,27 @@ impl<'a> Run<'a> {
         self.give_back(held.subnet, 1, &primary, false);
     }
 
-    /// The instance goes, with its interfaces and the addresses its pods still have.
+    /// The instance goes, with the interfaces that are bound to it and the addresses its pods still have.
     pub(super) fn release_all(&mut self, node: u32) {
         let now = self.now;
         let prefixes = self.scenario.cni.mode == CniMode::Vpc && self.settings(node).prefix_delegation;
         let assigned = self.nodes[node as usize].ipamd.as_ref().map_or(0, |ipamd| ipamd.pool().assigned());
         self.books.settle(now);
         self.books.assigned -= u64::from(assigned);
-        for held in std::mem::take(&mut self.nodes[node as usize].held) {
-            self.release_eni(&held, prefixes);
+        let held = &self.nodes[node as usize].held;
+        let unmanaged = held.iter().filter(|held| held.unmanaged).count() as u64;
+        for mut held in std::mem::take(&mut self.nodes[node as usize].held) {
+            if held.tie == Tie::Bound {
+                self.release_eni(&held, prefixes);
+                continue;
+            }
+            if std::mem::replace(&mut held.tie, Tie::None) == Tie::Attached {
+                self.leaks.comes_loose(held.made);
+            }
+            self.nodes[node as usize].held.push(held);
         }
         self.release_pod_enis(node);
-        self.books.instances -= 1;
+        self.books.instances -= 1 + unmanaged;
         self.nodes[node as usize].ipamd = None;
     }
 
@@ -483,6 +578,10 @@ impl<'a> Run<'a> {
         };
         let left = at.held.iter().any(|held| has_room(held.subnet))
             || self.eni_subnets(node).into_iter().any(has_room);
+        // The next process takes up what there is.
+        if at.ipamd_down || at.metadata_differs {
+            return true;
+        }
         let Some(ipamd) = &at.ipamd else { return left };
         ipamd.pool().assignable(self.now) > 0 || (left && ipamd.may_grow(settings, self.now))
     }
@@ -496,7 +595,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn latency_of(api: Api) -> Latency {
+pub(super) fn latency_of(api: Api) -> Latency {
     match api {
         Api::DescribeNetworkInterfaces => Latency::DescribeNetworkInterfaces,
         Api::CreateTags => Latency::CreateTags,

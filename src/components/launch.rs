@@ -312,6 +312,7 @@ impl<'a> Run<'a> {
         let family = self.prepared.pools[node.pool as usize].family;
         self.label_node(claim);
         self.refresh_nominated(claim);
+        self.attach_others_enis(claim);
         self.boot(claim, family);
         self.watch_age(claim);
         if offering.spot {

@@ -3,6 +3,7 @@
 
 mod api_server;
 mod autoscaler;
+mod aws_node;
 mod books;
 mod capacity;
 mod claims;
@@ -23,8 +24,10 @@ mod karpenter;
 mod kubelet;
 mod launch;
 mod launch_subnets;
+mod leaks;
 mod memory;
 mod memory_use;
+mod metadata;
 mod node;
 mod node_lifecycle;
 mod others;
@@ -215,6 +218,10 @@ struct Run<'a> {
     api_counts: [ApiCount; ApiCount::APIS],
     enis_created: u64,
     enis_deleted: u64,
+    leaks: leaks::Leaks,
+    restarts: aws_node::Restarts,
+    /// By node: detached ENIs that instance metadata lists, and until when.
+    detached: BTreeMap<u32, Vec<(u32, SimTime)>>,
     /// Of other users of the subnets: all lots ever taken, those that will come back, and addresses held, by subnet.
     lots: Vec<others::Lot>,
     lots_to_come_back: u32,
@@ -384,6 +391,9 @@ impl<'a> Run<'a> {
             api_counts: [ApiCount::default(); ApiCount::APIS],
             enis_created: 0,
             enis_deleted: 0,
+            leaks: leaks::Leaks::new(),
+            restarts: aws_node::Restarts::default(),
+            detached: BTreeMap::new(),
             lots: Vec::new(),
             lots_to_come_back: 0,
             held_by_others: scenario.subnets.iter().map(crate::scenario::SubnetSpec::used_at_start).collect(),
@@ -429,6 +439,7 @@ impl<'a> Run<'a> {
         self.schedule_deployments();
         self.schedule_rollouts();
         self.schedule_others();
+        self.schedule_restarts();
         self.start_reservations();
         self.start_launch_subnets();
         self.start_autoscalers();
@@ -463,8 +474,15 @@ impl<'a> Run<'a> {
             Event::StartupTaintGone { node, place } => self.startup_taint_gone(node, place),
             Event::AwsNodeStarted(node) => self.aws_node_started(node),
             Event::IpamdWoken(node) => self.ipamd_woken(node),
-            Event::Ec2CallEnded(node, call) => self.ec2_call_ended(node, call),
-            Event::Ec2CallRetried(node, call, tries) => self.ec2_call_retried(node, call, tries),
+            Event::Ec2CallEnded(node, call, process) => self.ec2_call_ended(node, call, process),
+            Event::Ec2CallRetried(node, call, tries, process) => {
+                self.ec2_call_retried(node, call, tries, process)
+            }
+            Event::AwsNodesUpdated(update) => self.aws_nodes_updated(update),
+            Event::AwsNodeReady { node, update } => self.aws_node_ready(node, update),
+            Event::LeaksSought { node, process, tries } => self.leaks_sought(node, process, tries),
+            Event::LeakCallSent { node, process } => self.leak_call_sent(node, process),
+            Event::LeakCallEnded { node, process } => self.leak_call_ended(node, process),
             Event::CniReady(node) => self.cni_ready(node),
             Event::NodeReady(node) => self.node_ready(node),
             Event::NodeCordoned(node) => self.node_cordoned(node),

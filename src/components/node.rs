@@ -39,6 +39,7 @@ impl Run<'_> {
                     let share = group.pods_with_address / group.count.max(1);
                     let more = u32::from(number < group.pods_with_address % group.count.max(1));
                     self.settle_ipamd(node, share + more);
+                    self.settle_cleaner(node);
                 }
                 self.label_node(node);
                 self.refit(node);

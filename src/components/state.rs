@@ -156,10 +156,28 @@ pub(super) enum NodeStage {
     Gone,
 }
 
+/// How an ENI hangs on its node's instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Tie {
+    /// Not at all: it is about to be attached or deleted, or has leaked.
+    None,
+    /// Attached, and left behind when the instance goes.
+    Attached,
+    /// It goes with the instance (DeleteOnTermination).
+    #[default]
+    Bound,
+}
+
 /// An ENI's addresses, for when they go back.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     pub eni: u32,
+    pub tie: Tie,
+    /// When ipamd made it, and when instance metadata lists it.
+    pub made: SimTime,
+    pub shows_at: SimTime,
+    /// Somebody else's, which ipamd leaves alone.
+    pub unmanaged: bool,
     /// Where its addresses come from, as a place in the scenario's subnets.
     pub subnet: usize,
     /// CIDRs other than the primary address.
@@ -168,6 +186,16 @@ pub(super) struct Held {
     pub placed: Vec<(u32, u32)>,
     /// The primary address's offset, where it is placed.
     pub primary: Option<u32>,
+}
+
+impl Held {
+    /// CIDRs leave it; their offsets, where they are placed.
+    pub fn part_from(&mut self, gone: &[u32]) -> Vec<u32> {
+        self.count -= gone.len() as u32;
+        let (back, kept) = self.placed.drain(..).partition::<Vec<_>, _>(|(cidr, _)| gone.contains(cidr));
+        self.placed = kept;
+        back.into_iter().map(|(_, offset)| offset).collect()
+    }
 }
 
 /// A node whose claim is deleted.
@@ -204,6 +232,12 @@ pub(super) struct Node {
     pub address_cause: Cause,
     /// Is a call of ipamd waiting out a throttle?
     pub ipamd_throttled: bool,
+    /// Has its process ended, and does the next one not serve yet?
+    pub ipamd_down: bool,
+    /// May instance metadata list what ipamd's store has not, or lack what it has?
+    pub metadata_differs: bool,
+    /// How many processes of ipamd have ended: which one an event is of.
+    pub process: u8,
     /// From the launch on.
     pub instance_type: TypeId,
     pub draws: u32,
@@ -269,6 +303,8 @@ pub(super) struct Node {
     pub held: Vec<Held>,
     pub next_eni: u32,
     pub next_cidr: u32,
+    /// Of the cleaner of leaked ENIs.
+    pub cleaner_draws: u32,
     /// kubelet pulls one image after the other.
     pub pulls_until: SimTime,
     /// (Deployment, when its image is on the node)
@@ -327,10 +363,14 @@ impl Node {
             wakes: None,
             wakes_at: SimTime::NEVER,
             ipamd_throttled: false,
+            ipamd_down: false,
+            metadata_differs: false,
             held: Vec::new(),
             next_eni: 1,
             next_cidr: 0,
+            cleaner_draws: 0,
             draws: 0,
+            process: 0,
             pulls_until: SimTime::ZERO,
             images: SmallVec::new(),
         }

@@ -92,7 +92,7 @@ impl Run<'_> {
         {
             line = line.text("waited_for", cause.name());
         }
-        if let Event::Ec2CallEnded(_, call) | Event::Ec2CallRetried(_, call, _) = event {
+        if let Event::Ec2CallEnded(_, call, _) | Event::Ec2CallRetried(_, call, ..) = event {
             line = line.text("api", call.api.name());
             if call.api.counts() {
                 line = line.count("count", call.count as usize);

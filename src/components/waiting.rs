@@ -140,7 +140,9 @@ impl Run<'_> {
         let settings = self.settings(node);
         let at = &self.nodes[node as usize];
         let Some(ipamd) = &at.ipamd else { return Cause::AddressWarmPool };
-        if ipamd.pool().assignable(self.now) > 0 {
+        if at.ipamd_down {
+            Cause::CniStart
+        } else if ipamd.pool().assignable(self.now) > 0 {
             Cause::AddressKubeletRetry
         } else if at.ipamd_throttled {
             Cause::AddressThrottled

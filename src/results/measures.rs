@@ -277,6 +277,16 @@ pub fn measures() -> Vec<Measure> {
     add("enis_created", "", Count, "ENIs that ipamd created.", |r| Some(r.enis_created));
     add("enis_deleted", "", Count, "ENIs that it deleted again.", |r| Some(r.enis_deleted));
     add(
+        "enis_leaked",
+        "",
+        Count,
+        "ENIs of ipamd that hang on no instance at the end, and that none has in hand.",
+        |r| Some(r.enis_leaked),
+    );
+    add("enis_cleaned", "", Count, "Leaked ENIs that a node's ipamd found and deleted.", |r| {
+        Some(r.enis_cleaned)
+    });
+    add(
         "branch_enis_created",
         "",
         Count,
@@ -320,6 +330,9 @@ pub fn measures() -> Vec<Measure> {
         "Of it, free addresses of prefixes in use.",
         |r| Some(r.waste_at_end.prefix_remainder),
     );
+    add("waste_leaked_at_end", "addresses", Count, "Of it, addresses of leaked ENIs.", |r| {
+        Some(r.waste_at_end.leaked)
+    });
     add(
         "address_wait",
         "pod_ms",

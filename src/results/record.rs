@@ -70,6 +70,10 @@ pub struct ReplicationRecord {
     pub api_counts: [ApiCount; ApiCount::APIS],
     pub enis_created: u64,
     pub enis_deleted: u64,
+    /// ENIs at the end that hang on no instance and that no ipamd is about to attach or to delete.
+    pub enis_leaked: u64,
+    /// Leaked ENIs that cleaners have deleted.
+    pub enis_cleaned: u64,
     /// For pods with security groups; `None` where aws-node has them off.
     pub branch_enis: Option<BranchEniRecord>,
     pub waste_at_end: WasteSplit,
@@ -236,6 +240,8 @@ pub struct WasteSplit {
     pub eni_primaries: u64,
     /// Free addresses of prefixes that are in use.
     pub prefix_remainder: u64,
+    /// Of ENIs that have leaked.
+    pub leaked: u64,
 }
 
 /// CPU that pods wanted and got, over all pods of Deployments that say their usage, while their containers ran.

@@ -9,6 +9,7 @@ use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
 use super::rollouts::Rollouts;
 use super::usage::UsageSpec;
+use crate::actors::int_or_percent::IntOrPercent;
 pub use crate::actors::karpenter::Operator;
 use crate::actors::karpenter::labels::CAPACITY_TYPE;
 use crate::actors::kube_scheduler::score::Strategy;
@@ -360,8 +361,28 @@ pub struct CniSpec {
     pub env: std::collections::BTreeMap<String, String>,
     /// kubelet's `maxPods`, where the user sets it.
     pub max_pods: Option<u32>,
+    /// Rolling updates of aws-node.
+    pub restarts: Vec<AwsNodeUpdate>,
+    /// Interfaces that somebody else attaches to each node that Karpenter launches.
+    pub other_interfaces: Vec<OtherInterface>,
     /// `ENABLE_POD_ENI`: nodes get a trunk interface for pods with security groups.
     pub pod_eni: bool,
+}
+
+/// Interfaces that are not ipamd's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OtherInterface {
+    pub count: u32,
+    /// The tag `node.k8s.amazonaws.com/no_manage`.
+    pub no_manage: Option<String>,
+}
+
+/// aws-node's pods are replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AwsNodeUpdate {
+    pub at: SimTime,
+    /// How many of them may be away at once, of those on nodes at its begin.
+    pub max_unavailable: IntOrPercent,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

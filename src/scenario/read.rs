@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checked::*;
+use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
     api_server, capacity_reservations, kubelet, limits, placement, plausible, pool_depth, subnets, workload,
 };
+use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
 use crate::input::{Document, Origin, Problem, Problems, Section, Value};
-use crate::units::SimDuration;
+use crate::units::{SimDuration, SimTime};
 
 /// Of a scenario that says none.
 pub(super) const HORIZON: SimDuration = SimDuration::from_secs(1_800);
@@ -225,11 +227,20 @@ fn cni(
     warnings: &mut Vec<String>,
     problems: &mut Problems,
 ) -> CniSpec {
-    let mut spec = CniSpec { mode: CniMode::Vpc, env: Default::default(), max_pods: None, pod_eni: false };
+    let mut spec = CniSpec {
+        mode: CniMode::Vpc,
+        env: Default::default(),
+        max_pods: None,
+        restarts: Vec::new(),
+        other_interfaces: Vec::new(),
+        pod_eni: false,
+    };
     let Some(mut section) = root.section("cni", problems) else { return spec };
     let modes = [("vpc", CniMode::Vpc), ("none", CniMode::None)];
     spec.mode = section.choice("mode", &modes, problems).unwrap_or(CniMode::Vpc);
     spec.max_pods = section.whole("max_pods", 1, 10_000, problems);
+    spec.restarts = restarts(&mut section, problems);
+    spec.other_interfaces = other_interfaces(&mut section, problems);
     if let Some(mut env) = section.section("env", problems) {
         for (name, node) in env.all() {
             let key = env.key(name);
@@ -260,6 +271,47 @@ fn cni(
     ipamd::Settings::read(version, &spec.env, limits, 29, warnings);
     spec
 }
+
+/// `restarts = [{ at = "10 min", max_unavailable = "10%" }]`; aws-node's manifest says 10 %.
+fn restarts(section: &mut Section<'_>, problems: &mut Problems) -> Vec<AwsNodeUpdate> {
+    let read = |mut entry: Section<'_>, problems: &mut Problems| {
+        if entry.get("at").is_none() {
+            let hint = Some("write at = \"10 min\"".into());
+            problems.add(entry.origin(), &entry.key("at"), "a restart has an instant", hint);
+        }
+        let at = SimTime::ZERO + entry.span("at", problems).unwrap_or(SimDuration::ZERO);
+        let most = int_or_percent(&mut entry, "max_unavailable", problems);
+        entry.finish(problems);
+        AwsNodeUpdate { at, max_unavailable: most.unwrap_or(IntOrPercent::Percent(10)) }
+    };
+    let entries = section.sections("restarts", problems).unwrap_or_default();
+    entries.into_iter().map(|entry| read(entry, problems)).collect()
+}
+
+/// `other_interfaces = [{ count = 1, tags = { "node.k8s.amazonaws.com/no_manage" = "true" } }]`
+fn other_interfaces(section: &mut Section<'_>, problems: &mut Problems) -> Vec<OtherInterface> {
+    let read = |mut entry: Section<'_>, problems: &mut Problems| {
+        let count = entry.whole("count", 1, 14, problems).unwrap_or(1);
+        let mut no_manage = None;
+        if let Some(mut tags) = entry.section("tags", problems) {
+            for (name, node) in tags.all() {
+                match &node.value {
+                    Value::Text(value) if name == NO_MANAGE => no_manage = Some(value.clone()),
+                    _ => {
+                        let hint = Some(format!("it reads {NO_MANAGE}, whose value is a text"));
+                        let what = format!("{name} is not a tag of interfaces that aws-node reads here");
+                        problems.add(&node.origin, &tags.key(name), what, hint);
+                    }
+                }
+            }
+        }
+        entry.finish(problems);
+        OtherInterface { count, no_manage }
+    };
+    let entries = section.sections("other_interfaces", problems).unwrap_or_default();
+    entries.into_iter().map(|entry| read(entry, problems)).collect()
+}
+const NO_MANAGE: &str = "node.k8s.amazonaws.com/no_manage";
 
 /// Those of aws-node that are read in a scenario beside ipamd's own.
 const IPV6: &str = "ENABLE_IPv6";

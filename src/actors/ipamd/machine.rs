@@ -8,9 +8,12 @@ use crate::units::{SimDuration, SimTime};
 
 mod grow;
 mod reconcile;
+mod recover;
 mod rest;
 mod shrink;
 mod start;
+
+pub use recover::Attached;
 
 /// EC2's calls that ipamd makes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -180,6 +183,9 @@ enum Stage {
     DescribeAll,
     DescribeOne { at: u32, verify: bool },
     AdoptSubnets { at: u32 },
+    RecoverTags { at: u32, tries: u8 },
+    RecoverSubnets { at: u32 },
+    RecoverGroups { at: u32 },
     Gone,
 }
 
@@ -213,6 +219,12 @@ pub struct Ipamd {
     view: Vec<(EniSerial, Vec<CidrSerial>)>,
     /// The ENI that EC2 says is a trunk.
     trunk: Option<EniSerial>,
+    /// ENIs on the instance that it leaves alone.
+    unmanaged: u32,
+    /// Has the primary ENI its tags?
+    tagged: bool,
+    /// ENIs that a process found at its start and that it has to tag.
+    untagged: Vec<EniSerial>,
     /// Is the node cordoned, and is that heeded?
     cordoned: bool,
 }
@@ -223,7 +235,7 @@ const DECREASE_INTERVAL: SimDuration = SimDuration::from_secs(30);
 const RECONCILE_INTERVAL: SimDuration = SimDuration::from_secs(60);
 const SETTLE: SimDuration = SimDuration::from_secs(2);
 /// Tries of Detach, Delete, of the looks at IMDS and of the first Describe.
-const TRIES: u8 = 12;
+pub(super) const TRIES: u8 = 12;
 const TAG_TRIES: u8 = 5;
 const LONGEST_WAIT: SimDuration = SimDuration::from_secs(60);
 
@@ -245,6 +257,9 @@ impl Ipamd {
             recently_freed: Vec::new(),
             view: Vec::new(),
             trunk: None,
+            unmanaged: 0,
+            tagged: false,
+            untagged: Vec::new(),
             cordoned: false,
         }
     }
@@ -269,6 +284,14 @@ impl Ipamd {
     pub fn unassigning(&self) -> &[CidrSerial] {
         &self.last_unassigned
     }
+    /// Is an Unassign call under way?
+    pub fn unassigns(&self) -> bool {
+        matches!(self.stage, Stage::Unassign { .. })
+    }
+    /// Has the primary ENI its tags?
+    pub fn has_tagged(&self) -> bool {
+        self.tagged
+    }
     /// The ENIs that a DescribeNetworkInterfaces of [`Call::ALL_ENIS`] names.
     pub fn named_enis(&self) -> impl Iterator<Item = EniSerial> {
         self.view.iter().map(|(eni, _)| *eni)
@@ -287,8 +310,21 @@ impl Ipamd {
                 | Stage::InitTags { .. }
                 | Stage::InitSubnets
                 | Stage::InitGroups
+                | Stage::RecoverTags { .. }
+                | Stage::RecoverSubnets { .. }
+                | Stage::RecoverGroups { .. }
         );
-        settings.pod_eni && !early && self.pool.eni_count() < settings.eni_budget
+        settings.pod_eni && !early && self.pool.eni_count() + self.unmanaged < settings.eni_budget
+    }
+    /// The ENI on no instance that it is about to attach or to delete.
+    pub fn in_hand(&self) -> Option<EniSerial> {
+        match self.stage {
+            Stage::DescribeInstances { new } | Stage::Attach { new } => Some(new.serial),
+            Stage::UndoDelete { eni, .. } | Stage::Settle { eni } | Stage::FreeDelete { eni, .. } => {
+                Some(eni)
+            }
+            _ => None,
+        }
     }
     /// Until when growth is paused for want of addresses, if it is at `now`.
     pub fn paused_until(&self, now: SimTime) -> Option<SimTime> {
@@ -313,11 +349,12 @@ impl Ipamd {
         let ok = !matches!(answer, Answer::Failed | Answer::Insufficient | Answer::NotFound(_));
         match self.stage {
             Stage::NotStarted => self.init_describe(1),
-            Stage::InitDescribe { tries } => self.init_described(answer, tries),
+            Stage::InitDescribe { tries } => self.init_described(settings, answer, now, tries),
             Stage::InitTags { tries } if !ok || matches!(answer, Answer::Woken) => {
                 self.init_tag_again(answer, tries, jitter)
             }
             Stage::InitTags { .. } => {
+                self.tagged = true;
                 self.pool.add_eni(0, now);
                 if settings.subnet_discovery {
                     self.call(Stage::InitSubnets, Api::DescribeSubnets, 0, 0)
@@ -381,6 +418,12 @@ impl Ipamd {
                 self.exclude_if_said(answer, self.view[at as usize].0);
                 self.adopted(settings, now, at as usize)
             }
+            Stage::RecoverTags { at, tries } => self.eni_tagged(settings, answer, now, (at, tries), jitter),
+            Stage::RecoverSubnets { at } => {
+                self.exclude_if_said(answer, self.view[at as usize].0);
+                self.recover_eni(settings, now, at + 1)
+            }
+            Stage::RecoverGroups { at } => self.recover_groups(settings, now, at + 1),
             Stage::Gone => panic!("ipamd has exited and is resumed with {answer:?}"),
         }
     }
@@ -436,8 +479,13 @@ fn doubled(first: SimDuration, failed: u8, more: f64) -> SimDuration {
     if more > 0.0 { wait.mul_f64(1.0 + more) } else { wait }
 }
 
+/// The pause after a refused CreateTags.
+fn tag_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
+    doubled(SimDuration::from_millis(500), failed, 0.30 * jitter())
+}
+
 /// The pause after a refused Delete.
-fn delete_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
+pub(super) fn delete_wait(failed: u8, jitter: &mut dyn FnMut() -> f64) -> SimDuration {
     doubled(SimDuration::from_millis(500), failed, 0.15 * jitter())
 }
 

@@ -160,6 +160,20 @@ impl Pool {
         self.enis.iter().map(|eni| (eni.serial, eni.cidrs.iter().map(|cidr| cidr.serial).collect()))
     }
 
+    /// An ENI's CIDRs, those that pods have addresses of first.
+    pub fn by_use(&self, serial: EniSerial) -> Vec<CidrSerial> {
+        let mut cidrs = self.find(serial).map_or_else(Vec::new, |eni| eni.cidrs.clone());
+        cidrs.sort_by_key(|cidr| cidr.assigned == 0);
+        cidrs.into_iter().map(|cidr| cidr.serial).collect()
+    }
+    /// Are these other ENIs than it has, or do they have more or fewer CIDRs?
+    pub fn differs_from(&self, listed: &[(EniSerial, Vec<CidrSerial>)]) -> bool {
+        let known = |(eni, cidrs): &(EniSerial, Vec<CidrSerial>)| {
+            self.find(*eni).is_some_and(|known| known.cidrs.len() == cidrs.len())
+        };
+        listed.len() != self.enis.len() || !listed.iter().all(known)
+    }
+
     /// Addresses a pod could have at once: neither held nor cooling.
     pub fn assignable(&self, now: SimTime) -> u32 {
         if self.excludes {
@@ -245,6 +259,34 @@ impl Pool {
             trunk: false,
             excluded: false,
         });
+    }
+    /// The ENI is set up anew: its age begins at `now`.
+    pub(super) fn rejoin(&mut self, serial: EniSerial, now: SimTime) {
+        if let Some(eni) = self.enis.iter_mut().find(|eni| eni.serial == serial) {
+            eni.joined = now;
+        }
+    }
+    /// `count` pods hold addresses of a CIDR that nobody has yet.
+    pub(super) fn restore(&mut self, address: PodAddress, count: u32) {
+        let eni = self.enis.iter_mut().find(|eni| eni.serial == address.eni);
+        let cidr = eni.and_then(|eni| {
+            eni.assigned += count;
+            eni.cidrs.iter_mut().find(|cidr| cidr.serial == address.cidr)
+        });
+        let cidr = cidr.unwrap_or_else(|| panic!("pods hold {address:?}, which is not attached"));
+        cidr.assigned += count;
+        self.free_cidrs -= 1;
+        self.assigned += count;
+    }
+    /// CIDRs that pods hold addresses of, and how many each.
+    pub fn in_use(&self) -> impl Iterator<Item = (PodAddress, u32)> {
+        let of = |eni: &Eni| {
+            let serial = eni.serial;
+            let used = eni.cidrs.iter().filter(|cidr| cidr.assigned > 0);
+            used.map(move |cidr| (PodAddress { eni: serial, cidr: cidr.serial }, cidr.assigned))
+                .collect::<Vec<_>>()
+        };
+        self.enis.iter().flat_map(of)
     }
     /// The ENI's subnet is not for pods.
     pub(super) fn exclude(&mut self, serial: EniSerial) {

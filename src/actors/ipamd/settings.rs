@@ -41,6 +41,10 @@ pub struct Settings {
     pub pod_eni: bool,
     /// `AWS_MANAGE_ENIS_NON_SCHEDULABLE`: a cordoned node's pool is kept as any other.
     pub manages_cordoned: bool,
+    /// `MANAGE_UNTAGGED_ENI`: ENIs without tags that others attach are taken for its own.
+    pub manages_untagged: bool,
+    /// Leaked ENIs are looked for: no `DISABLE_LEAKED_ENI_CLEANUP`.
+    pub cleans_leaks: bool,
     /// How long a released address cools; `None`: not at all.
     pub cooldown: Option<SimDuration>,
     /// Usable slots of one ENI: its addresses without the primary.
@@ -54,7 +58,7 @@ pub struct Settings {
 }
 
 /// Names that [`Settings::read`] knows.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 13] = [
     "WARM_ENI_TARGET",
     "WARM_IP_TARGET",
     "MINIMUM_IP_TARGET",
@@ -66,10 +70,12 @@ pub const NAMES: [&str; 11] = [
     "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG",
     "ENABLE_POD_ENI",
     "AWS_MANAGE_ENIS_NON_SCHEDULABLE",
+    "DISABLE_LEAKED_ENI_CLEANUP",
+    "MANAGE_UNTAGGED_ENI",
 ];
 
 /// Other variables of aws-node, which change neither addresses nor when they come.
-pub const NAMES_WITHOUT_EFFECT: [&str; 30] = [
+pub const NAMES_WITHOUT_EFFECT: [&str; 29] = [
     "ADDITIONAL_ENI_TAGS",
     "ANNOTATE_POD_IP",
     "AWS_EC2_ENDPOINT",
@@ -87,7 +93,6 @@ pub const NAMES_WITHOUT_EFFECT: [&str; 30] = [
     "CLUSTER_ENDPOINT",
     "DISABLE_INTROSPECTION",
     "DISABLE_METRICS",
-    "DISABLE_NETWORK_RESOURCE_PROVISIONING",
     "DISABLE_POD_V6",
     "DISABLE_TCP_EARLY_DEMUX",
     "ENABLE_BANDWIDTH_PLUGIN",
@@ -103,12 +108,8 @@ pub const NAMES_WITHOUT_EFFECT: [&str; 30] = [
 ];
 
 /// Variables that do change addresses or timing, and that are read nowhere here.
-pub const NAMES_NOT_MODELLED: [&str; 4] = [
-    "DISABLE_LEAKED_ENI_CLEANUP",
-    "ENABLE_MULTI_NIC",
-    "MANAGE_UNTAGGED_ENI",
-    "POD_SECURITY_GROUP_ENFORCING_MODE",
-];
+pub const NAMES_NOT_MODELLED: [&str; 3] =
+    ["DISABLE_NETWORK_RESOURCE_PROVISIONING", "ENABLE_MULTI_NIC", "POD_SECURITY_GROUP_ENFORCING_MODE"];
 
 impl Settings {
     /// The settings that `env` gives on a node with these limits and this capacity of pods.
@@ -150,6 +151,9 @@ impl Settings {
         let custom_networking = switch("AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", false);
         let pod_eni = switch("ENABLE_POD_ENI", false);
         let manages_cordoned = switch("AWS_MANAGE_ENIS_NON_SCHEDULABLE", false) && version == Version::V1_23;
+        let manages_untagged = switch("MANAGE_UNTAGGED_ENI", true);
+        // v1.12 had no such switch.
+        let cleans_leaks = !(switch("DISABLE_LEAKED_ENI_CLEANUP", false) && version == Version::V1_23);
         if wants_prefixes && !limits.prefixes {
             warnings.push(
                 "ENABLE_PREFIX_DELEGATION: the type cannot hold prefixes; aws-node uses single addresses"
@@ -170,6 +174,8 @@ impl Settings {
             custom_networking,
             pod_eni,
             manages_cordoned,
+            manages_untagged,
+            cleans_leaks,
             cooldown: read_cooldown(version, env, warnings),
             slots: limits.ipv4_per_eni.saturating_sub(1),
             eni_budget: max_eni.map_or(limits.max_enis, |cap| cap.min(i64::from(limits.max_enis)) as u32),

@@ -47,13 +47,15 @@ impl Run<'_> {
         self.ipamd_knows_trunk(node) && found.is_some_and(|of| of.stage == Stage::Made)
     }
     fn ipamd_knows_trunk(&self, node: u32) -> bool {
-        self.nodes[node as usize].ipamd.as_ref().is_some_and(|ipamd| ipamd.pool().has_trunk())
+        let at = &self.nodes[node as usize];
+        !at.ipamd_down && at.ipamd.as_ref().is_some_and(|ipamd| ipamd.pool().has_trunk())
     }
 
     /// What a pod waits for whose sandbox found no interface.
     fn branch_cause(&self, pod: u32, node: u32) -> Cause {
         let found = self.pod_enis.as_ref().and_then(|enis| enis.pods.get(&pod));
         match found.map(|of| of.stage) {
+            _ if self.nodes[node as usize].ipamd_down => Cause::CniStart,
             _ if !self.ipamd_knows_trunk(node) => Cause::TrunkEni,
             Some(Stage::Made) => Cause::AddressKubeletRetry,
             Some(Stage::Called) => Cause::AddressEc2Call,

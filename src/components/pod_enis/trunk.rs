@@ -212,6 +212,12 @@ impl Run<'_> {
         Some((eni, trunk.shows_at))
     }
 
+    /// If the ENI is the node's trunk: when instance metadata lists it.
+    pub(in super::super) fn trunk_shows_at(&self, node: u32, eni: u32) -> Option<SimTime> {
+        let trunk = self.pod_enis.as_ref()?.trunks.get(&node)?;
+        (trunk.eni == Some(eni)).then_some(trunk.shows_at)
+    }
+
     /// The instance is gone, with its trunk and its branch interfaces.
     pub(in super::super) fn release_pod_enis(&mut self, node: u32) {
         let Some(enis) = &mut self.pod_enis else { return };

@@ -84,7 +84,7 @@ impl Ipamd {
     /// Is there a slot for another ENI, the one kept for a trunk that is to come left out?
     pub(super) fn has_room(&self, settings: &Settings) -> bool {
         let reserve = if self.pool.has_trunk() { 0 } else { settings.trunk_reserve };
-        self.pool.eni_count() + reserve < settings.eni_budget
+        self.pool.eni_count() + reserve + self.unmanaged < settings.eni_budget
     }
 
     pub(super) fn create(&mut self, settings: &Settings, _now: SimTime) -> Ask {

@@ -68,6 +68,13 @@ impl Ipamd {
         step + HALF_LOOP + LOOP * turns
     }
 
+    /// Of a loop that stepped at `step` and idles: the first reconcile that the last action does not defer.
+    pub fn next_reconcile(&self, step: SimTime) -> SimTime {
+        let nano = SimDuration::from_nanos(1);
+        let due = self.last_action.map_or(step, |at| at + RECONCILE_INTERVAL + nano);
+        Ipamd::reconcile_not_before(step, due)
+    }
+
     /// Could the machine, with no pod coming or going, ever give addresses back?
     pub fn may_give_back(&self, settings: &Settings, now: SimTime) -> bool {
         let giving = matches!(

@@ -4,15 +4,30 @@ use super::*;
 
 impl Ipamd {
     pub(super) fn init_describe(&mut self, tries: u8) -> Ask {
-        self.call(Stage::InitDescribe { tries }, Api::DescribeNetworkInterfaces, 0, 0)
+        let named = if self.recovers() { Call::ALL_ENIS } else { 0 };
+        self.call(Stage::InitDescribe { tries }, Api::DescribeNetworkInterfaces, named, 0)
     }
-    pub(super) fn init_described(&mut self, answer: Answer<'_>, tries: u8) -> Ask {
+    pub(super) fn init_described(
+        &mut self,
+        settings: &Settings,
+        answer: Answer<'_>,
+        now: SimTime,
+        tries: u8,
+    ) -> Ask {
         match answer {
+            Answer::NotFound(eni) => {
+                self.forget(eni);
+                self.init_describe(tries)
+            }
             Answer::Woken => self.init_describe(tries),
             Answer::Failed if tries >= TRIES => self.exit(),
             Answer::Failed => {
                 let wait = SimDuration::from_millis(10 * u64::from(tries));
                 self.nap(Stage::InitDescribe { tries: tries + 1 }, Nap::Retry, wait)
+            }
+            _ if self.recovers() => {
+                self.note_trunk(answer);
+                self.recover_eni(settings, now, 0)
             }
             _ => self.call(Stage::InitTags { tries: 1 }, Api::CreateTags, 0, 0),
         }
@@ -26,10 +41,7 @@ impl Ipamd {
         match answer {
             Answer::Woken => self.call(Stage::InitTags { tries }, Api::CreateTags, 0, 0),
             _ if tries >= TAG_TRIES => self.exit(),
-            _ => {
-                let wait = doubled(SimDuration::from_millis(500), tries, 0.30 * jitter());
-                self.nap(Stage::InitTags { tries: tries + 1 }, Nap::Retry, wait)
-            }
+            _ => self.nap(Stage::InitTags { tries: tries + 1 }, Nap::Retry, tag_wait(tries, jitter)),
         }
     }
 
