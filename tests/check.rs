@@ -153,6 +153,24 @@ fn stored_results_judge_claims_of_their_plan_and_no_others() {
         text.lines().filter(|line| line.starts_with("  ")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(lines(text), lines(run(&["check", "anew.advice.toml"]).1));
+    // Of a whole folder what fits is judged, and the rest is told and counted.
+    fs::create_dir(folder.join("all")).unwrap();
+    let elsewhere = ADVICE.replace("swept.toml", "../swept.toml");
+    fs::write(folder.join("all/fits.advice.toml"), &elsewhere).unwrap();
+    fs::write(folder.join("all/odd.advice.toml"), elsewhere.replace("TARGET = 4", "TARGET = 3")).unwrap();
+    let (code, text) = run(&["check", "all", "--results", "out", "--junit", "all.xml"]);
+    assert!(
+        code == 4 && text.contains("2 hold, 0 broken, 0 undecided; skipped 1 of 2 files"),
+        "{code}: {text}"
+    );
+    assert!(text.contains("odd.advice.toml: not judged by these results"), "{text}");
+    assert!(fs::read_to_string(folder.join("all.xml")).unwrap().contains("skipped=\"1\""));
+    let (_, text) = run(&["check", "all", "--results", "out", "--json"]);
+    let told: serde_json::Value =
+        serde_json::from_str(&text[text.find('{').unwrap()..=text.rfind('}').unwrap()]).unwrap();
+    assert!(
+        told["files"].as_array().unwrap().len() == 1 && told["skipped"][0]["file"] == "all/odd.advice.toml"
+    );
     let (code, text) = judged(&ADVICE.replace("TARGET = 4", "TARGET = 3"), "out");
     assert!(code == 2 && text.contains("no cell like the advice's candidate"), "{text}");
     assert_eq!(

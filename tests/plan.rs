@@ -182,6 +182,21 @@ fn plan_and_dry_run_show_the_same() {
 }
 
 /// Rows said to be exact are those written, the others of their size; the trial's estimate lies near the sweep's.
+/// Twelve cells, of which every other is tried; where subnets are too small none gets there.
+#[test]
+fn cells_of_which_nothing_is_known_say_why() {
+    let folder = scratch("unknown");
+    let more = "[[factors]]\nname = \"subnets\"\nkey = \"subnet_prefix_length\"\nvalues = [28, 21, 20]\n";
+    fs::write(folder.join("twelve.toml"), format!("{SMALL}{more}")).unwrap();
+    let told = run(&folder, &["plan", "twelve.toml", "--set", "control_plane_interfaces=0"]);
+    let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("  c0")).collect();
+    let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    assert_eq!((lines.len(), count("not tried")), (12, 6), "{told}");
+    let unknown = lines.iter().filter(|line| line.contains("none reached the target"));
+    assert!(unknown.clone().count() > 0 && unknown.clone().all(|line| line.contains("| 28 ")), "{told}");
+    assert_eq!(count("not tried") + count("unknown: ") + count(" +- "), 12, "{told}");
+}
+
 #[test]
 fn what_is_foretold_comes() {
     let folder = scratch("foretold");

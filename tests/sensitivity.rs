@@ -64,6 +64,34 @@ fn one_thread_and_eight_give_the_same_bytes() {
     assert_eq!(points.lines().count() - 1, 3 * (factors + 1) + 8 * (kept + 2));
 }
 
+/// With few rows shares come out above 1, which is told wherever they are printed; and what a study takes is known before.
+#[test]
+fn shares_above_all_have_a_remark_and_work_is_foreseen() {
+    let folder = scratch("remark");
+    let small = ["--factors", "estimated", "--trajectories", "2", "--samples", "8", "--replications", "1"];
+    let dry = sensitivity(&folder, &[&small[..], &["--dry-run", "--json"]].concat());
+    let foreseen: Value = serde_json::from_slice(&dry.stdout).unwrap();
+    assert!(number(&foreseen, "seconds_at_most") > 0.0 && !folder.join("results").exists());
+    assert_eq!(number(&foreseen, "sharing_replications_at_most"), 8.0 * 10.0);
+    let mut remarks = 0;
+    for seed in ["1", "2", "3", "4", "5", "6"] {
+        let more = ["--seed", seed, "--json", "-o", seed];
+        let output = sensitivity(&folder, &[&small[..], &more].concat());
+        assert!(output.status.success(), "{}", error(&output));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rows = found["sobol"].as_array().unwrap();
+        let above = rows.iter().any(|row| number(row, "first") > 1.0 || number(row, "total") > 1.0);
+        let sum: f64 = rows.iter().map(|row| number(row, "first")).sum();
+        let remark = found["remark"].as_str().unwrap_or_default();
+        // Printed with four decimals.
+        assert!((above || sum > 1.001) <= remark.contains("--samples 16"), "{rows:?}: {remark}");
+        let page = fs::read_to_string(folder.join(seed).join("report.html")).unwrap();
+        assert_eq!(page.contains("no share is above 100 %"), !remark.is_empty());
+        remarks += usize::from(!remark.is_empty());
+    }
+    assert!(remarks > 0, "with eight rows some share is meant to come out too large");
+}
+
 /// Two constant latencies of 40 s and 20 s add up on the way to the one node's Ready. Times 2^x with x uniform in -1..1,
 /// a constant c has a standard deviation of 0.4264 c, hence shares of 4/5 and 1/5, no interaction, and a screened
 /// change of c (2 - 0.5^(1/3)) / (2/3) = 1.81 c or c (2^(1/3) - 0.5) / (2/3) = 1.14 c. What node and pods do meanwhile

@@ -12,7 +12,8 @@ use crate::statistics::Verdict;
 
 /// Try the claims of advice files: each holds, is broken, or is undecided
 ///
-/// Exit code 0: all hold; 3: some are broken; 4: none is broken, some are undecided.
+/// Exit code 0: all hold; 3: some are broken; 4: none is broken, some are undecided, or files were skipped since --results has not
+/// their cells; 2 where it has none of them.
 ///
 /// Examples:
 ///   kilopod check experiments/advice
@@ -40,6 +41,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
+
+/// A file of advice, and what its claims came to.
+type Tried = (PathBuf, Advice, Vec<Judged>);
+/// A file that the results do not fit, and why.
+type Skipped = (PathBuf, String);
 
 /// The files that the paths name, folders gone through in order of name.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
@@ -90,7 +96,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         }
     };
     let began = super::clock();
-    let mut tried: Vec<(PathBuf, Advice, Vec<Judged>)> = Vec::new();
+    let (mut tried, mut skipped): (Vec<Tried>, Vec<Skipped>) = Default::default();
     for (file, mut advice) in files.into_iter().zip(read.into_iter().flatten()) {
         advice.looks_up_to = arguments.looks_up_to.or(advice.looks_up_to);
         advice.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", file.display()));
@@ -101,27 +107,31 @@ pub fn run(arguments: &Arguments) -> u8 {
         match judged {
             Ok(judged) => tried.push((file, advice, judged)),
             Err(error) => {
-                eprintln!("error: {}: not judged by these results: {error}", file.display());
-                bad = true;
+                eprintln!("warning: {}: not judged by these results: {error}", file.display());
+                skipped.push((file, error));
             }
         }
     }
-    if bad {
+    if tried.is_empty() {
+        eprintln!("error: no claim can be judged by these results");
         return BAD_INPUT;
     }
     if let Some(path) = &arguments.junit
-        && let Err(error) = write_junit(path, &tried)
+        && let Err(error) = write_junit(path, &tried, &skipped)
     {
         eprintln!("error: {}: {error}", path.display());
         return FAILED;
     }
-    let text = if arguments.json { as_json(&tried) } else { as_text(&tried, began.elapsed().as_secs_f64()) };
+    let text = match arguments.json {
+        true => as_json(&tried, &skipped),
+        false => as_text(&tried, skipped.len(), began.elapsed().as_secs_f64()),
+    };
     let printed = super::print(&text);
     if printed != OK {
         return printed;
     }
     let any = |verdict| tried.iter().flat_map(|(.., judged)| judged).any(|judged| judged.verdict == verdict);
-    match (any(Verdict::Broken), any(Verdict::Undecided)) {
+    match (any(Verdict::Broken), any(Verdict::Undecided) || !skipped.is_empty()) {
         (true, _) => CLAIM_BROKEN,
         (false, true) => CLAIM_UNDECIDED,
         (false, false) => OK,
@@ -174,7 +184,7 @@ fn used(judged: &[Judged]) -> u32 {
     judged.iter().map(|judged| judged.replications).max().unwrap_or(0)
 }
 
-fn as_text(tried: &[(PathBuf, Advice, Vec<Judged>)], seconds: f64) -> String {
+fn as_text(tried: &[Tried], skipped: usize, seconds: f64) -> String {
     let mut text = String::new();
     let mut counts = [0; 3];
     for (_, advice, judged) in tried {
@@ -185,11 +195,17 @@ fn as_text(tried: &[(PathBuf, Advice, Vec<Judged>)], seconds: f64) -> String {
         }
     }
     let [hold, broken, undecided] = counts;
-    text + &format!("{hold} hold, {broken} broken, {undecided} undecided, in {seconds:.1} s\n")
+    let skipped = match skipped {
+        0 => String::new(),
+        count => {
+            format!("; skipped {count} of {} files, which these results do not fit", count + tried.len())
+        }
+    };
+    text + &format!("{hold} hold, {broken} broken, {undecided} undecided{skipped}, in {seconds:.1} s\n")
 }
 
 /// Ends that no data give, or beyond every horizon, are null.
-fn as_json(tried: &[(PathBuf, Advice, Vec<Judged>)]) -> String {
+fn as_json(tried: &[Tried], all_skipped: &[Skipped]) -> String {
     let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     let files: Vec<Value> = tried
         .iter()
@@ -215,13 +231,15 @@ fn as_json(tried: &[(PathBuf, Advice, Vec<Judged>)]) -> String {
             })
         })
         .collect();
-    serde_json::to_string_pretty(&json!({"schema_version": 1, "files": files})).expect("JSON is text") + "\n"
+    let skipped = |(file, why): &Skipped| json!({"file": file.display().to_string(), "reason": why});
+    let mut answer = json!({"schema_version": 1, "files": files});
+    if !all_skipped.is_empty() {
+        answer["skipped"] = all_skipped.iter().map(skipped).collect();
+    }
+    serde_json::to_string_pretty(&answer).expect("JSON is text") + "\n"
 }
 
-fn write_junit(
-    path: &Path,
-    tried: &[(PathBuf, Advice, Vec<Judged>)],
-) -> Result<(), Box<dyn std::error::Error>> {
+fn write_junit(path: &Path, tried: &[Tried], skipped: &[Skipped]) -> Result<(), Box<dyn std::error::Error>> {
     let mut report = Report::new("kilopod check");
     for (file, advice, judged) in tried {
         let mut suite = TestSuite::new(file.display().to_string());
@@ -234,6 +252,13 @@ fn write_junit(
             status.set_message(line(claim, judged));
             suite.add_test_case(TestCase::new(claim.says.clone(), status));
         }
+        report.add_test_suite(suite);
+    }
+    for (file, why) in skipped {
+        let mut suite = TestSuite::new(file.display().to_string());
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(why.clone());
+        suite.add_test_case(TestCase::new("judged by these results", status));
         report.add_test_suite(suite);
     }
     std::fs::write(path, report.to_string()?)?;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{BAD_INPUT, FAILED};
-use crate::experiment::{Factor, Forecast, Overrides, Plan, forecast, parse_share, plan_file};
+use crate::experiment::{Factor, Forecast, Overrides, Pilot, Plan, forecast, parse_share, plan_file};
+use crate::results::Kind;
 
 /// Say what a sweep would run, how long it might take and how well it would know, and keep it as a plan
 ///
@@ -166,14 +167,26 @@ fn as_text(plan: &Plan, forecast: &Forecast) -> String {
     ));
     for cell in &plan.cells {
         let pilot = forecast.pilots.iter().find(|pilot| pilot.cell == cell.id());
-        let expected = pilot.and_then(|pilot| pilot.expected).map(|(estimate, half)| {
-            let share = 100.0 * half / estimate.abs().max(f64::MIN_POSITIVE);
-            let unit = forecast.of.measure.unit;
-            format!("   {} +- {} ({share:.1} %)", amount(estimate, unit), amount(half, unit))
-        });
-        line(format!("  {} {}{}", cell.id(), cell.labels.join(" | "), expected.unwrap_or_default()));
+        let known = pilot.map_or("not tried".to_string(), |pilot| foreseen(pilot, forecast));
+        line(format!("  {} {}   {known}", cell.id(), cell.labels.join(" | ")));
     }
     text
+}
+
+/// What a trial of a cell tells: `164.8 s +- 2.9 s (1.7 %)`, or why it tells nothing.
+fn foreseen(pilot: &Pilot, forecast: &Forecast) -> String {
+    let Some((estimate, half)) = pilot.expected else {
+        let runs = pilot.replications;
+        return match pilot.reached {
+            0 if forecast.of.measure.kind == Kind::Instant => {
+                format!("unknown: of {runs} tried none reached the target")
+            }
+            _ => format!("unknown: {runs} tried are too few for the interval's ends"),
+        };
+    };
+    let share = 100.0 * half / estimate.abs().max(f64::MIN_POSITIVE);
+    let unit = forecast.of.measure.unit;
+    format!("{} +- {} ({share:.1} %)", amount(estimate, unit), amount(half, unit))
 }
 
 /// Of a range its ends, else all labels.

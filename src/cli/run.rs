@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::FAILED;
 use crate::catalogue::Catalogue;
 use crate::components::{Prepared, Told, Wishes, tell};
+use crate::input::ordered_toml;
 use crate::results::{Kind, Measure, Outcome, TimelinePoint, measures};
 use crate::scenario::{self, Scenario};
 use crate::units::SimTime;
@@ -57,7 +58,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(subject) if arguments.show_config => {
             let catalogue = Arc::new(Catalogue::compiled_in());
             let table = scenario::spelled_out(&subject.document, &subject.name, &subject.folder, &catalogue);
-            super::print(&toml::to_string(&table).expect("a table is TOML"))
+            super::print(&ordered_toml(&table, &subject.document.root))
         }
         Ok(subject) => show(arguments, Prepared::new(subject.scenario), subject.seed),
         Err(code) => code,

@@ -60,6 +60,9 @@ pub struct Arguments {
     /// Where to write; results/NAME-sensitivity if left out
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Say what would be run, and how long it might take
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -94,6 +97,9 @@ fn studied(arguments: &Arguments) -> Result<String, u8> {
         replications: arguments.replications,
     };
     let study = Study::read(subject, options, &Arc::new(Catalogue::compiled_in())).map_err(told)?;
+    if arguments.dry_run {
+        return Ok(foreseen(&study, arguments.json));
+    }
     let name = [Some(study.subject.name.as_str()), study.subject.cell.as_deref(), Some("sensitivity")];
     let name = name.into_iter().flatten().collect::<Vec<_>>().join("-");
     let output = arguments.output.clone().unwrap_or_else(|| Path::new("results").join(name));
@@ -113,7 +119,34 @@ fn studied(arguments: &Arguments) -> Result<String, u8> {
     }
     let output = output.display();
     let files = "report.html, morris.csv, sobol.csv, points.csv, manifest.json, datapackage.json";
-    Ok(format!("{}{output}: {files}, in {seconds:.1} s\n", report(&study, &screened, &shared)))
+    let work = study.screening_work() + study.sharing_work(&screened);
+    let each = work as f64 / seconds;
+    Ok(format!(
+        "{}{work} replications in {seconds:.1} s, {each:.0} a second.\n{output}: {files}\n",
+        report(&study, &screened, &shared)
+    ))
+}
+
+/// What the study would come to.
+fn foreseen(study: &Study, json: bool) -> String {
+    let began = super::clock();
+    let forecast = study.forecast(&|| began.elapsed().as_secs_f64());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    if json {
+        return serde_json::to_string_pretty(&forecast.to_json(threads)).expect("JSON is text") + "\n";
+    }
+    let mut text = format!("{} of {}\n", study.response.column, study.subject.name);
+    for factor in &study.factors {
+        text.push_str(&format!("  {:<36} {}\n", factor.name, factor.range));
+    }
+    text + &format!(
+        "{} replications of the screening, at most {} to share the variance out\n\
+         at most {:.0} s on {threads} threads ({:.1} ms a replication, from a trial)\n",
+        forecast.screening,
+        forecast.sharing,
+        forecast.seconds(threads),
+        forecast.seconds_each * 1e3
+    )
 }
 
 fn told(problems: Vec<Problem>) -> u8 {
@@ -188,6 +221,9 @@ fn report(study: &Study, screened: &Screened, shared: &Shared) -> String {
         options.replications,
     ));
     text.push_str(&shares(study, shared));
+    if let Some(remark) = shared.remark(study) {
+        text.push_str(&format!("mind that {remark}\n"));
+    }
     text.push_str(&noise(shared.run.noise));
     text
 }

@@ -12,7 +12,7 @@ use crate::catalogue::Catalogue;
 use crate::experiment::{
     Cell, Finished, Folder, Found, Meta, Plan, Shard, Step, StoppedBy, Stored, sweep, sweep_within,
 };
-use crate::input::{Document, Problems};
+use crate::input::{Document, Node, Problems, Value, ordered_toml};
 use crate::results::tables::TABLES;
 use crate::scenario;
 use crate::units::SimDuration;
@@ -192,13 +192,22 @@ fn tell(plan: &Plan, arguments: &Arguments, output: &Path, swept: &Swept) -> u8 
 /// The experiment with every default of its scenario.
 fn spelled_out(plan: &Plan) -> String {
     let mut whole: toml::Table = plan.resolved.parse().expect("what was TOML is TOML");
+    // Of a folder's experiment it is the folder's name, which a file of another name would not have.
+    let mut like = plan.document.root.clone();
+    if !whole.contains_key("name") {
+        whole.insert("name".into(), plan.name.clone().into());
+        if let Value::Table(entries) = &mut like.value {
+            let name = Node { value: Value::Text(plan.name.clone()), ..plan.document.root.clone() };
+            entries.insert(0, ("name".into(), name));
+        }
+    }
     if let Some(scenario) = whole.get_mut("scenario") {
         let text = toml::to_string(scenario).expect("what was TOML is TOML");
         let document = Document::parse("scenario", &text, &mut Problems::default());
         let catalogue = Arc::new(Catalogue::compiled_in());
         *scenario = scenario::spelled_out(&document, &plan.name, &plan.folder, &catalogue).into();
     }
-    toml::to_string(&whole).expect("a table is TOML")
+    ordered_toml(&whole, &like)
 }
 
 fn execute(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, Box<dyn std::error::Error>> {

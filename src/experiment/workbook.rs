@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 
 use rust_xlsxwriter::{
-    Chart, ChartType, DocProperties, ExcelDateTime, Format, Note, Workbook, Worksheet, XlsxError,
+    Chart, ChartMarker, ChartMarkerType, ChartType, DocProperties, ExcelDateTime, Format, Note, Workbook,
+    Worksheet, XlsxError,
 };
 
 use super::folder::{FolderError, trouble};
@@ -17,6 +18,8 @@ use crate::results::tables::{Column, ColumnType, TABLES, column_place, columns};
 const MOST_FIELDS: u64 = 1_600_000;
 /// Charts show so many cells at most; a spreadsheet's own charts can show others.
 const MOST_LINES: usize = 6;
+/// Milliseconds as seconds: the comma behind divides by a thousand.
+const SECONDS: &str = "#,##0,";
 /// Height of the charts' places in rows.
 const CHART_ROWS: u32 = 22;
 
@@ -39,7 +42,8 @@ pub(super) fn sheet(
     // The cell's id and its labels stay text, whatever they look like; what a level sets may be a number.
     let labels = 1 + meta.factors.len();
     let mut sheet = Worksheet::new();
-    let filled = sheet.set_name(name).map(drop).and_then(|()| fill(&mut sheet, &all, labels, &text));
+    let keys = labels..meta.keys.columns.len();
+    let filled = sheet.set_name(name).map(drop).and_then(|()| fill(&mut sheet, &all, keys, &text));
     filled.map(|()| Some(sheet)).map_err(|error| trouble(Path::new(name), io::Error::other(error)))
 }
 
@@ -89,7 +93,16 @@ const ORDER: [&str; TABLES.len()] = [
     "failures",
 ];
 
-fn fill(sheet: &mut Worksheet, all: &[Column], labels: usize, text: &[u8]) -> Result<(), XlsxError> {
+/// How wide a column is at least and at most, in digits.
+const WIDTHS: (f64, f64) = (9.0, 40.0);
+
+/// `keys` are the places of what levels set.
+fn fill(
+    sheet: &mut Worksheet,
+    all: &[Column],
+    keys: std::ops::Range<usize>,
+    text: &[u8],
+) -> Result<(), XlsxError> {
     let head = Format::new().set_bold().set_text_wrap();
     let (whole, money) = (Format::new().set_num_format("#,##0"), Format::new().set_num_format("0.00"));
     for (place, column) in all.iter().enumerate() {
@@ -103,20 +116,33 @@ fn fill(sheet: &mut Worksheet, all: &[Column], labels: usize, text: &[u8]) -> Re
         sheet.write_with_format(0, place, column.name.as_str(), &head)?;
         let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
         sheet.insert_note(0, place, &Note::new(format!("{}{unit}", column.meaning)).set_author("kilopod"))?;
-        sheet.set_column_width(place, (column.name.len() as f64 * 0.6).clamp(9.0, 26.0))?;
     }
+    // A name goes over two lines, but for one that is a single word.
+    let of_name = |column: &Column| {
+        let lines = if column.name.contains('_') { 0.6 } else { 1.2 };
+        (column.name.len() as f64 * lines).min(26.0)
+    };
+    let mut widths: Vec<f64> = all.iter().map(of_name).collect();
+    let is_number = |place: usize| keys.contains(&place) || all[place].kind != ColumnType::Text;
+    let is_number: Vec<bool> = (0..all.len()).map(is_number).collect();
     let mut reader = csv::Reader::from_reader(text);
     let mut record = csv::StringRecord::new();
     let mut rows = 0;
     while reader.read_record(&mut record).expect("our own tables are CSV") {
         rows += 1;
         for (place, field) in record.iter().enumerate().filter(|(_, field)| !field.is_empty()) {
-            let number = if place < labels { None } else { field.parse::<f64>().ok() };
+            let number = if is_number[place] { field.parse::<f64>().ok() } else { None };
             match number {
                 Some(value) => sheet.write_number(rows, place as u16, value)?,
-                None => sheet.write_string(rows, place as u16, field)?,
+                None => {
+                    widths[place] = widths[place].max(field.len() as f64);
+                    sheet.write_string(rows, place as u16, field)?
+                }
             };
         }
+    }
+    for (place, width) in (0..).zip(widths) {
+        sheet.set_column_width(place, width.clamp(WIDTHS.0, WIDTHS.1))?;
     }
     sheet.set_freeze_panes(1, 1)?;
     sheet.autofilter(0, 0, rows, all.len() as u16 - 1)?;
@@ -140,9 +166,10 @@ fn charts(book: &mut Workbook, meta: &Meta, timeline_rows: &[u64]) -> Result<(),
             .set_categories(("cells", 1, 0, last, 0))
             .set_values(("cells", 1, column, last, column));
     }
-    times.title().set_name("Time to the target (ms); no bar: beyond the horizon");
+    times.title().set_name("Time to the target (s); no bar: beyond the horizon");
     // The first cell on top, as in the sheet.
     times.y_axis().set_reverse();
+    times.x_axis().set_min(0).set_num_format(SECONDS);
     let mut plane = Chart::new(ChartType::Scatter);
     let (time, waste) = (
         place(meta, "cells", "time_to_target_p95_ms"),
@@ -152,10 +179,11 @@ fn charts(book: &mut Workbook, meta: &Meta, timeline_rows: &[u64]) -> Result<(),
     series
         .set_name("cells")
         .set_categories(("cells", 1, time, last, time))
-        .set_values(("cells", 1, waste, last, waste));
+        .set_values(("cells", 1, waste, last, waste))
+        .set_marker(ChartMarker::new().set_type(ChartMarkerType::Circle).set_size(6));
     plane.title().set_name("Waste against time");
-    plane.x_axis().set_name("95th percentile of the time (ms)");
-    plane.y_axis().set_name("addresses wasted at the target");
+    plane.x_axis().set_name("95th percentile of the time (s)").set_num_format(SECONDS);
+    plane.y_axis().set_name("addresses wasted at the target").set_num_format("#,##0");
     plane.legend().set_hidden();
     let mut pods = Chart::new(ChartType::ScatterStraight);
     let (time, ready) = (place(meta, "timeline", "time_ms"), place(meta, "timeline", "ready_p50_pods"));
@@ -172,7 +200,7 @@ fn charts(book: &mut Workbook, meta: &Meta, timeline_rows: &[u64]) -> Result<(),
         first = end + 1;
     }
     pods.title().set_name("Pods Ready over time, medians of the first cells");
-    pods.x_axis().set_name("ms");
+    pods.x_axis().set_name("s").set_num_format(SECONDS);
     pods.set_width(720).set_height(CHART_ROWS * 20);
     let height = (u32::max(last, 15) * 18).min(2_000);
     times.set_width(720).set_height(height);

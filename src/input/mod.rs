@@ -2,10 +2,12 @@
 //!
 //! Knows no scenario: `scenario` and `experiment` read their own keys through [`Section`].
 
+mod ordered;
 mod problem;
 mod section;
 mod tree;
 
+pub use ordered::ordered_toml;
 pub use problem::{Problem, Problems};
 pub use section::{Section, nearest};
 pub use tree::{Document, Node, Origin, Value, full_key};

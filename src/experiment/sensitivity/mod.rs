@@ -4,12 +4,14 @@
 //! chance adds to all points alike drops out of every difference.
 
 mod factor;
+mod forecast;
 mod report;
 mod response;
 mod study;
 mod tables;
 
 pub use factor::{ESTIMATED, Factor};
+pub use forecast::Forecast;
 pub use response::{RESTRICTED_TIME, Response};
 pub use study::{Done, Options, Run, Screened, Shared, Study, Subject};
 pub use tables::{files, json};

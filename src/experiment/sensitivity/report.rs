@@ -72,6 +72,9 @@ fn sharing(study: &Study, shared: &Shared) -> String {
             study.options.replications
         ));
     }
+    if let Some(remark) = shared.remark(study) {
+        text.push_str(&format!(" Mind that {remark}."));
+    }
     text
 }
 

@@ -159,7 +159,14 @@ impl Study {
     }
     /// How many replications sharing the variance out takes.
     pub fn sharing_work(&self, screened: &Screened) -> u64 {
-        u64::from(self.options.samples) * (screened.kept as u64 + 2) * u64::from(self.options.replications)
+        if screened.kept == 0 { 0 } else { self.sharing_among(screened.kept) }
+    }
+    /// The same before the screening, at most.
+    pub(super) fn most_sharing_work(&self) -> u64 {
+        self.sharing_among(self.factors.len().min(MOST_KEPT))
+    }
+    fn sharing_among(&self, kept: usize) -> u64 {
+        u64::from(self.options.samples) * (kept as u64 + 2) * u64::from(self.options.replications)
     }
 
     /// Screens all factors.
@@ -233,6 +240,28 @@ impl Study {
             what: format!("some runs have no {}", self.response.column),
             hint: Some("take a measure that every run has, such as waste_to_horizon_address_hours".into()),
         })
+    }
+}
+
+impl Shared {
+    /// What is to be said where shares add up to more than there is; `None` where they do not.
+    pub fn remark(&self, study: &Study) -> Option<String> {
+        let above =
+            |(_, indices): &(&usize, &Indices)| indices.first.estimate > 1.0 || indices.total.estimate > 1.0;
+        let found = self.run.factors.iter().zip(&self.indices).filter(above);
+        let mut names: Vec<&str> = found.map(|(factor, _)| study.factors[*factor].name.as_str()).collect();
+        if self.indices.iter().map(|indices| indices.first.estimate).sum::<f64>() > 1.0 && names.is_empty() {
+            names.push("all alone, together");
+        }
+        if names.is_empty() {
+            return None;
+        }
+        let rows = study.options.samples;
+        Some(format!(
+            "no share is above 100 %: that {} came out so is an error of estimation, which {rows} rows leave; --samples {} halves its square",
+            names.join(", "),
+            rows * 2
+        ))
     }
 }
 

@@ -64,6 +64,7 @@ pub fn json(study: &Study, screened: &Screened, shared: &Shared) -> Value {
         "replications": study.options.replications,
         "morris": morris,
         "sobol": sobol,
+        "remark": shared.remark(study),
     })
 }
 
