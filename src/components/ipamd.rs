@@ -578,8 +578,7 @@ impl<'a> Run<'a> {
         };
         let left = at.held.iter().any(|held| has_room(held.subnet))
             || self.eni_subnets(node).into_iter().any(has_room);
-        // The next process takes up what there is.
-        if at.ipamd_down || at.metadata_differs {
+        if at.ipamd_down || self.may_find_addresses(node) {
             return true;
         }
         let Some(ipamd) = &at.ipamd else { return left };

@@ -95,6 +95,17 @@ impl Run<'_> {
         differs.then_some(listed)
     }
 
+    /// Has EC2 an ENI on the node that ipamd's store has not, or has less of? A reconcile will find it.
+    pub(super) fn may_find_addresses(&self, node: u32) -> bool {
+        let at = &self.nodes[node as usize];
+        let Some(ipamd) = at.ipamd.as_ref().filter(|_| at.metadata_differs) else { return false };
+        at.held.iter().any(|held| {
+            let ours = held.tie != Tie::None && !held.unmanaged;
+            let found = ipamd.pool().cidrs_of(held.eni).is_some_and(|stored| stored >= held.count);
+            ours && !found && self.trunk_shows_at(node, held.eni).is_none()
+        })
+    }
+
     /// A trunk that ipamd has not found yet, beside what its store has.
     fn found_trunk(&self, node: u32) -> Option<Listed> {
         let (trunk, _) = self.trunk_in_metadata(node).filter(|(_, shows)| *shows <= self.now)?;

@@ -166,6 +166,10 @@ impl Pool {
         cidrs.sort_by_key(|cidr| cidr.assigned == 0);
         cidrs.into_iter().map(|cidr| cidr.serial).collect()
     }
+    /// How many CIDRs an ENI has; `None`: there is no such ENI.
+    pub fn cidrs_of(&self, serial: EniSerial) -> Option<u32> {
+        self.find(serial).map(|eni| eni.cidrs.len() as u32)
+    }
     /// Are these other ENIs than it has, or do they have more or fewer CIDRs?
     pub fn differs_from(&self, listed: &[(EniSerial, Vec<CidrSerial>)]) -> bool {
         let known = |(eni, cidrs): &(EniSerial, Vec<CidrSerial>)| {
