@@ -578,10 +578,14 @@ impl<'a> Run<'a> {
         };
         let left = at.held.iter().any(|held| has_room(held.subnet))
             || self.eni_subnets(node).into_iter().any(has_room);
-        if at.ipamd_down || self.may_find_addresses(node) {
+        let Some(ipamd) = &at.ipamd else { return left };
+        if self.may_find_addresses(node) {
             return true;
         }
-        let Some(ipamd) = &at.ipamd else { return left };
+        if at.ipamd_down {
+            // The next process hands out what pods have left, or asks for more.
+            return left || ipamd.pool().total() > ipamd.pool().assigned();
+        }
         ipamd.pool().assignable(self.now) > 0 || (left && ipamd.may_grow(settings, self.now))
     }
     /// Could any node give addresses back, with no pod coming or going?
