@@ -10,6 +10,7 @@ pub mod eviction;
 pub mod hpa;
 pub mod int_or_percent;
 pub mod ipamd;
+pub mod job;
 pub mod karpenter;
 pub mod kube_scheduler;
 pub mod memory_pressure;

@@ -82,10 +82,14 @@ pub enum Component {
     NodeClass = 45,
     /// The Deployment controller's requests and what it hears, by Deployment.
     Rollout = 46,
-    /// How long the node lifecycle controller pauses after a refused patch, by node and try; of nobody, when it monitors.
-    NodeLifecycle = 47,
+    /// The Job controller's requests, by Job.
+    Job = 47,
+    /// How long a Job's pod works (draw 0), whether it fails (1), and when kubelet hears of its end (2).
+    Work = 48,
     /// Looks of the cleaner of leaked ENIs: waits and calls, by node.
     LeakCleaner = 50,
     /// When instance metadata shows a change that nobody waits for, by node and ENI.
     Metadata = 51,
+    /// How long the node lifecycle controller pauses after a refused patch, by node and try; of nobody, when it monitors.
+    NodeLifecycle = 52,
 }

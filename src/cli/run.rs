@@ -175,6 +175,12 @@ fn report(told: &Told, scenario: &Scenario) -> String {
     line("sandboxes failed", record.sandbox_failures.to_string());
     line("capacity errors", record.capacity_errors.to_string());
     line("interruptions", record.interruptions.to_string());
+    if let Some(jobs) = record.jobs {
+        let complete = jobs.longest_ms.map_or("not all complete".to_string(), |ms| {
+            format!("all complete, the longest after {:.1} s", ms as f64 / 1e3)
+        });
+        line("Jobs", format!("{} pods succeeded, {} failed; {complete}", jobs.succeeded, jobs.failed));
+    }
     if let Some(ms) = record.rollout_ms {
         line("longest rollout", format!("{:.1} s", ms as f64 / 1e3));
     }

@@ -56,7 +56,7 @@ impl Run<'_> {
         self.now + takes + self.draw(Latency::StatusUpdate, Component::Start, pod, 3)
     }
 
-    fn stop_pod(&mut self, pod: u32, takes: SimDuration) {
+    pub(super) fn stop_pod(&mut self, pod: u32, takes: SimDuration) {
         let state = &mut self.pods[pod as usize];
         state.stage = PodStage::Terminating;
         let (node, deployment) = (state.node, state.deployment);

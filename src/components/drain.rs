@@ -152,6 +152,11 @@ impl Run<'_> {
 
     /// The pod's ReplicaSet makes another in its place, if it has too few.
     pub(super) fn replace_pod(&mut self, deployment: u32, pod: u32, since: SimTime) {
+        if self.is_job(deployment) {
+            // One that was lost with its instance before it had told of its end has failed.
+            let state = &self.pods[pod as usize];
+            return self.job_pod_ended(deployment, state.succeeds && state.node != NONE);
+        }
         if self.replica_sets[deployment as usize].lacks() == 0 {
             return;
         }

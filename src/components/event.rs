@@ -23,6 +23,10 @@ pub(super) enum Event {
     ReplicaSetReported(u32),
     /// Pods of the ReplicaSet may have become available.
     ReplicaSetLooks(u32),
+    /// A Job is synced, if it is due; told by the number of its pods' template.
+    JobSyncs(u32),
+    /// A request of its sync is answered.
+    JobSteps(u32),
     PodCreated(u32),
     /// The loop of kube-scheduler is free again; the pod's condition is patched.
     ConditionPatched(u32),
@@ -109,6 +113,8 @@ pub(super) enum Event {
         pod: u32,
         start: u32,
     },
+    /// The container of a Job's pod ends of itself.
+    WorkDone(u32),
     /// The API server has deleted the pod for its ReplicaSet.
     PodDeleted(u32),
     /// A deleted pod's containers and its sandbox are gone.
@@ -233,6 +239,9 @@ impl Event {
             Event::DeploymentWrote(_) => ("deployment_wrote", 132),
             Event::ReplicaSetReported(_) => ("replica_set_reported", 133),
             Event::ReplicaSetLooks(_) => ("replica_set_looks", 134),
+            Event::JobSyncs(_) => ("job_syncs", 135),
+            Event::JobSteps(_) => ("job_steps", 136),
+            Event::WorkDone(_) => ("work_done", 137),
             Event::PodCreated(_) => ("pod_created", 3),
             Event::ConditionPatched(_) => ("condition_patched", 4),
             Event::QueueTimer => ("queue_timer", 5),
@@ -332,6 +341,7 @@ impl Event {
             | Event::ReplicaSetSyncs(deployment)
             | Event::DeploymentSyncs(deployment)
             | Event::DeploymentWrote(deployment) => (Whom::Deployment, deployment),
+            Event::JobSyncs(job) | Event::JobSteps(job) => (Whom::KubernetesJob, job),
             Event::TemplateChanged(set) | Event::ReplicaSetReported(set) | Event::ReplicaSetLooks(set) => {
                 (Whom::ReplicaSet, set)
             }
@@ -350,6 +360,7 @@ impl Event {
             | Event::ContainerStopped { pod, .. }
             | Event::RestartLook(pod)
             | Event::ContainerRestarted(pod)
+            | Event::WorkDone(pod)
             | Event::PodDeleted(pod)
             | Event::PodStopped(pod)
             | Event::PodGone(pod)
@@ -453,6 +464,7 @@ pub(super) enum Whom {
     Lot,
     Request,
     Job,
+    KubernetesJob,
     Reservation,
 }
 
@@ -471,6 +483,7 @@ impl Whom {
             Whom::Lot => "lot",
             Whom::Request => "request",
             Whom::Job => "job",
+            Whom::KubernetesJob => "kubernetes_job",
             Whom::Reservation => "reservation",
         }
     }

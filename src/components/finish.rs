@@ -37,13 +37,15 @@ impl Run<'_> {
     pub(super) fn mark_time(&mut self, running: bool) {
         let (now, target) = (self.now, self.target());
         if running {
-            if u64::from(self.books.running_pods) >= target {
+            let ended = self.jobs.as_ref().map_or(0, |jobs| jobs.succeeded());
+            if u64::from(self.books.running_pods + ended) >= target {
                 self.times.running.get_or_insert(now);
             }
             return;
         }
         let reached = self.reached();
-        let ready = u64::from(self.books.ready_pods);
+        let ready = self.books.ready_pods;
+        let ready = u64::from(self.jobs.as_ref().map_or(ready, |jobs| jobs.towards_target(ready)));
         for (slot, share) in self.times.ready.iter_mut().zip(SHARES) {
             if ready >= (target * share).div_ceil(100) {
                 slot.get_or_insert(now);
@@ -95,7 +97,14 @@ impl Run<'_> {
         let branches = self.pod_enis.as_ref().is_some_and(|enis| enis.going() > 0);
         let returns = self.others_may_return() || self.leaks.may_go() || self.restarts.go_on();
         let rolls = self.rollouts.as_ref().is_some_and(|rollouts| rollouts.any_ahead());
-        let moving = self.market_events > 0 || leaving || disrupts || raises || branches || rolls || returns;
+        let moving = self.market_events > 0
+            || leaving
+            || disrupts
+            || raises
+            || branches
+            || rolls
+            || self.jobs_move()
+            || returns;
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
@@ -232,6 +241,7 @@ impl Run<'_> {
         let servers = self.api_server.as_ref().zip(self.scenario.api_server.as_ref());
         let api_server = servers.map(|(server, spec)| server.record(spec.agents, end));
         let cpu = self.cpu_record();
+        let jobs = self.job_record();
         let cause_pod_ms = self.at_target.map_or_else(|| self.ledger.millis_until(end), |(_, millis)| millis);
         let (enis_leaked, leaked_addresses) = self.leaked_at_end();
         let (waste_at_end, address_wait_p95_ms) =
@@ -289,6 +299,7 @@ impl Run<'_> {
             cpu,
             kubelet: self.images.as_ref().map(|images| images.record()),
             memory: self.memory.as_ref().map(|memory| memory.counts),
+            jobs,
             rollout_ms: self.rollouts.as_ref().and_then(|rollouts| rollouts.longest_ms()),
             events: self.events,
             trace_hash: self.hash,

@@ -167,6 +167,9 @@ impl Run<'_> {
             self.appoint_ready(pod, self.now, up);
         }
         self.takes_memory(pod, works);
+        if self.jobs.is_some() {
+            self.begin_work(pod);
+        }
     }
 
     /// Does a probe tell that the pod's application is up?
@@ -220,6 +223,9 @@ impl Run<'_> {
                 self.replacements_ms.push(self.now.since(since).millis());
             }
             self.books.ready_pods += 1;
+            if self.jobs.is_some() {
+                self.job_pod_ready(self.pods[pod as usize].deployment);
+            }
             self.mark_time(false);
             if self.rollouts.is_some() {
                 self.await_availability(pod);

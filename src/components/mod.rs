@@ -20,6 +20,7 @@ mod finish;
 mod fitting;
 mod images;
 mod ipamd;
+mod jobs;
 mod karpenter;
 mod kubelet;
 mod launch;
@@ -133,6 +134,8 @@ struct Run<'a> {
     replica_sets: Vec<ReplicaSet>,
     /// `None` where no pod template changes.
     rollouts: Option<Box<rollouts::Rollouts>>,
+    /// `None` where there are none.
+    jobs: Option<Box<jobs::Jobs>>,
     controller_client: ClientBucket,
     daemon_client: ClientBucket,
     /// By Deployment.
@@ -327,6 +330,7 @@ impl<'a> Run<'a> {
             first_dry: vec![None; scenario.subnets.len()],
             replica_sets: Vec::new(),
             rollouts: rollouts::Rollouts::new(prepared),
+            jobs: jobs::Jobs::new(scenario),
             controller_client: ClientBucket::new(client.qps, client.burst),
             daemon_client: ClientBucket::new(client.qps, client.burst),
             autoscalers: Vec::new(),
@@ -438,6 +442,7 @@ impl<'a> Run<'a> {
         self.start_static_nodes();
         self.schedule_deployments();
         self.schedule_rollouts();
+        self.schedule_jobs();
         self.schedule_others();
         self.schedule_restarts();
         self.start_reservations();
@@ -457,6 +462,9 @@ impl<'a> Run<'a> {
             Event::DeploymentWrote(deployment) => self.deployment_wrote(deployment),
             Event::ReplicaSetReported(set) => self.replica_set_reported(set),
             Event::ReplicaSetLooks(set) => self.replicas_changed(set),
+            Event::JobSyncs(job) => self.job_syncs(job),
+            Event::JobSteps(job) => self.job_steps(job),
+            Event::WorkDone(pod) => self.work_done(pod),
             Event::PodCreated(pod) => self.pod_created(pod),
             Event::ConditionPatched(pod) => self.condition_patched(pod),
             Event::QueueTimer => self.queue_timer(),

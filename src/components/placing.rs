@@ -191,7 +191,9 @@ impl Placing {
             let rule = placing.rule(&spread.topology_key, spread.max_skew.into(), min_domains);
             if spread.hard { placing.hard.push(rule) } else { placing.soft.push(rule) }
         }
-        if placement.topology_spread.is_empty() && settings.default_spread {
+        // The default is for pods that a Service or a ReplicaSet selects.
+        let defaults = settings.default_spread && deployment.job.is_none();
+        if placement.topology_spread.is_empty() && defaults {
             placing.soft = DEFAULTS.map(|(key, max_skew)| placing.rule(key, max_skew, 1)).into();
         }
         placing.apart = placement.pod_anti_affinity.iter().map(|key| placing.counted(key)).collect();

@@ -43,7 +43,7 @@ pub(super) struct Pool {
 /// A scenario ready to run.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// Its Deployments are followed by their templates to come, each as a ReplicaSet of its own.
+    /// Its Deployments are followed by its Jobs, and these by Deployments' templates to come, each as a ReplicaSet of its own.
     pub scenario: Scenario,
     /// Which these are; `None` where no template changes.
     pub(super) revisions: Option<Revisions>,
@@ -73,6 +73,7 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new(mut scenario: Scenario) -> Prepared {
+        scenario.deployments.append(&mut scenario.jobs);
         let revisions = Revisions::unfold(&mut scenario);
         let daemons = scenario.daemonsets.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
         let version = if scenario.profile == Profile::Nov2022 { Version::V1_12 } else { Version::V1_23 };

@@ -14,12 +14,17 @@ pub(super) const RELIST: SimDuration = SimDuration::from_secs(1);
 impl Run<'_> {
     /// The pod's running container died; what it used is free already or is freed here.
     pub(super) fn container_died(&mut self, pod: u32) {
-        let state = &mut self.pods[pod as usize];
+        let state = &self.pods[pod as usize];
         let (stage, node) = (state.stage, state.node);
         if !matches!(stage, PodStage::Running | PodStage::Ready) {
             // kubelet is stopping it: it has stopped, and uses nothing any more.
             return self.frees_cpu(node, pod);
         }
+        if self.is_job(self.pods[pod as usize].deployment) {
+            // Nobody starts it again.
+            return self.end_pod(pod, false);
+        }
+        let state = &mut self.pods[pod as usize];
         state.stage = PodStage::Running;
         let crashed = state.crashed.get_or_insert_with(Box::<Crashed>::default);
         (crashed.dead, crashed.stopping, crashed.died) = (true, false, self.now);

@@ -1,5 +1,5 @@
 //! Pod templates of a Deployment over time: each is a ReplicaSet of its own, with a number after those of the scenario's
-//! Deployments. The first has its Deployment's.
+//! Deployments and Jobs. The first has its Deployment's.
 
 use crate::scenario::Scenario;
 

@@ -224,12 +224,13 @@ impl Run<'_> {
     }
     fn write_status(&mut self, set: u32) {
         let Some((deployment, place)) = self.tracked(set) else { return };
+        let Tracked { view: told, writes, .. } = self.rollout(deployment).made[place];
+        if self.replica_sets[set as usize].syncing || writes.is_some() {
+            return;
+        }
         let view = self.view_of(set);
-        let syncs = self.replica_sets[set as usize].syncing;
-        let tracked = &mut self.rollout(deployment).made[place];
-        let news = (view.there, view.available) != (tracked.view.there, tracked.view.available);
-        if news && !syncs && tracked.writes.is_none() {
-            tracked.writes = Some(view);
+        if (view.there, view.available) != (told.there, told.available) {
+            self.rollout(deployment).made[place].writes = Some(view);
             let takes = self.rollout_draw(deployment);
             let sent = self.controller_client.reserve(self.now);
             self.at(sent + takes, Event::ReplicaSetReported(set));
@@ -306,7 +307,8 @@ impl Run<'_> {
     fn sizes(&mut self, deployment: u32) -> Sizes {
         let strategy = self.strategy(deployment);
         let template = self.rollout(deployment).template;
-        let old_pods = self.pods_in_api(deployment, Some(template));
+        let recreates = strategy == Strategy::Recreate;
+        let old_pods = if recreates { self.pods_in_api(deployment, Some(template)) } else { 0 };
         let rollout = self.rollout(deployment);
         let (replicas, new) = (rollout.replicas, rollout.new_view());
         let old: Vec<SetView> = rollout.old().map(|tracked| tracked.view).collect();

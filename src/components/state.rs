@@ -81,8 +81,10 @@ pub(super) struct Pod {
     pub starts: u32,
     /// Of a container that has died.
     pub crashed: Option<Box<Crashed>>,
-    /// kubelet evicts it, which its ReplicaSet will see.
+    /// kubelet evicts it, or it has ended of itself, which its controller will see.
     pub failed: bool,
+    /// A Job's pod, of which the API is to hear that it has succeeded.
+    pub succeeds: bool,
     /// When the interruption was noticed that took the pod in whose place it came; never, if none did.
     pub replaces_since: SimTime,
 }
@@ -131,6 +133,7 @@ impl Pod {
             starts: 0,
             crashed: None,
             failed: false,
+            succeeds: false,
             replaces_since: SimTime::NEVER,
         }
     }

@@ -511,6 +511,19 @@ pub fn measures() -> Vec<Measure> {
         "From a change of a pod template until its Deployment is complete, the longest of the run; empty unless some change and all are done.",
         |r| r.rollout_ms,
     );
+    add(
+        "job",
+        "ms",
+        Instant,
+        "From a Job's creation until it is complete, the longest; empty unless all are, and, as the next two, without `[[jobs]]`.",
+        |r| r.jobs.and_then(|jobs| jobs.longest_ms),
+    );
+    add("job_pods_succeeded", "", Count, "Pods that Jobs count as succeeded.", |r| {
+        r.jobs.map(|jobs| jobs.succeeded)
+    });
+    add("job_pods_failed", "", Count, "Pods of Jobs that failed or were deleted.", |r| {
+        r.jobs.map(|jobs| jobs.failed)
+    });
     all.extend(Cause::ALL.map(|cause| Measure {
         name: format!("waited_{}", cause.name()),
         unit: "pod_ms",

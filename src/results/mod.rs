@@ -11,9 +11,9 @@ pub mod tables;
 pub use dictionary::{columns_page, data_package, sensitivity_package};
 pub use measures::{Kind, Measure, measure_named, measures};
 pub use record::{
-    AddressBooks, ApiCount, ApiServerRecord, BranchEniRecord, ClaimRecord, CpuRecord, KubeletRecord,
-    MemoryRecord, Outcome, ReplicationRecord, ReservedRecord, SubnetRecord, TIMELINE_POINTS, TimelinePoint,
-    WasteSplit,
+    AddressBooks, ApiCount, ApiServerRecord, BranchEniRecord, ClaimRecord, CpuRecord, JobRecord,
+    KubeletRecord, MemoryRecord, Outcome, ReplicationRecord, ReservedRecord, SubnetRecord, TIMELINE_POINTS,
+    TimelinePoint, WasteSplit,
 };
 pub use sensitivity::{SENSITIVITY_TABLES, sensitivity_columns};
 

@@ -106,6 +106,8 @@ pub struct ReplicationRecord {
     pub kubelet: Option<KubeletRecord>,
     /// Where a Deployment says its memory usage.
     pub memory: Option<MemoryRecord>,
+    /// Where the scenario has Jobs.
+    pub jobs: Option<JobRecord>,
     /// The longest change of a pod template, where some change and all are done (ms).
     pub rollout_ms: Option<u64>,
     /// Where the scenario has capacity reservations.
@@ -277,6 +279,16 @@ pub struct MemoryRecord {
     pub oom_kills: u64,
     /// How often a node came under memory pressure.
     pub pressures: u64,
+}
+
+/// What came of Jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct JobRecord {
+    /// The longest from a Job's creation until it was complete (ms), if all were.
+    pub longest_ms: Option<u64>,
+    /// Pods that Jobs count as succeeded, and pods of theirs that failed, deleted ones included.
+    pub succeeded: u64,
+    pub failed: u64,
 }
 
 /// Launches into capacity reservations.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::api_server::ApiServerSpec;
 use super::containers::{InitContainer, Layer};
+use super::jobs::JobSpec;
 use super::kubelet::KubeletSpec;
 use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
@@ -64,6 +65,8 @@ pub struct Scenario {
     pub cluster_name: Option<String>,
     pub subnets: Vec<SubnetSpec>,
     pub deployments: Vec<DeploymentSpec>,
+    /// Jobs, as the templates of their pods.
+    pub jobs: Vec<DeploymentSpec>,
     pub daemonsets: Vec<DaemonSetSpec>,
     pub static_nodes: Vec<StaticNodes>,
     pub node_pools: Vec<NodePoolSpec>,
@@ -113,6 +116,8 @@ impl Scenario {
         self.scheduler.strategy != Strategy::LeastAllocated
             || !self.scheduler.default_spread
             || self.has_priorities()
+            // Nothing selects a Job's pods, so that the default spread is not for them.
+            || self.deployments.iter().any(|deployment| deployment.job.is_some())
             || !self.deployments.iter().all(|deployment| deployment.placement.is_plain())
             || !self.node_pools.iter().all(plain)
     }
@@ -190,6 +195,8 @@ pub struct DeploymentSpec {
     pub schedule: Vec<(SimTime, u32)>,
     pub autoscaler: Option<AutoscalerSpec>,
     pub rollouts: Rollouts,
+    /// `None`: a Deployment, not a Job.
+    pub job: Option<JobSpec>,
     /// CPU that its pods want; `None`: what they request, and starting takes its time on any node.
     pub usage: Option<UsageSpec>,
     /// Memory that they use; `None`: what they request.

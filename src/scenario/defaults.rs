@@ -22,7 +22,7 @@ use crate::catalogue::distribution_text::distribution_table;
 use crate::catalogue::{Catalogue, Latency};
 use crate::input::Document;
 use crate::units::text::{bytes_text, cpu_text, duration_text};
-use crate::units::{Resources, SimDuration};
+use crate::units::{Resources, SimDuration, SimTime};
 
 /// The document as a table, with every default. A document that is no scenario by itself, as an experiment's may be that
 /// lacks what its factors set, comes back as it is.
@@ -120,6 +120,9 @@ fn defaults(scenario: &Scenario, said: &Table) -> Table {
         };
         all.insert("static_nodes".into(), tables(&scenario.static_nodes, of_each));
     }
+    if has("jobs") {
+        all.insert("jobs".into(), tables(&scenario.jobs, job));
+    }
     if has("pool_depth") {
         all.insert("pool_depth".into(), Value::Table(table([("refill", span(scenario.pool_depth.refill))])));
     }
@@ -140,10 +143,10 @@ fn requests(requests: Resources) -> [(&'static str, Value); 2] {
     ]
 }
 
-fn deployment(spec: &DeploymentSpec) -> Table {
+/// What Deployments and Jobs say alike.
+fn template(spec: &DeploymentSpec) -> Table {
     let mut all = table([
         ("name", text(&spec.name)),
-        ("startup", Value::Table(distribution_table(&spec.startup, false))),
         ("termination_grace", Value::Table(distribution_table(&spec.termination_grace, false))),
         ("security_groups", Value::Boolean(spec.requests.pod_enis > 0)),
         ("priority", number(spec.priority)),
@@ -153,6 +156,27 @@ fn deployment(spec: &DeploymentSpec) -> Table {
     if !spec.init_containers.is_empty() {
         all.insert("init_containers".into(), tables(&spec.init_containers, init_container));
     }
+    all
+}
+
+fn job(spec: &DeploymentSpec) -> Table {
+    let mut all = template(spec);
+    if let Some(job) = &spec.job {
+        all.extend(table([
+            ("at", span(job.at.since(SimTime::ZERO))),
+            ("completions", number(job.completions)),
+            ("parallelism", number(job.parallelism)),
+            ("backoff_limit", number(job.backoff_limit)),
+            ("work", Value::Table(distribution_table(&job.work, false))),
+            ("fails", Value::Float(job.fails)),
+        ]));
+    }
+    all
+}
+
+fn deployment(spec: &DeploymentSpec) -> Table {
+    let mut all = template(spec);
+    all.insert("startup".into(), Value::Table(distribution_table(&spec.startup, false)));
     if let Some(scaler) = &spec.autoscaler {
         let own = table([
             ("min", number(scaler.min)),

@@ -69,7 +69,10 @@ pub(super) fn check_keys(scenario: &Scenario, origin: &Origin, problems: &mut Pr
     let known = |key: &str| {
         key == HOSTNAME || is_well_known(key) || scenario.node_pools.iter().any(|pool| of_pool(pool, key))
     };
-    for (index, deployment) in scenario.deployments.iter().enumerate() {
+    let deployments =
+        scenario.deployments.iter().enumerate().map(|(index, spec)| ("deployments", index, spec));
+    let jobs = scenario.jobs.iter().enumerate().map(|(index, spec)| ("jobs", index, spec));
+    for (list, index, deployment) in deployments.chain(jobs) {
         let spread = deployment.placement.topology_spread.iter().map(|spread| &spread.topology_key);
         let apart = &deployment.placement.pod_anti_affinity;
         let keys = spread.map(|key| ("topology_spread", key));
@@ -78,7 +81,7 @@ pub(super) fn check_keys(scenario: &Scenario, origin: &Origin, problems: &mut Pr
                 let hint = nearest(key, &[HOSTNAME, ZONE, CAPACITY_TYPE, NODE_POOL]);
                 let hint = hint.map(|known| format!("did you mean {known:?}?"));
                 let what = format!("no node carries the label {key:?}");
-                problems.add(origin, &format!("deployments[{index}].{name}"), what, hint);
+                problems.add(origin, &format!("{list}[{index}].{name}"), what, hint);
             }
         }
     }

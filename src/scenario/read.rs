@@ -7,7 +7,8 @@ use super::checked::*;
 use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
-    api_server, capacity_reservations, kubelet, limits, placement, plausible, pool_depth, subnets, workload,
+    api_server, capacity_reservations, jobs, kubelet, limits, placement, plausible, pool_depth, subnets,
+    workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -41,13 +42,16 @@ pub fn read(
     let mut root = Section::new(&document.root, "", &mut problems);
     let catalogue = own_catalogue(&mut root, folder, catalogue, &mut problems);
     let profile = root.choice("profile", &PROFILES, &mut problems).unwrap_or_default();
-    let deployments = workload::deployments(&mut root, &mut problems);
+    let jobs = jobs::read(&mut root, &mut problems);
+    let deployments = workload::deployments(&mut root, !jobs.is_empty(), &mut problems);
     // The most pods that the schedules ask for at once.
     let most = |deployment: &DeploymentSpec| {
         let scheduled = deployment.schedule.iter().map(|(_, count)| *count).max().unwrap_or(0);
         scheduled.max(deployment.autoscaler.as_ref().map_or(0, |autoscaler| autoscaler.max))
     };
-    let pods: u32 = deployments.iter().map(most).sum();
+    // Of a Job, all that are to succeed.
+    let completions = jobs.iter().flat_map(|template| &template.job).map(|job| job.completions);
+    let pods: u32 = deployments.iter().map(most).chain(completions).sum();
     let zones = root
         .texts("zones", &mut problems)
         .unwrap_or_else(|| ["a", "b", "c"].map(|zone| format!("us-east-1{zone}")).into());
@@ -71,8 +75,10 @@ pub fn read(
             &mut problems,
         ),
         api_server: api_server::read(root.section("api_server", &mut problems), &mut problems),
-        kubelet: kubelet::read(root.section("kubelet", &mut problems), &mut problems)
-            .or_else(|| deployments.iter().any(DeploymentSpec::needs_kubelet).then(KubeletSpec::default)),
+        kubelet: kubelet::read(root.section("kubelet", &mut problems), &mut problems).or_else(|| {
+            let mut all = deployments.iter().chain(&jobs);
+            all.any(DeploymentSpec::needs_kubelet).then(KubeletSpec::default)
+        }),
         cni: cni(&mut root, profile, &mut warnings, &mut problems),
         quotas: quotas(root.section("quotas", &mut problems), &mut problems),
         market: root
@@ -85,11 +91,12 @@ pub fn read(
         overhead: overhead(&mut root, &mut problems),
         latencies: latencies(&mut root, &mut problems),
         deployments,
+        jobs,
         catalogue,
     };
     if scenario.target_pods > pods && pods > 0 {
         let what = format!(
-            "{} pods are to be reached, but the Deployments ask for {pods} at most",
+            "{} pods are to be reached, but Deployments and Jobs ask for {pods} at most",
             scenario.target_pods
         );
         problems.add(root.origin(), "target_pods", what, None);
@@ -351,11 +358,13 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
         scenario.cni.mode = CniMode::VpcIpv6;
     }
     scenario.cni.pod_eni = on("ENABLE_POD_ENI") && scenario.cni.mode == CniMode::Vpc;
-    for (deployment, index) in scenario.deployments.iter().zip(0..) {
-        if deployment.requests.pod_enis > 0 && !scenario.cni.pod_eni {
+    let deployments = scenario.deployments.iter().zip(0..).map(|(spec, index)| ("deployments", index, spec));
+    let jobs = scenario.jobs.iter().zip(0..).map(|(spec, index)| ("jobs", index, spec));
+    for (list, index, template) in deployments.chain(jobs) {
+        if template.requests.pod_enis > 0 && !scenario.cni.pod_eni {
             let what = "pods get interfaces of their own here with ENABLE_POD_ENI, of the VPC CNI in IPv4 clusters only";
             let hint = Some("set cni.env.ENABLE_POD_ENI = \"true\"".to_string());
-            problems.add(origin, &format!("deployments[{index}].security_groups"), what, hint);
+            problems.add(origin, &format!("{list}[{index}].security_groups"), what, hint);
         }
     }
     scenario.cluster_name = env.get(CLUSTER_NAME).cloned();

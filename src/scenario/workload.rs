@@ -43,30 +43,53 @@ fn requests(section: &mut Section<'_>, cpu: i64, memory: i64, problems: &mut Pro
     Resources::new(cpu, section.bytes("memory", problems).unwrap_or(memory), 1)
 }
 
-/// `[[deployments]]`; at least one must be there.
-pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Vec<DeploymentSpec> {
+/// What pods of Deployments and of Jobs say alike.
+pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Problems) -> DeploymentSpec {
+    let own_requests = requests(section, 1_000, 2 << 30, problems);
+    let image_layers = containers::layers(section, 300_000_000, problems);
+    let init_containers = containers::init_containers(section, problems);
+    let security_groups = section.flag("security_groups", problems).unwrap_or(false);
+    DeploymentSpec {
+        name: section.text("name", problems).unwrap_or_else(|| name.to_string()),
+        requests: containers::requests_of_pod(own_requests, &init_containers)
+            .with_pod_enis(security_groups.into()),
+        own_requests,
+        image_bytes: image_layers.iter().map(|layer| layer.bytes).sum(),
+        image_layers,
+        init_containers,
+        startup: Distribution::Constant(0.0),
+        startup_probe: None,
+        readiness: None,
+        termination_grace: distribution(section, "termination_grace", problems)
+            .unwrap_or(Distribution::Constant(GRACE_S)),
+        pdb: None,
+        schedule: Vec::new(),
+        autoscaler: None,
+        rollouts: rollouts::Rollouts::NONE,
+        job: None,
+        usage: None,
+        memory_usage: None,
+        placement: placement::read(section, problems),
+        priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
+    }
+}
+
+/// `[[deployments]]`; at least one must be there, unless there are Jobs.
+pub(super) fn deployments(
+    root: &mut Section<'_>,
+    has_jobs: bool,
+    problems: &mut Problems,
+) -> Vec<DeploymentSpec> {
     let sections = root.sections("deployments", problems);
-    if sections.as_ref().is_none_or(Vec::is_empty) {
-        let hint = "add [[deployments]] with replicas, cpu and memory".to_string();
+    if sections.as_ref().is_none_or(Vec::is_empty) && !has_jobs {
+        let hint = "add [[deployments]] with replicas, cpu and memory, or [[jobs]]".to_string();
         problems.add(root.origin(), "deployments", "nothing is scaled: there is no Deployment", Some(hint));
     }
     let each = |(index, mut section): (usize, Section<'_>)| {
-        let own_requests = requests(&mut section, 1_000, 2 << 30, problems);
-        let image_layers = containers::layers(&mut section, 300_000_000, problems);
-        let init_containers = containers::init_containers(&mut section, problems);
-        let security_groups = section.flag("security_groups", problems).unwrap_or(false);
-        let requests =
-            containers::requests_of_pod(own_requests, &init_containers).with_pod_enis(security_groups.into());
+        let template = template(&mut section, &format!("app-{}", index + 1), problems);
+        let own_requests = template.own_requests;
         let deployment = DeploymentSpec {
-            name: section.text("name", problems).unwrap_or_else(|| format!("app-{}", index + 1)),
-            requests,
-            own_requests,
-            image_bytes: image_layers.iter().map(|layer| layer.bytes).sum(),
-            image_layers,
-            init_containers,
             startup: distribution(&mut section, "startup", problems).unwrap_or(Distribution::Constant(0.0)),
-            termination_grace: distribution(&mut section, "termination_grace", problems)
-                .unwrap_or(Distribution::Constant(GRACE_S)),
             pdb: section.section("pdb", problems).and_then(|part| disruption::pdb(part, problems)),
             startup_probe: section
                 .section("startup_probe", problems)
@@ -83,8 +106,7 @@ pub(super) fn deployments(root: &mut Section<'_>, problems: &mut Problems) -> Ve
             memory_usage: section
                 .section("memory_usage", problems)
                 .map(|part| memory_usage::read(part, own_requests.memory_bytes, problems)),
-            placement: placement::read(&mut section, problems),
-            priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
+            ..template
         };
         section.finish(problems);
         deployment

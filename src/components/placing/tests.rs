@@ -163,6 +163,7 @@ fn deployment(placement: Placement) -> DeploymentSpec {
         schedule: Vec::new(),
         autoscaler: None,
         rollouts: Rollouts::NONE,
+        job: None,
         termination_grace: Distribution::Constant(0.0),
         pdb: None,
         usage: None,
