@@ -1,31 +1,19 @@
 //! Where pods' addresses come from in whole runs: modes of the CNI, several subnets, other users, and what people saw on
 //! real clusters (the case's number and the report stand with each test).
 
+#[path = "common/runs.rs"]
+mod runs;
+
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Told, Wishes, simulate, tell};
-use kilopod::input::{Document, Problems};
+use kilopod::components::{Wishes, simulate, tell};
 use kilopod::results::{ApiCount, Outcome, ReplicationRecord};
-use kilopod::scenario;
 use kilopod::world::cause::Cause;
-
-fn read(text: &str) -> Result<scenario::Read, Vec<String>> {
-    let mut problems = Problems::default();
-    let document = Document::parse("case.toml", text, &mut problems);
-    assert!(problems.is_empty(), "{text}");
-    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
-    read.map_err(|problems| problems.iter().map(|problem| format!("{problem:?}")).collect())
-}
+use runs::{prepare, read_in_full};
 
 /// One replication, its books checked after every event.
 fn run(text: &str) -> ReplicationRecord {
-    let scenario = read(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).scenario;
-    let Told { record, .. } =
-        tell(&Prepared::new(scenario), 7, 0, Wishes { check: true, ..Wishes::default() });
-    record
+    runs::run(text).record
 }
 
 /// So many tiny pods that all fit one node of the type, in one zone, with nothing else in its subnets.
@@ -60,7 +48,7 @@ fn custom_networking_with_kubelets_own_max_pods_leaves_pods_without_address() {
 #[test]
 fn custom_networking_without_a_subnet_for_it_is_refused() {
     let env = "[cni.env]\nAWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG = \"true\"\n";
-    let problems = read(&one_node("m5.large", 5, env)).unwrap_err();
+    let problems = read_in_full(&one_node("m5.large", 5, env)).unwrap_err();
     assert!(problems.iter().any(|problem| problem.contains("eni_config = true")), "{problems:?}");
 }
 
@@ -78,7 +66,7 @@ fn a_full_node_asks_for_no_more_and_its_pods_retry() {
 #[test]
 fn sandboxes_without_an_address_come_again_every_ten_to_fifteen_seconds() {
     let text = one_node("m5.large", 40, "horizon = \"10 min\"\n[cni]\nmax_pods = 60\n");
-    let prepared = Prepared::new(read(&text).unwrap().scenario);
+    let prepared = prepare(&text);
     let trace = tell(&prepared, 7, 0, Wishes { trace: true, ..Wishes::default() }).trace;
     let (mut last, mut waits) = (BTreeMap::<u64, f64>::new(), Vec::new());
     for line in &trace {
@@ -174,7 +162,7 @@ fn a_node_goes_to_its_zones_emptiest_subnet() {
 fn a_zone_whose_subnet_is_full_is_left_alone() {
     let subnets = "zones = [\"us-east-1a\", \"us-east-1b\"]\n[[subnets]]\nzone = \"us-east-1a\"\nprefix_length = 28\n\
                    used_addresses = 11\n[[subnets]]\nzone = \"us-east-1b\"\nprefix_length = 22\n";
-    let prepared = Prepared::new(read(&one_pod_a_node(40, subnets)).unwrap().scenario);
+    let prepared = prepare(&one_pod_a_node(40, subnets));
     let told = tell(&prepared, 7, 0, Wishes { trace: true, ..Wishes::default() });
     assert_eq!((told.record.outcome, told.record.nodes), (Outcome::Reached, 40));
     let trace: Vec<serde_json::Value> =
@@ -193,7 +181,7 @@ fn a_zone_whose_subnet_is_full_is_left_alone() {
 /// A18 (pkg/batcher/createfleet_test.go): claims that ask for the same within 35 ms of each other are one call.
 #[test]
 fn equal_claims_are_launched_by_one_call() {
-    let prepared = Prepared::new(read(&one_pod_a_node(30, "")).unwrap().scenario);
+    let prepared = prepare(&one_pod_a_node(30, ""));
     let told = tell(&prepared, 7, 0, Wishes { trace: true, ..Wishes::default() });
     let lines = told.trace.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let asked: Vec<f64> = lines
@@ -280,7 +268,7 @@ fn background_calls_slow_the_start_of_many_nodes() {
     };
     // The last pod's time is one draw of many: what a background adds shows in the sum of some replications.
     let sums = |text: &str| {
-        let prepared = Prepared::new(read(text).unwrap().scenario);
+        let prepared = prepare(text);
         let records = (0..10).map(|replication| simulate(&prepared, 7, replication));
         records.fold((0, 0), |(throttled, time), record| {
             let calls = record.api_counts.iter().map(|count| count.throttled).sum::<u64>();
@@ -301,7 +289,7 @@ fn bad_subnets_are_refused_with_all_their_problems() {
                    tags = { \"kubernetes.io/role/elb\" = \"1\" }\n\
                    [[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.1.0/20\"\nreserved_prefixes = 4000\n\
                    [cni.env]\nWARM_IP_TARGE = \"1\"\n";
-    let problems = read(&one_node("m5.large", 5, subnets)).unwrap_err().join("\n");
+    let problems = read_in_full(&one_node("m5.large", 5, subnets)).unwrap_err().join("\n");
     for part in [
         "overlaps",
         "not a tag that aws-node reads",
@@ -416,7 +404,7 @@ fn a_reconcile_asks_about_an_eni_that_metadata_lists_too_long() {
         one_node("m5.large", 12, &more).replace("replicas = 12\ncpu", &format!("{schedule}\ncpu"))
     };
     let asked = |lag: &str| -> Vec<u64> {
-        let prepared = Prepared::new(read(&text(lag)).unwrap().scenario);
+        let prepared = prepare(&text(lag));
         let runs = (0..12).map(|replication| {
             let record = tell(&prepared, 7, replication, Wishes { check: true, ..Wishes::default() }).record;
             assert_eq!((record.enis_created, record.enis_deleted), (2, 1));

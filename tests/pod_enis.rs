@@ -1,35 +1,14 @@
 //! Security groups for pods in whole runs: trunk and branch interfaces, and what pods wait for on their way.
 
-use std::path::Path;
-use std::sync::Arc;
+#[path = "common/runs.rs"]
+mod runs;
 
-use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Told, Wishes, tell};
-use kilopod::input::{Document, Problems};
 use kilopod::results::{ApiCount, ReplicationRecord};
-use kilopod::scenario;
 use kilopod::world::cause::Cause;
+use runs::read_in_full;
 
-fn read(text: &str) -> Result<scenario::Read, Vec<String>> {
-    let mut problems = Problems::default();
-    let document = Document::parse("case.toml", text, &mut problems);
-    assert!(problems.is_empty(), "{text}");
-    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
-    read.map_err(|problems| problems.iter().map(|problem| format!("{problem:?}")).collect())
-}
-
-/// One replication, its books checked after every event.
-fn tell_all(text: &str) -> Told {
-    let scenario = read(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).scenario;
-    tell(
-        &Prepared::new(scenario),
-        7,
-        0,
-        Wishes { check: true, trace: true, history: true, ..Wishes::default() },
-    )
-}
 fn run(text: &str) -> ReplicationRecord {
-    tell_all(text).record
+    runs::run(text).record
 }
 
 const ON: &str = "[cni.env]\nENABLE_POD_ENI = \"true\"\n";
@@ -92,7 +71,7 @@ fn pods_wait_for_the_trunk_and_then_for_kubelets_next_try() {
 /// Without the trunk nothing is bound: the trace has the order.
 #[test]
 fn the_order_is_trunk_then_bind_then_branch() {
-    let told = tell_all(&pods("m5.large", 1, ON));
+    let told = runs::run(&pods("m5.large", 1, ON));
     let line = |wanted: &str| told.trace.iter().position(|line| line.contains(wanted));
     let (registered, answered) = (line("node_registered").unwrap(), line("resource_job_answered").unwrap());
     let (assumed, ready) = (line("pod_assumed").unwrap(), line("\"pod_ready\"").unwrap());
@@ -114,7 +93,7 @@ fn types_without_a_trunk_are_of_no_use() {
 
 #[test]
 fn security_groups_need_the_switch() {
-    let problems = read(&pods("m5.large", 3, "")).unwrap_err();
+    let problems = read_in_full(&pods("m5.large", 3, "")).unwrap_err();
     assert!(problems.iter().any(|problem| problem.contains("ENABLE_POD_ENI")), "{problems:?}");
 }
 
@@ -144,7 +123,7 @@ fn branch_interfaces_of_deleted_pods_cool_down() {
     assert_eq!((enis.created, enis.deleted), (18, 9));
     assert_eq!(calls(&record, "DisassociateTrunkInterface").calls, 9);
     assert_eq!(calls(&record, "DeleteNetworkInterface").calls, 9);
-    let told = tell_all(text);
+    let told = runs::run(text);
     let cooled = told.history.iter().filter(|(_, cause, _)| *cause == Some(Cause::BranchEniCoolDown));
     assert_eq!(cooled.map(|(pod, ..)| *pod).collect::<std::collections::BTreeSet<_>>().len(), 9);
     // Ready again only after cool-down and the controller's return to the pod.

@@ -1,27 +1,16 @@
 //! aws-node restarted in the middle of whole runs. Books are checked after every event.
 
-use std::path::Path;
-use std::sync::Arc;
+#[path = "common/runs.rs"]
+mod runs;
 
-use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Told, Wishes, tell};
-use kilopod::input::{Document, Problems};
+use kilopod::components::{Told, Wishes, tell};
 use kilopod::results::{ApiCount, ReplicationRecord};
-use kilopod::scenario;
 use kilopod::world::cause::Cause;
 use proptest::prelude::*;
-
-fn read(text: &str) -> Result<scenario::Read, Vec<String>> {
-    let mut problems = Problems::default();
-    let document = Document::parse("case.toml", text, &mut problems);
-    assert!(problems.is_empty(), "{text}");
-    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
-    read.map_err(|problems| problems.iter().map(|problem| format!("{problem:?}")).collect())
-}
+use runs::{prepare, read_in_full};
 
 fn told(text: &str, replication: u32) -> Told {
-    let scenario = read(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).scenario;
-    tell(&Prepared::new(scenario), 7, replication, Wishes { check: true, history: true, ..Wishes::default() })
+    tell(&prepare(text), 7, replication, Wishes { check: true, history: true, ..Wishes::default() })
 }
 fn run(text: &str) -> ReplicationRecord {
     told(text, 0).record
@@ -93,8 +82,8 @@ fn coolings_are_forgotten() {
 fn a_rolling_update_goes_node_after_node() {
     let last = |most: &str| {
         let more = format!("[cni]\nrestarts = [{{ at = \"10 min\"{most} }}]");
-        let scenario = read(&pods("{ at = \"0 s\", replicas = 20 }", "1500m", &more)).unwrap().scenario;
-        let told = tell(&Prepared::new(scenario), 7, 0, Wishes { trace: true, ..Wishes::default() });
+        let prepared = prepare(&pods("{ at = \"0 s\", replicas = 20 }", "1500m", &more));
+        let told = tell(&prepared, 7, 0, Wishes { trace: true, ..Wishes::default() });
         let lines = told.trace.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let replaced: Vec<f64> = lines
             .filter(|line| line["event"] == "aws_node_replaced")
@@ -123,7 +112,7 @@ fn a_restart_between_create_and_attach_leaks_an_interface() {
 #[test]
 fn bad_restarts_are_refused() {
     let more = "[cni]\nrestarts = [{ max_unavailable = \"120%\" }, { at = \"1 min\", nodes = 3 }]";
-    let problems = read(&pods("{ at = \"0 s\", replicas = 1 }", "1", more)).unwrap_err().join("\n");
+    let problems = read_in_full(&pods("{ at = \"0 s\", replicas = 1 }", "1", more)).unwrap_err().join("\n");
     for part in ["a restart has an instant", "\\\"0%\\\" to \\\"100%\\\"", "nodes"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }

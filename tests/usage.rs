@@ -1,27 +1,11 @@
 //! What pods use of their nodes' CPU in whole runs: start-ups that stretch, limits, busy spells.
 
-use std::path::Path;
-use std::sync::Arc;
+#[path = "common/runs.rs"]
+mod runs;
 
-use kilopod::catalogue::Catalogue;
-use kilopod::components::{Prepared, Told, Wishes, tell};
-use kilopod::input::{Document, Problems};
+use kilopod::components::{Told, Wishes, tell};
 use kilopod::results::CpuRecord;
-use kilopod::scenario;
-
-fn read(text: &str) -> Result<scenario::Read, Vec<String>> {
-    let mut problems = Problems::default();
-    let document = Document::parse("case.toml", text, &mut problems);
-    assert!(problems.is_empty(), "{text}: {problems:?}");
-    let read = scenario::read(&document, "case", Path::new("."), &Arc::new(Catalogue::compiled_in()));
-    read.map_err(|problems| problems.iter().map(|problem| problem.key.clone()).collect())
-}
-
-/// One replication, its books checked after every event, with its trace.
-fn run(text: &str) -> Told {
-    let scenario = read(text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).scenario;
-    tell(&Prepared::new(scenario), 7, 0, Wishes { check: true, trace: true, ..Wishes::default() })
-}
+use runs::{prepare, read, run};
 
 /// A node of so much CPU and nothing else that uses any; `app` says more of each Deployment.
 fn one_node(cpu: &str, apps: &[&str]) -> String {
@@ -161,7 +145,7 @@ fn pods_that_go_leave_their_cpu() {
          schedule = [{{ at = \"0 s\", replicas = 50 }}, {{ at = \"100 min\", replicas = 60 }}]\n\
          [[node_pools]]\nname = \"spot\"\ninstance_types = [\"m5.xlarge\"]\ncapacity_types = [\"spot\"]\n"
     );
-    let prepared = Prepared::new(read(&spot).unwrap().scenario);
+    let prepared = prepare(&spot);
     let wishes = Wishes { check: true, trace: true, ..Wishes::default() };
     let mut gone = 0;
     for replication in 0..10 {
