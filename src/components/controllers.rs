@@ -4,6 +4,7 @@
 use super::state::{Pod, PodStage};
 use super::*;
 use crate::actors::replica_set::{self, ActivePod};
+use crate::scenario::DeploymentSpec;
 
 const BURST_REPLICAS: u32 = 500;
 /// client-go sends so many events of one object, then hardly any.
@@ -23,8 +24,15 @@ impl Run<'_> {
     }
 
     pub(super) fn scaled(&mut self, deployment: u32, step: u32) {
-        let (_, replicas) = self.scenario.deployments[deployment as usize].schedule[step as usize];
-        let first = self.draw(Latency::FirstPod, Component::Controller, deployment, step);
+        let (at, replicas) = self.scenario.deployments[deployment as usize].schedule[step as usize];
+        // Deployments that are scaled at one instant come through the controllers together: recorded, their first pods stand
+        // in the same millisecond. So they draw as the first of them.
+        let of_instant = |(spec, first): (&DeploymentSpec, u32)| {
+            spec.schedule.iter().position(|(other, _)| *other == at).map(|step| (first, step as u32))
+        };
+        let together = self.scenario.deployments.iter().zip(0..).find_map(of_instant);
+        let (entity, draw) = together.unwrap_or((deployment, step));
+        let first = self.draw(Latency::FirstPod, Component::Controller, entity, draw);
         self.scale_deployment(deployment, replicas, first);
     }
 

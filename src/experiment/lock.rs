@@ -6,11 +6,13 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// That nobody else writes a folder, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    path: PathBuf,
+    /// The file to take away at the end; `None` where the file system has no locks, so that it may be somebody else's.
+    path: Option<PathBuf>,
     /// Closed, and by that unlocked, after the file is gone.
     _file: File,
 }
@@ -39,24 +41,27 @@ impl Lock {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(trouble)?;
         }
-        let own = std::process::id().to_string();
         loop {
+            // Processes of several containers may have the same id: the instant tells them apart.
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            let own = format!("{} {since}", std::process::id());
             let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
             let mut file = open.map_err(trouble)?;
-            match file.try_lock() {
-                Ok(()) => {}
+            let locked = match file.try_lock() {
+                Ok(()) => true,
                 Err(TryLockError::WouldBlock) => {
-                    let holder = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+                    let text = fs::read_to_string(path).unwrap_or_default();
+                    let holder = text.split(' ').next().and_then(|pid| pid.parse().ok());
                     let (folder, lock) = (named.display().to_string(), path.display().to_string());
                     return Err(LockError::Taken { folder, lock, holder });
                 }
                 // Some file systems over a network have no locks: there the user sees to it.
-                Err(TryLockError::Error(_)) => {}
-            }
+                Err(TryLockError::Error(_)) => false,
+            };
             file.set_len(0).and_then(|()| file.write_all(own.as_bytes())).map_err(trouble)?;
             // Who had it before takes the file away last: then this one is nobody's, and the next is not held up by it.
-            if fs::read_to_string(path).is_ok_and(|text| text == own) {
-                return Ok(Lock { path: path.to_path_buf(), _file: file });
+            if !locked || fs::read_to_string(path).is_ok_and(|text| text == own) {
+                return Ok(Lock { path: locked.then(|| path.to_path_buf()), _file: file });
             }
         }
     }
@@ -64,8 +69,10 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // If it stays, it holds nobody up.
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            // If it stays, it holds nobody up.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
