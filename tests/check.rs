@@ -62,6 +62,8 @@ fn bad_advice_is_told_whole_and_not_tried() {
     assert!(code == 2 && text.contains("attached_at_target_addresses"), "{code}: {text}");
     let (code, text) = with("c15-three-warm-enis.advice.toml", "at_least = 650\nat_most = 660", "");
     assert!(code == 2 && text.contains("limit"), "{code}: {text}");
+    let (code, text) = with("c15-three-warm-enis.advice.toml", "at_least = 650", "at_least = 661");
+    assert!(code == 2 && text.contains("at_least = 661 is above at_most = 660"), "{code}: {text}");
 }
 
 /// Looks end where all is decided; the verdict and all figures do not hang on threads.

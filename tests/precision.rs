@@ -24,7 +24,7 @@ image = "300 MB"
 name = "default"
 capacity_types = ["on-demand"]
 [[factors]]
-name = "nodes"
+name = "machines"
 levels = [
     { label = "one", set."node_pools.0.instance_types" = ["m5.4xlarge"] },
     { label = "there", set.static_nodes = [{ instance_type = "m5.4xlarge", count = 1 }] },

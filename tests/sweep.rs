@@ -213,6 +213,14 @@ fn a_finished_sweep_is_known_and_another_plan_is_refused() {
     assert!(fs::read(folder.join("out/replications.csv")).unwrap() == before, "what was there is untouched");
     assert!(sweep(&["--seed", "2", "--overwrite"]).status.success());
     assert!(fs::read(folder.join("out/replications.csv")).unwrap() != before);
+    // What lost a file is not taken for whole, and an empty folder is as none.
+    fs::remove_file(folder.join("out/nodes.csv")).unwrap();
+    let lacks = sweep(&["--seed", "2"]);
+    assert!(lacks.status.code() == Some(1) && error(&lacks).contains("nodes.csv"), "{}", error(&lacks));
+    fs::remove_dir_all(folder.join("out")).unwrap();
+    fs::create_dir(folder.join("out")).unwrap();
+    let empty = sweep(&["--threads", "100000"]);
+    assert!(empty.status.success() && folder.join("out/cells.csv").exists(), "{}", error(&empty));
     // What is no results is never replaced, a file or the folder that one works in no more than others.
     fs::create_dir(folder.join("mine")).unwrap();
     fs::write(folder.join("mine/notes.txt"), "mine").unwrap();
@@ -304,15 +312,21 @@ fn everything_wrong_with_an_experiment_is_told_at_once() {
     let text = SMALL
         .replace("label = \"mixed\"", "label = \"1-2\"")
         .replace("name = \"cni\"", "name = \"CNI\"")
+        .replace("replications = 6", "name = \"../away\"\nreplications = 6")
         .replace("WARM_IP_TARGET = 1", "WARM_IP_TARGT = 1")
         .replace("replications = 6", "replicatons = 6");
     fs::write(folder.join("bad.toml"), text).unwrap();
     let output = kilopod(&folder, &["sweep", "bad.toml"]);
     assert_eq!(output.status.code(), Some(2));
-    for part in ["1-2", "CNI", "replicatons", "replications"] {
+    for part in ["1-2", "CNI", "replicatons", "replications", "\"../away\" is no name"] {
         assert!(error(&output).contains(part), "{part} is not told:\n{}", error(&output));
     }
     assert!(!folder.join("results").exists());
+    // Two columns of one name could not be told apart.
+    fs::write(folder.join("bad.toml"), SMALL.replace("name = \"cni\"", "name = \"nodes\"")).unwrap();
+    let output = kilopod(&folder, &["sweep", "bad.toml"]);
+    let told = error(&output);
+    assert!(output.status.code() == Some(2) && told.contains("has a column \"nodes\" already"), "{told}");
 }
 
 #[test]

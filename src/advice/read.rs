@@ -232,6 +232,19 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
         let hint = Some("write at_most = or at_least =".to_string());
         problems.add(section.origin(), &section.key("at_most"), "a claim needs a limit", hint);
     }
+    let (least, most) = (limits.at_least.unwrap_or(-wide), limits.at_most.unwrap_or(wide));
+    let possible = match (statistic, form) {
+        (Statistic::Share, Form::Candidate) => 0.0..=1.0,
+        (Statistic::Share, Form::Difference) => -1.0..=1.0,
+        _ => -wide..=wide,
+    };
+    if least > most || least > *possible.end() || most < *possible.start() {
+        let what = match least > most {
+            true => format!("at_least = {least} is above at_most = {most}"),
+            false => "no share can be so: shares are from 0 to 1".to_string(),
+        };
+        problems.add(section.origin(), &section.key("at_least"), what, None);
+    }
     let confidence = section.number("confidence", 0.5, 0.9999, problems).unwrap_or(0.95);
     let measure = measure?;
     let instant = measure.kind == Kind::Instant && statistic == Statistic::Mean;

@@ -80,7 +80,14 @@ fn compared(arguments: &Arguments) -> Result<Vec<Row>, Vec<String>> {
     let mut rows = Vec::new();
     for cell in cells.into_iter().flatten() {
         for (place, (_, measure)) in columns.measures.iter().enumerate() {
-            let Some(found) = comparing.compare(cell, base, place) else { continue };
+            let Some(found) = comparing.compare(cell, base, place) else {
+                let (id, name) = (&cell.keys[0], &measure.name);
+                eprintln!(
+                    "warning: {id} and {} share fewer than two replications that have {name}",
+                    arguments.base
+                );
+                continue;
+            };
             rows.push(Row { cell: cell.keys[0].clone(), measure: measure.clone(), found });
         }
     }

@@ -147,7 +147,8 @@ fn read_back(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swep
             .map_err(|error| error.to_string()),
         None => {
             let ids: Vec<String> = plan.cells.iter().map(Cell::id).collect();
-            Stored::open(folder.path()).and_then(|stored| stored.cells(&ids))
+            let whole = |stored: Stored| stored.is_whole().map(|()| stored);
+            Stored::open(folder.path()).and_then(whole).and_then(|stored| stored.cells(&ids))
         }
     };
     match cells {
@@ -212,10 +213,12 @@ fn spelled_out(plan: &Plan) -> String {
 
 fn execute(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, Box<dyn std::error::Error>> {
     let shard = arguments.shard;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.unwrap_or(0)).build()?;
-    folder.open(plan)?;
     let cells = (0..plan.cells.len()).filter(|cell| shard.is_none_or(|shard| shard.has(*cell))).count();
     let work = cells as u64 * u64::from(plan.replications);
+    // More threads than replications would have nothing to do; 0 is as many as the machine runs at once.
+    let threads = arguments.threads.unwrap_or(0).min(usize::try_from(work).unwrap_or(usize::MAX));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    folder.open(plan)?;
     let style = "{bar:40} {pos}/{len} replications, {per_sec}, {eta} left";
     let bar = ProgressBar::new(work).with_style(ProgressStyle::with_template(style)?);
     let began = super::clock();

@@ -109,6 +109,19 @@ pub fn read_file(
     read(document, settings, overrides, &name, folder, catalogue)
 }
 
+/// The experiment's own name, which is that of its folder of results.
+fn read_name(root: &mut Section<'_>, problems: &mut Problems) -> Option<String> {
+    let name = root.text("name", problems)?;
+    let leads_away =
+        name.contains(['/', '\\']) || name.starts_with('.') || name.chars().any(char::is_control);
+    if name.is_empty() || leads_away {
+        let what = format!("{name:?} is no name of an experiment");
+        let hint = Some("its results go to results/NAME: no /, and no dot at its begin".to_string());
+        problems.add(root.origin(), &root.key("name"), what, hint);
+    }
+    Some(name)
+}
+
 /// A plan is not changed.
 fn as_it_is(path: &Path, typed: &[String]) -> Problem {
     let what = format!("a plan is run as it is: {} would change it", typed.join(", "));
@@ -132,7 +145,7 @@ pub fn read(
     let mut problems = Problems::default();
     let nodes = document.clone();
     let mut root = Section::new(&nodes.root, "", &mut problems);
-    let name = root.text("name", &mut problems).unwrap_or_else(|| name.to_string());
+    let name = read_name(&mut root, &mut problems).unwrap_or_else(|| name.to_string());
     let replications = root.whole("replications", 1, 10_000_000, &mut problems);
     let precision = precision::read(&mut root, overrides, &mut problems);
     // A precision has a number of its own.

@@ -3,6 +3,7 @@
 use super::label::mangled;
 use super::range::{Range, read_range};
 use crate::input::{Document, Node, Origin, Problems, Section, Value, full_key};
+use crate::results::tables::{TABLES, columns};
 
 /// A factor as written.
 #[derive(Clone, PartialEq, Debug)]
@@ -47,9 +48,13 @@ pub(super) fn factors(root: &mut Section<'_>, problems: &mut Problems) -> Vec<Fa
         let name = section.text("name", problems).unwrap_or_default();
         let good = !name.is_empty()
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !good || ["cell_id", "replication", "time_ms"].contains(&name.as_str()) {
+        if !good || name == "cell_id" {
             let hint = Some("it becomes a column: lower-case letters, digits and _".to_string());
             let what = format!("{name:?} is no name of a factor");
+            problems.add(section.origin(), &section.key("name"), what, hint);
+        } else if let Some(table) = table_with(&name) {
+            let hint = Some("a factor becomes a column too: give it another name".to_string());
+            let what = format!("{table}.csv has a column {name:?} already");
             problems.add(section.origin(), &section.key("name"), what, hint);
         }
         if factors.iter().any(|factor| factor.name == name) {
@@ -63,6 +68,12 @@ pub(super) fn factors(root: &mut Section<'_>, problems: &mut Problems) -> Vec<Fa
         factors.push(factor);
     }
     factors
+}
+
+/// A table that has a column of this name whatever the factors are.
+fn table_with(column: &str) -> Option<&'static str> {
+    let has = |(table, _): &&(&'static str, _)| columns(table).iter().any(|own| own.name == column);
+    TABLES.iter().find(has).map(|(table, _)| *table)
 }
 
 /// Levels are listed one by one, or are values of one key, listed or within a range.

@@ -75,7 +75,7 @@ impl Folder {
     /// # Errors
     /// If something is there that cannot be read.
     pub fn look_for(&self, plan_id: &str) -> Result<Found, FolderError> {
-        if self.path.exists() {
+        if self.path.exists() && !self.is_empty_folder() {
             let known = ["manifest.json", SHARD].map(|name| self.path.join(name));
             let text = match known.iter().find(|file| file.exists()) {
                 Some(file) => read(file)?,
@@ -87,7 +87,7 @@ impl Folder {
             return Ok(match known["plan_id"] == plan_id {
                 true if cut_short => Found::CutShort,
                 true => Found::Complete,
-                false if known["plan_id"].is_string() || self.is_empty_folder() => Found::Other,
+                false if known["plan_id"].is_string() => Found::Other,
                 false => Found::Foreign,
             });
         }

@@ -32,6 +32,8 @@ pub struct Stored {
     stopped_by: BTreeMap<String, StoppedBy>,
     /// SHA-256 of `replications.csv`.
     sha256: String,
+    /// Files of the sweep.
+    files: Vec<String>,
 }
 
 impl Stored {
@@ -63,9 +65,21 @@ impl Stored {
                 cut_short: cut.map(|(cell, _)| cell.clone()).collect(),
                 stopped_by,
                 sha256: text(&manifest["files"]["replications.csv"]["sha256"])?,
+                files: manifest["files"].as_object()?.keys().cloned().collect(),
             })
         };
         read().ok_or_else(|| no_results(&"manifest.json lacks what a sweep writes there"))
+    }
+
+    /// # Errors
+    /// Files that the sweep wrote and that are gone.
+    pub fn is_whole(&self) -> Result<(), String> {
+        let gone = |file: &&String| !self.path.join(file).exists();
+        let gone: Vec<&str> = self.files.iter().filter(gone).map(String::as_str).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{} lacks files that the sweep wrote there: {}", self.path.display(), gone.join(", ")))
     }
 
     /// Some measures of all replications, by cell.

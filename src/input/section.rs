@@ -46,7 +46,9 @@ impl<'a> Section<'a> {
     }
 
     pub fn get(&mut self, name: &'static str) -> Option<&'a Node> {
-        self.asked.push(name);
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
         self.entries().iter().find(|(known, _)| known == name).map(|(_, node)| node)
     }
     /// The table under `name`, if there is one.

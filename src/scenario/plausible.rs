@@ -39,7 +39,27 @@ pub(super) fn check(
     }
     static_nodes(scenario, root, problems);
     zones(scenario, warnings);
+    unused_length(root, warnings);
     warnings.extend(scenario.deployments.iter().filter_map(|deployment| too_large(scenario, deployment)));
+}
+
+/// A size of subnets that none of them has.
+fn unused_length(root: &mut Section<'_>, warnings: &mut Vec<String>) {
+    let (Some(_), Some(Node { value: Value::Array(subnets), .. })) =
+        (root.get("subnet_prefix_length"), root.get("subnets"))
+    else {
+        return;
+    };
+    let says = |subnet: &Node| match &subnet.value {
+        Value::Table(entries) => {
+            entries.iter().any(|(key, _)| ["cidr", "prefix_length"].contains(&key.as_str()))
+        }
+        _ => false,
+    };
+    if subnets.iter().all(says) {
+        let what = "subnet_prefix_length changes nothing: each of [[subnets]] has a cidr or prefix_length of its own";
+        warnings.push(format!("{what}; set subnets.0.prefix_length and so on instead"));
+    }
 }
 
 /// Pods that nodes hold at the start, each with an address of the node's pool.
@@ -186,6 +206,18 @@ mod tests {
     #[test]
     fn a_run_takes_some_time() {
         assert_eq!(told(&format!("horizon = \"0 s\"\n{ONE}")).unwrap_err()[0].key, "horizon");
+    }
+
+    #[test]
+    fn a_size_that_no_subnet_has_is_warned_of() {
+        let subnets = |second: &str| {
+            let first = "[[subnets]]\nzone = \"us-east-1a\"\ncidr = \"10.0.0.0/24\"\n";
+            let second = format!("[[subnets]]\nzone = \"us-east-1b\"\n{second}\n");
+            told(&format!("subnet_prefix_length = 20\n{ONE}{first}{second}")).unwrap()
+        };
+        assert_eq!(subnets(""), Vec::<String>::new());
+        let warnings = subnets("prefix_length = 22");
+        assert!(warnings.len() == 1 && warnings[0].contains("changes nothing"), "{warnings:?}");
     }
 
     #[test]
