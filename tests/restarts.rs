@@ -4,7 +4,7 @@
 mod runs;
 
 use kilopod::components::{Told, Wishes, tell};
-use kilopod::results::{ApiCount, ReplicationRecord};
+use kilopod::results::{ApiCount, Outcome, ReplicationRecord};
 use kilopod::world::cause::Cause;
 use proptest::prelude::*;
 use runs::{prepare, read_in_full};
@@ -107,6 +107,41 @@ fn a_restart_between_create_and_attach_leaks_an_interface() {
     let record = run(&pods("{ at = \"0 s\", replicas = 20 }", "1500m", more));
     assert!(record.enis_leaked > 0 && record.enis_leaked < 20, "{}", record.enis_leaked);
     assert_eq!(record.waste_at_end.leaked, 10 * record.enis_leaked);
+}
+
+/// The first update's node serves again, and is not Ready, as the second comes: both go on to the last node.
+#[test]
+fn updates_that_overlap_both_go_on() {
+    for second in 606..614 {
+        let more = format!(
+            "[cni]\nrestarts = [{{ at = \"10 min\", max_unavailable = 1 }}, {{ at = \"{second} s\", max_unavailable = 1 }}]\n\
+             [latency]\naws_node_start = {{ constant = \"2 s\" }}\n"
+        );
+        let prepared = prepare(&pods("{ at = \"0 s\", replicas = 6 }", "1500m", &more));
+        let told = tell(&prepared, 7, 0, Wishes { trace: true, ..Wishes::default() });
+        let replaced = told.trace.iter().filter(|line| line.contains("\"aws_node_replaced\"")).count();
+        // One that is being replaced as the second update comes to it is left out.
+        assert!((11..=12).contains(&replaced), "{replaced} replaced, the second update at {second} s");
+    }
+}
+
+/// More than there are nodes is all of them.
+#[test]
+fn a_huge_count_of_nodes_is_all_nodes() {
+    let more = "[cni]\nrestarts = [{ at = \"10 min\", max_unavailable = 4_000_000_000 }]";
+    assert_eq!(run(&pods("{ at = \"0 s\", replicas = 5 }", "1m", more)).pods_ready_at_end, 5);
+}
+
+/// An update that never comes holds no verdict up.
+#[test]
+fn a_restart_after_the_horizon_hinders_no_stuck_run() {
+    let outcome = |at: &str| {
+        let more = format!("[quotas]\non_demand_vcpus = 4\n[cni]\nrestarts = [{{ at = \"{at}\" }}]");
+        let text = pods("{ at = \"0 s\", replicas = 8 }", "1500m", &more);
+        let text = text.replacen("target_pods = 1\nuntil = \"horizon\"", "target_pods = 8", 1);
+        run(&text).outcome
+    };
+    assert_eq!((outcome("2 h"), outcome("20 min")), (Outcome::Stuck, Outcome::Horizon));
 }
 
 #[test]

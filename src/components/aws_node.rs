@@ -44,32 +44,39 @@ impl Run<'_> {
     pub(super) fn schedule_restarts(&mut self) {
         let scenario = self.scenario;
         for (update, restart) in scenario.cni.restarts.iter().enumerate() {
-            self.restarts.to_come += 1;
             self.restarts.waiting.push(VecDeque::new());
-            self.at(restart.at, Event::AwsNodesUpdated(update as u32));
+            // What comes after the horizon does not come.
+            if restart.at <= SimTime::ZERO + scenario.horizon {
+                self.restarts.to_come += 1;
+                self.at(restart.at, Event::AwsNodesUpdated(update as u32));
+            }
         }
     }
 
     /// A rolling update begins: nodes whose aws-node is not there yet have the new one.
     pub(super) fn aws_nodes_updated(&mut self, update: u32) {
         self.restarts.to_come -= 1;
-        let runs = |node: &u32| {
-            let at = &self.nodes[*node as usize];
-            at.lives() && !at.ipamd_down && at.ipamd.as_ref().is_some_and(|ipamd| ipamd.serves())
-        };
-        let nodes: VecDeque<u32> = (0..self.nodes.len() as u32).filter(runs).collect();
+        let serves =
+            |node: &u32| self.nodes[*node as usize].ipamd.as_ref().is_some_and(|ipamd| ipamd.serves());
+        let nodes: VecDeque<u32> =
+            (0..self.nodes.len() as u32).filter(|node| self.is_replaceable(*node) && serves(node)).collect();
+        let all = nodes.len() as u32;
         let most = self.scenario.cni.restarts[update as usize].max_unavailable;
-        let first = most.of(nodes.len() as u32).max(1);
+        let first = most.of(all).max(1).min(all);
         self.restarts.waiting[update as usize] = nodes;
         (0..first).for_each(|_| self.update_next(update));
     }
     fn update_next(&mut self, update: u32) {
         while let Some(node) = self.restarts.waiting[update as usize].pop_front() {
-            let at = &self.nodes[node as usize];
-            if at.lives() && !at.ipamd_down {
+            if self.is_replaceable(node) {
                 return self.replace_aws_node(node, update);
             }
         }
+    }
+    /// One that another update has just replaced stays: it is not Ready yet, though it may serve.
+    fn is_replaceable(&self, node: u32) -> bool {
+        let at = &self.nodes[node as usize];
+        at.lives() && !at.ipamd_down && !self.restarts.down.contains_key(&node)
     }
 
     /// The pod is deleted, and another one is created.
