@@ -78,3 +78,28 @@ fn an_interface_that_cannot_be_deleted_stays_taken() {
     let subnet = &record.subnets[0];
     assert_eq!(u64::from(subnet.free_at_end) + parts + 1 + 1, 251, "primary, pod and the rest");
 }
+
+/// The second Unassign has no token: the store has dropped addresses that EC2 has on the node. Each minute's reconcile takes
+/// them up again, and ipamd tries again to give them back.
+#[test]
+fn addresses_that_a_failed_unassign_leaves_are_found_again() {
+    let more = "[cni.env]\nWARM_IP_TARGET = \"1\"\nDISABLE_LEAKED_ENI_CLEANUP = \"true\"\n\
+                [ec2_limits]\nUnassignPrivateIpAddresses = { size = 1, refill_per_s = 0 }\n";
+    let text = one_pod("30 min", "", more);
+    let schedule = "[{ at = \"0 s\", replicas = 7 }, { at = \"5 min\", replicas = 4 }, { at = \"10 min\", replicas = 1 }]";
+    let small = format!("schedule = {schedule}\ncpu = \"1m\"\nmemory = \"1 MiB\"");
+    let record = run(&text.replacen("replicas = 1\ncpu = \"1\"\nmemory = \"1 GiB\"", &small, 1));
+    assert_eq!((record.nodes_launched, record.pods_ready_at_end), (1, 1));
+    let unassigns = calls(&record, "UnassignPrivateIpAddresses");
+    assert!(unassigns.throttled >= 3 * 10, "{} throttled", unassigns.throttled);
+    assert!(calls(&record, "DescribeNetworkInterfaces").calls >= 10);
+}
+
+/// No Modify and no Detach after the first has its token: ipamd gives the interface up, and a reconcile finds it attached. It
+/// does not make one after the other in vain.
+#[test]
+fn an_interface_that_cannot_be_detached_is_found_again() {
+    let record = run(&one_pod("60 min", "", UNBOUND));
+    assert_eq!(record.pods_ready_at_end, 1);
+    assert!(record.enis_created <= 3, "{} made", record.enis_created);
+}

@@ -109,6 +109,30 @@ fn a_restart_between_create_and_attach_leaks_an_interface() {
     assert_eq!(record.waste_at_end.leaked, 10 * record.enis_leaked);
 }
 
+/// An interface that grows as the process ends is there all the same: the next process, or its reconcile, takes it up.
+#[test]
+fn a_restart_while_an_interface_comes_loses_none() {
+    let kept = |call: &str, at: u32| {
+        let more = format!(
+            "[cni]\nrestarts = [{{ at = \"{at} s\" }}]\n[latency]\naws_node_start = {{ constant = \"8 s\" }}\n\
+             eni_in_metadata = {{ constant = \"1 s\" }}\n{call}\n"
+        );
+        let record =
+            run(&pods("{ at = \"0 s\", replicas = 5 }, { at = \"300 s\", replicas = 12 }", "1m", &more));
+        assert_eq!(record.pods_ready_at_end, 12);
+        let kept = record.enis_created - record.enis_deleted - record.enis_leaked;
+        // One that nobody finds keeps its slot, and others are made for it in vain, again and again.
+        assert!(record.enis_created <= 3, "{} made, restarted at {at} s", record.enis_created);
+        kept
+    };
+    let modify = "modify_network_interface_attribute = { constant = \"4 s\" }";
+    let attach = "attach_network_interface = { constant = \"14 s\" }";
+    for at in 301..316 {
+        // Warm are nine addresses beside twelve pods'.
+        assert_eq!((kept(modify, at), kept(attach, at)), (2, 2), "restarted at {at} s");
+    }
+}
+
 /// The first update's node serves again, and is not Ready, as the second comes: both go on to the last node.
 #[test]
 fn updates_that_overlap_both_go_on() {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::state::{NodeStage, Tie};
+use super::state::NodeStage;
 use super::*;
 use crate::actors::ipamd::{Attached, CidrSerial};
 
@@ -106,10 +106,9 @@ impl Run<'_> {
 
     /// A process on a node where one ran before or others have attached ENIs: it finds what is attached, and whose pods hold what.
     pub(super) fn recover_ipamd(&mut self, node: u32) -> Ipamd {
-        self.await_unlisted(node);
+        self.store_differs(node);
         let enis = self.attached_enis(node);
         let at = &mut self.nodes[node as usize];
-        at.metadata_differs = true;
         let old = at.ipamd.take();
         let tagged = old.as_ref().is_some_and(|old| old.has_tagged());
         let untagged = if tagged { Vec::new() } else { enis.iter().map(|(eni, _)| *eni).collect() };
@@ -119,16 +118,6 @@ impl Run<'_> {
         let mut machine = Ipamd::recover(settings, Attached { enis, untagged, unmanaged, pods });
         machine.cordon(settings, self.nodes[node as usize].cordoned);
         machine
-    }
-    /// ENIs that the process before attached and did not wait for.
-    fn await_unlisted(&mut self, node: u32) {
-        for place in 0..self.nodes[node as usize].held.len() {
-            let held = &self.nodes[node as usize].held[place];
-            if held.tie == Tie::Attached && held.shows_at == SimTime::NEVER {
-                let shows = self.now + self.draw(Latency::EniInMetadata, Component::Metadata, node, held.eni);
-                self.nodes[node as usize].held[place].shows_at = shows;
-            }
-        }
     }
 
     /// ipamd serves: a fresh node gets its network, and a rolling update goes on once the pod is Ready.

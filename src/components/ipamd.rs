@@ -3,7 +3,9 @@
 use super::state::{Held, Tie};
 use super::*;
 use crate::actors::ec2::retry_after;
-use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings, SubnetView, subnets_to_try};
+use crate::actors::ipamd::{
+    Answer, Api, Ask, CidrSerial, Nap, PodAddress, Settings, SubnetView, subnets_to_try,
+};
 use crate::scenario::CniMode;
 
 /// kubelet restarts a container whose liveness probe fails after so long.
@@ -146,6 +148,9 @@ impl<'a> Run<'a> {
     fn nap(&mut self, node: u32, nap: Nap, span: SimDuration) {
         let settings = self.settings(node);
         let mut until = self.now + span;
+        if nap == Nap::Look && self.shows_later(node, until) {
+            self.store_differs(node);
+        }
         let at = &mut self.nodes[node as usize];
         if nap == Nap::BeforeReconcile {
             let machine = at.ipamd.as_ref().expect("aws-node runs");
@@ -288,7 +293,23 @@ impl<'a> Run<'a> {
                 let process = self.nodes[node as usize].process;
                 self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries, process));
             }
-            None => self.resume(node, Answer::Failed),
+            None => {
+                if self.has_parted(node, call) {
+                    self.store_differs(node);
+                }
+                self.resume(node, Answer::Failed);
+            }
+        }
+    }
+    /// Has the store dropped what the call, which has failed, was to give back?
+    fn has_parted(&self, node: u32, call: Call) -> bool {
+        let ipamd = self.nodes[node as usize].ipamd.as_ref();
+        match call.api {
+            Api::UnassignPrivateIpAddresses => true,
+            Api::DescribeNetworkInterfaces | Api::DetachNetworkInterface => {
+                ipamd.is_some_and(|ipamd| ipamd.frees(call.eni))
+            }
+            _ => false,
         }
     }
 
@@ -302,7 +323,12 @@ impl<'a> Run<'a> {
                 let Some(held) = held.iter().find(|held| held.eni == call.eni) else { return Answer::Failed };
                 let subnet = held.subnet;
                 match self.take(node, subnet, call.count, prefixes) {
-                    None => self.refused(call.api),
+                    None => {
+                        if self.nodes[node as usize].ipamd.as_ref().is_some_and(|ipamd| ipamd.fills_new()) {
+                            self.store_differs(node);
+                        }
+                        self.refused(call.api)
+                    }
                     Some(taken) => {
                         Answer::Granted { first_cidr: self.hold(node, call.eni, call.count, taken) }
                     }
@@ -310,7 +336,9 @@ impl<'a> Run<'a> {
             }
             Api::CreateNetworkInterface => self.create_eni(node, call.count, prefixes),
             Api::UnassignPrivateIpAddresses => {
-                self.unassign(node, call.eni, prefixes);
+                let ipamd = self.nodes[node as usize].ipamd.as_ref();
+                let gone = ipamd.map_or_else(Vec::new, |ipamd| ipamd.unassigning().to_vec());
+                self.unassign(node, call.eni, &gone, prefixes);
                 Answer::Done
             }
             Api::DescribeSubnets if self.is_excluded(node, call.eni) => Answer::Excluded,
@@ -424,10 +452,8 @@ impl<'a> Run<'a> {
         view.is_excluded(self.scenario.cluster_name.as_deref())
     }
 
-    fn unassign(&mut self, node: u32, eni: u32, prefixes: bool) {
-        let Node { ipamd, held, .. } = &mut self.nodes[node as usize];
-        let Some(ipamd) = ipamd.as_ref() else { return };
-        let gone = ipamd.unassigning();
+    fn unassign(&mut self, node: u32, eni: u32, gone: &[CidrSerial], prefixes: bool) {
+        let held = &mut self.nodes[node as usize].held;
         let Some(held) = held.iter_mut().find(|held| held.eni == eni) else { return };
         let (subnet, offsets) = (held.subnet, held.part_from(gone));
         let count = gone.len() as u32;
@@ -436,19 +462,14 @@ impl<'a> Run<'a> {
 
     /// A call of a process that has ended: EC2 has carried it out, and nobody hears of it.
     fn end_orphaned_call(&mut self, node: u32, call: Call) {
-        let held = self.nodes[node as usize].held.iter().position(|held| held.eni == call.eni);
-        match (call.api, held) {
-            (Api::UnassignPrivateIpAddresses, Some(place)) => {
-                let gone = self.restarts.take_unassigning(node);
-                let held = &mut self.nodes[node as usize].held[place];
-                let (subnet, offsets) = (held.subnet, held.part_from(&gone));
-                let prefixes = self.settings(node).prefix_delegation;
-                self.give_back(subnet, gone.len() as u32, &offsets, prefixes);
-            }
-            (Api::UnassignPrivateIpAddresses, None) => {}
-            _ => drop(self.end_call(node, call)),
+        if call.api == Api::UnassignPrivateIpAddresses {
+            let gone = self.restarts.take_unassigning(node);
+            self.unassign(node, call.eni, &gone, self.settings(node).prefix_delegation);
+        } else {
+            self.end_call(node, call);
         }
         self.books.note_peaks();
+        self.store_differs(node);
     }
 
     /// DescribeNetworkInterfaces about one ENI tells its addresses.

@@ -1,5 +1,5 @@
 //! What instance metadata lists of a node's ENIs where it is not what ipamd's store has: after a restart of aws-node,
-//! for a while after an ENI is detached, and with ENIs that others attach. Everywhere else reconciles find what the store has, and nothing here is asked.
+//! for a while after an ENI is detached, after calls that failed for good, and with ENIs that others attach. Everywhere else reconciles find what the store has, and nothing here is asked.
 
 use super::state::{Held, Tie};
 use super::*;
@@ -43,6 +43,27 @@ impl Run<'_> {
         if let Some(held) = held.iter_mut().find(|held| held.eni == eni) {
             held.shows_at = shows;
         }
+    }
+
+    /// EC2 may have ENIs or CIDRs that ipamd's store has not, or lack what it has: a reconcile finds out. Instance metadata
+    /// lists attached ENIs all the same where no process waits for them.
+    pub(super) fn store_differs(&mut self, node: u32) {
+        let mut shows = self.now;
+        for place in 0..self.nodes[node as usize].held.len() {
+            let held = &self.nodes[node as usize].held[place];
+            if held.tie != Tie::None && held.shows_at == SimTime::NEVER {
+                shows = self.now + self.draw(Latency::EniInMetadata, Component::Metadata, node, held.eni);
+                self.nodes[node as usize].held[place].shows_at = shows;
+            }
+        }
+        self.nodes[node as usize].metadata_differs = true;
+        self.metadata_changes(node, shows);
+    }
+
+    /// Does instance metadata list an ENI only after ipamd's last look for it, at `look`?
+    pub(super) fn shows_later(&self, node: u32, look: SimTime) -> bool {
+        let held = &self.nodes[node as usize].held;
+        held.iter().any(|held| held.tie != Tie::None && held.shows_at > look)
     }
 
     /// What it lists now of what is attached, and what it will list later counted only once it does.

@@ -288,6 +288,18 @@ impl Ipamd {
     pub fn unassigns(&self) -> bool {
         matches!(self.stage, Stage::Unassign { .. })
     }
+    /// Is this ENI, which has left the store, described or detached to be deleted?
+    pub fn frees(&self, eni: EniSerial) -> bool {
+        let freed = match self.stage {
+            Stage::FreeDescribe { eni } | Stage::FreeDetach { eni, .. } => Some(eni),
+            _ => None,
+        };
+        freed == Some(eni)
+    }
+    /// Is a new ENI, not yet in the store, given its addresses (v1.12)?
+    pub fn fills_new(&self) -> bool {
+        matches!(self.stage, Stage::AssignNew { .. })
+    }
     /// Has the primary ENI its tags?
     pub fn has_tagged(&self) -> bool {
         self.tagged
