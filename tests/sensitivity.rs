@@ -173,6 +173,7 @@ fn everything_wrong_is_told_at_once_and_nothing_is_written() {
     refused(&["--measure", "waste_at_target_p95_addresses"], &["take waste_at_target_addresses"]);
     refused(&["--samples", "100"], &["powers of two"]);
     fs::create_dir(folder.join("taken")).unwrap();
+    fs::write(folder.join("taken/manifest.json"), r#"{"plan_id": "another"}"#).unwrap();
     refused(&["-o", "taken"], &["holds something else", "--overwrite"]);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the scenario and the folder that was there");
 }
