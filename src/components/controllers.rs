@@ -31,7 +31,7 @@ impl Run<'_> {
             spec.schedule.iter().position(|(other, _)| *other == at).map(|step| (first, step as u32))
         };
         let together = self.scenario.deployments.iter().zip(0..).find_map(of_instant);
-        let (entity, draw) = together.unwrap_or((deployment, step));
+        let (entity, draw) = together.expect("the Deployment itself is scaled at this instant");
         let first = self.draw(Latency::FirstPod, Component::Controller, entity, draw);
         self.scale_deployment(deployment, replicas, first);
     }

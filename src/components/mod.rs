@@ -15,6 +15,7 @@ mod daemons;
 mod deletion;
 mod disruption;
 mod drain;
+mod enis;
 mod event;
 mod finish;
 mod fitting;
