@@ -28,9 +28,15 @@ impl ClientBucket {
     }
 
     /// When a request made `now` goes out. Requests must be made in order of time.
+    #[inline]
     pub fn reserve(&mut self, now: SimTime) -> SimTime {
+        self.reserve_many(1, now)
+    }
+
+    /// When the last of so many requests made `now` goes out.
+    pub fn reserve_many(&mut self, requests: u32, now: SimTime) -> SimTime {
         let gained = i64::try_from(now.since(self.at).nanos()).unwrap_or(i64::MAX).saturating_mul(self.qps);
-        self.level = self.level.saturating_add(gained).min(self.full) - TOKEN;
+        self.level = self.level.saturating_add(gained).min(self.full) - i64::from(requests) * TOKEN;
         self.at = now;
         let debt = u64::try_from(-self.level).unwrap_or(0);
         now + SimDuration::from_nanos(debt.div_ceil(self.qps as u64))

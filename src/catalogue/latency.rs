@@ -77,6 +77,10 @@ latencies! {
     CniConfigWrite = "cni_config_write",
     /// Phase E, CNI configuration until the Ready condition.
     NodeReady = "node_ready",
+    /// Before Kubernetes 1.26: from there until kubelet next looks at its runtime.
+    NodeRuntimePoll = "node_runtime_poll",
+    /// Then until it next writes its status.
+    NodeStatusLoop = "node_status_loop",
     /// Phase D as a whole on a node without the VPC CNI (`cni.mode = "none"`).
     OtherCniStart = "other_cni_start",
     /// Node object until Karpenter's patch that takes the unregistered taint off.

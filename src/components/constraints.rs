@@ -331,6 +331,12 @@ impl Run<'_> {
     #[inline]
     pub(super) fn room_for_karpenter(&self, node: u32) -> Resources {
         let at = &self.nodes[node as usize];
-        at.allocatable - at.requested + Resources::ZERO.with_pod_enis(self.promised_pod_enis(node))
+        let left =
+            at.allocatable - at.requested + Resources::ZERO.with_pod_enis(self.promised_pod_enis(node));
+        // Until then it goes by its own prediction.
+        if self.prepared.era.packs_foreign_nodes || self.is_initialized(node) {
+            return left;
+        }
+        left - self.prepared.system_reserved
     }
 }

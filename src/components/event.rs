@@ -46,6 +46,14 @@ pub(super) enum Event {
     FleetAnswered(u32),
     /// A claim that cannot be launched is gone from the API.
     ClaimGone(u32),
+    /// Karpenter describes an instance that it launched: its try, and the SDK's within it, from 1 on.
+    InstanceDescribed {
+        node: u32,
+        attempt: u8,
+        tries: u8,
+    },
+    /// Karpenter has made the Node object.
+    NodeCreated(u32),
     /// The instance runs, kubelet starts.
     Booted(u32),
     NodeRegistered(u32),
@@ -253,6 +261,8 @@ impl Event {
             Event::FleetSent(_) => ("fleet_sent", 11),
             Event::FleetAnswered(_) => ("fleet_answered", 12),
             Event::ClaimGone(_) => ("claim_gone", 13),
+            Event::InstanceDescribed { .. } => ("instance_described", 153),
+            Event::NodeCreated(_) => ("node_created", 154),
             Event::Booted(_) => ("booted", 14),
             Event::NodeRegistered(_) => ("node_registered", 15),
             Event::UnregisteredTaintGone(_) => ("unregistered_taint_gone", 16),
@@ -406,6 +416,8 @@ impl Event {
             | Event::PressureTainted(node)
             | Event::StartupTaintGone { node, .. }
             | Event::LaunchRequested(node)
+            | Event::InstanceDescribed { node, .. }
+            | Event::NodeCreated(node)
             | Event::ClaimGone(node)
             | Event::Booted(node)
             | Event::NodeRegistered(node)

@@ -1,7 +1,6 @@
 //! Each node's ipamd: its calls, the account's request limits, the SDK's retries and its naps. `enis` has what a call does.
 
 use super::*;
-use crate::actors::ec2::retry_after;
 use crate::actors::ipamd::{Answer, Api, Ask, Nap, PodAddress, Settings};
 use crate::scenario::CniMode;
 
@@ -280,7 +279,10 @@ impl<'a> Run<'a> {
         }
         count.throttled += 1;
         let (chance, at) = (self.chance, &mut self.nodes[node as usize]);
-        let wait = retry_after(u32::from(tries), || {
+        let mutating =
+            matches!(call.api, Api::AssignPrivateIpAddresses | Api::ModifyNetworkInterfaceAttribute);
+        let retries = &self.prepared.era.ipamd_retries[usize::from(mutating)];
+        let wait = retries.after(u32::from(tries), || {
             at.draws += 1;
             chance.uniform(Component::IpamdJitter, node, at.draws)
         });

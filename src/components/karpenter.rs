@@ -63,8 +63,8 @@ impl Run<'_> {
     }
 
     /// The next look at the window. While a round is under way nobody waits for one.
-    fn appoint(&mut self) {
-        if self.provisioning.solving {
+    pub(super) fn appoint(&mut self) {
+        if self.provisioning.solving || self.launches.under_way {
             return;
         }
         let Some(at) = self.batcher.next_look() else { return };
@@ -89,7 +89,7 @@ impl Run<'_> {
         if !self.batcher.close(self.now) {
             return self.appoint();
         }
-        self.provisioning.gated = self.unlaunched > 0;
+        self.provisioning.gated = self.unlaunched > 0 && self.prepared.era.node_claims;
         if self.provisioning.gated {
             self.refresh_undecided();
             return self.appoint();
@@ -144,10 +144,11 @@ impl Run<'_> {
 
     /// Nodes and launched claims as Karpenter tries them, initialized ones first, and which they are.
     pub(super) fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
-        let addons = self.tries_addon_nodes();
+        let (addons, foreign) = (self.tries_addon_nodes(), self.prepared.era.packs_foreign_nodes);
         let (mut indices, mut others) = (Vec::with_capacity(self.nodes.len()), Vec::new());
         for (node, index) in self.nodes.iter().zip(0..) {
-            let there = node.lives() && !node.disrupted && !node.memory_pressure;
+            let known = !node.unknown && (foreign || !node.is_static());
+            let there = node.lives() && known && !node.disrupted && !node.memory_pressure;
             let open = self.constraints.is_some() || !node.cordoned;
             if there && open && (addons || !node.critical_addons_only) {
                 let list = if self.is_initialized(index) { &mut indices } else { &mut others };
@@ -165,7 +166,11 @@ impl Run<'_> {
         if left.iter().all(|limits| *limits == Limits::default()) {
             return left;
         }
-        for node in self.nodes.iter().filter(|node| node.lives() && !node.disrupted && !node.is_static()) {
+        for node in self
+            .nodes
+            .iter()
+            .filter(|node| node.lives() && !node.unknown && !node.disrupted && !node.is_static())
+        {
             let capacity = self.provisioner.offers.types[node.offered as usize].capacity;
             left[node.pool as usize] = left[node.pool as usize].less(capacity, 1);
         }
@@ -239,6 +244,9 @@ impl Run<'_> {
 
     pub(super) fn claims_exist(&mut self) {
         self.provisioning.solving = false;
+        if !self.prepared.era.node_claims {
+            self.launch_planned();
+        }
         for node in std::mem::take(&mut self.solved) {
             self.claim_exists(node);
         }
@@ -258,7 +266,7 @@ impl Run<'_> {
         self.refresh_nominated(node);
     }
 
-    fn trace_claim(&mut self, node: u32) {
+    pub(super) fn trace_claim(&mut self, node: u32) {
         if !self.traces() {
             return;
         }

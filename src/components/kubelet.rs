@@ -27,7 +27,8 @@ impl Run<'_> {
         let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
         self.waits_for(pod, Some(Cause::Sandbox));
         self.note_pod_event(node);
-        self.at(self.now + sync, Event::SandboxDue(pod));
+        let sent = self.kubelet_sees_to(node);
+        self.at(sent + sync, Event::SandboxDue(pod));
         self.want_branch(pod);
     }
 
@@ -215,6 +216,10 @@ impl Run<'_> {
     /// The pod is Ready, unless the container that was has died since.
     pub(super) fn pod_ready(&mut self, pod: u32, start: u32) {
         if self.is_at(pod, PodStage::Running) && self.runs_still(pod, start) {
+            if let Some(sent) = self.kubelet_tells_later(pod, start) {
+                self.at(sent, Event::PodReady { pod, start });
+                return;
+            }
             self.pods[pod as usize].stage = PodStage::Ready;
             self.pods[pod as usize].ready_at = self.now;
             self.waits_for(pod, None);

@@ -2,13 +2,10 @@
 
 use super::state::{NONE, NodeStage};
 use super::*;
-use crate::actors::ec2::retry_after;
 use crate::actors::karpenter::launch::{self, Request};
 use crate::actors::karpenter::offers::CapacityType;
 
 /// karpenter-provider-aws v1.14.1, `pkg/batcher/createfleet.go`.
-const FLEET_IDLE: SimDuration = SimDuration::from_millis(35);
-const FLEET_MAX: SimDuration = SimDuration::from_secs(1);
 const FLEET_MOST: usize = 1_000;
 /// An offering that met a capacity error is left alone for so long.
 pub(super) const UNAVAILABLE_FOR: SimDuration = SimDuration::from_secs(180);
@@ -71,15 +68,19 @@ impl<'a> Run<'a> {
         self.choose_subnets(node);
         self.fleet_waiting.push(node);
         self.fleet_last = self.now;
-        if self.fleet_waiting.len() == 1 {
-            self.fleet_opened = self.now;
-            self.at(self.now + FLEET_IDLE, Event::FleetWindowCloses);
+        if self.fleet_waiting.len() == 1 && !self.launches.calling {
+            self.open_fleet_window();
         }
+    }
+    pub(super) fn open_fleet_window(&mut self) {
+        (self.fleet_opened, self.fleet_last) = (self.now, self.now);
+        self.at(self.now + self.prepared.era.fleet_window.0, Event::FleetWindowCloses);
     }
 
     /// Claims that ask for the very same go out as one call.
     pub(super) fn fleet_window_closes(&mut self) {
-        let closes = (self.fleet_last + FLEET_IDLE).min(self.fleet_opened + FLEET_MAX);
+        let (idle, max) = self.prepared.era.fleet_window;
+        let closes = (self.fleet_last + idle).min(self.fleet_opened + max);
         if closes > self.now && self.fleet_waiting.len() < FLEET_MOST {
             self.at(closes, Event::FleetWindowCloses);
             return;
@@ -98,7 +99,12 @@ impl<'a> Run<'a> {
                 None => self.fleets.push(FleetBatch { claims: vec![node], tries: 0 }),
             }
         }
-        (fresh..self.fleets.len()).for_each(|batch| self.fleet_sent(batch as u32));
+        let fresh = fresh as u32..self.fleets.len() as u32;
+        if self.prepared.era.node_claims {
+            fresh.for_each(|batch| self.fleet_sent(batch));
+        } else {
+            self.queue_fleets(fresh);
+        }
     }
 
     /// One CreateFleet. Throttled, the SDK sends it again; then each claim begins anew.
@@ -119,7 +125,9 @@ impl<'a> Run<'a> {
         let claims = self.fleets[index as usize].claims.clone();
         self.set_throttled(&claims, true);
         let chance = self.chance;
-        if let Some(wait) = retry_after(tries, || chance.uniform(Component::CreateFleet, first, 100 + tries))
+        let retries = &self.prepared.era.karpenter_retries;
+        if let Some(wait) =
+            retries.after(tries, || chance.uniform(Component::CreateFleet, first, 100 + tries))
         {
             self.at(self.now + wait, Event::FleetSent(index));
             return;
@@ -127,12 +135,15 @@ impl<'a> Run<'a> {
         for claim in claims {
             self.settle_subnets(claim, None);
             let launches = self.nodes[claim as usize].launches;
-            if launches >= LAUNCH_TIMEOUT_TRIES {
+            if launches >= LAUNCH_TIMEOUT_TRIES || !self.prepared.era.node_claims {
                 self.give_up(claim, Cause::LaunchThrottled);
             } else {
                 let wait = SimDuration::from_secs((1u64 << (launches - 1)).min(60));
                 self.at(self.now + wait, Event::LaunchRequested(claim));
             }
+        }
+        if !self.prepared.era.node_claims {
+            self.send_next_fleet();
         }
     }
 
@@ -160,6 +171,9 @@ impl<'a> Run<'a> {
                     self.give_up(claim, if quota { Cause::Quota } else { Cause::CapacityError });
                 }
             }
+        }
+        if !self.prepared.era.node_claims {
+            self.send_next_fleet();
         }
     }
 
@@ -288,8 +302,8 @@ impl<'a> Run<'a> {
     fn launched(&mut self, claim: u32, chosen: Chosen) {
         let Chosen { place, offering, reservation } = chosen;
         let sold = self.prepared.sold[place as usize];
-        let allocatable = self.provisioner.offers.types[place as usize].allocatable;
-        self.unlaunched -= 1;
+        let predicted = self.provisioner.offers.types[place as usize].allocatable;
+        let allocatable = predicted + self.prepared.system_reserved;
         self.nodes_launched += 1;
         self.books.nodes += 1;
         match reservation {
@@ -307,6 +321,7 @@ impl<'a> Run<'a> {
         // Branch interfaces are there once the trunk is.
         node.allocatable = allocatable.with_pod_enis(0);
         node.requested = self.prepared.daemons;
+        node.kubelet_client = super::kubelet_client::bucket(self.prepared.era.kubelet_client);
         node.launched = self.now;
         node.stage = NodeStage::Booting;
         let family = self.prepared.pools[node.pool as usize].family;
@@ -325,7 +340,11 @@ impl<'a> Run<'a> {
             let line = TraceLine::new("instance_launched").node(claim).text("instance_type", name);
             line.text("zone", zone).text("capacity_type", kind)
         });
-        self.release_gate();
+        if self.prepared.era.node_claims {
+            self.launch_settled(false);
+        } else {
+            self.describe_launched(claim);
+        }
     }
 
     /// The claim will go; its pods wait for the next round.
@@ -337,15 +356,22 @@ impl<'a> Run<'a> {
             self.undecided.push(*pod);
             self.refresh_pending(*pod);
         }
-        self.at(self.now + CLAIM_GONE_AFTER, Event::ClaimGone(claim));
+        if self.prepared.era.node_claims {
+            self.at(self.now + CLAIM_GONE_AFTER, Event::ClaimGone(claim));
+        } else {
+            self.launch_failed(claim);
+        }
     }
     pub(super) fn claim_gone(&mut self, claim: u32) {
         self.nodes[claim as usize].stage = NodeStage::Gone;
-        self.unlaunched -= 1;
-        self.release_gate();
+        self.launch_settled(true);
     }
-    fn release_gate(&mut self) {
-        if self.unlaunched == 0 && self.provisioning.gated {
+    /// A claim has its instance, or has gone.
+    pub(super) fn launch_settled(&mut self, failed: bool) {
+        self.unlaunched -= 1;
+        if self.launches.under_way {
+            self.loop_launch_settled(failed);
+        } else if self.unlaunched == 0 && self.provisioning.gated {
             self.provisioning.gated = false;
             self.refresh_undecided();
         }

@@ -7,7 +7,6 @@
 
 use super::state::{Held, Tie};
 use super::*;
-use crate::actors::ec2::retry_after;
 use crate::actors::ipamd::Api;
 use crate::actors::ipamd::leaks::{self, Deletions, Step, Unattached, Verdict};
 
@@ -172,7 +171,9 @@ impl Run<'_> {
             return Sent::Ends(self.now + self.draw(latency, Component::LeakCleaner, node, draw));
         }
         self.api_counts[api as usize].throttled += 1;
-        match retry_after(tries, || self.chance.uniform(Component::LeakCleaner, node, draw)) {
+        match self.prepared.era.ipamd_retries[0]
+            .after(tries, || self.chance.uniform(Component::LeakCleaner, node, draw))
+        {
             Some(wait) => Sent::Again(self.now + wait),
             None => Sent::Throttled,
         }

@@ -16,6 +16,7 @@ mod deletion;
 mod disruption;
 mod drain;
 mod enis;
+mod era;
 mod event;
 mod finish;
 mod fitting;
@@ -24,6 +25,7 @@ mod ipamd;
 mod jobs;
 mod karpenter;
 mod kubelet;
+mod kubelet_client;
 mod launch;
 mod launch_subnets;
 mod leaks;
@@ -47,6 +49,7 @@ mod spot;
 mod startup;
 mod state;
 mod stock;
+mod synchronous;
 mod termination;
 mod trace;
 mod waiting;
@@ -72,12 +75,12 @@ use crate::actors::ipamd::{Call, Ipamd};
 use crate::actors::karpenter::batcher::Batcher;
 use crate::actors::karpenter::disruption::Reason;
 use crate::actors::karpenter::solve::Provisioner;
-use crate::actors::kube_scheduler::queue::{QueueVersion, SchedulingQueue};
+use crate::actors::kube_scheduler::queue::SchedulingQueue;
 use crate::catalogue::{Latency, TypeId};
 use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
 use crate::results::{ApiCount, ReplicationRecord};
-use crate::scenario::{Market, Profile, RequestKind, Scenario, Until, ZoneTie};
+use crate::scenario::{Market, RequestKind, Scenario, Until, ZoneTie};
 use crate::units::{Resources, SimDuration, SimTime};
 use crate::world::cause::{AddressLack, Cause};
 use crate::world::subnet::Subnet;
@@ -179,6 +182,8 @@ struct Run<'a> {
     marks: BTreeMap<launch::Offering, launch::Mark>,
     /// By zone: until when its subnets are left alone.
     dry_zones: Vec<SimTime>,
+    /// Of the provisioner's loop, where there are no NodeClaims.
+    launches: synchronous::Launches,
 
     /// By API; of the fleets; of the instances in them.
     buckets: Vec<TokenBucket>,
@@ -302,8 +307,8 @@ impl<'a> Run<'a> {
         let bucket = |limit: &crate::scenario::BucketLimit| TokenBucket::new(limit.size, limit.refill_per_s);
         let client = scenario.controller_manager;
         let scheduler = scenario.scheduler.client;
-        let current = scenario.profile == Profile::Current;
-        let version = if current { QueueVersion::V1_34 } else { QueueVersion::V1_24 };
+        let era = prepared.era;
+        let batcher = Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max);
         let phase = SimDuration::from_secs_f64(chance.uniform(Component::SchedulerTie, u32::MAX, 0));
         let zones = scenario.zones.len();
         let fitting = |deployment: &crate::scenario::DeploymentSpec| Fitting::new(deployment.requests, zones);
@@ -335,8 +340,8 @@ impl<'a> Run<'a> {
             controller_client: ClientBucket::new(client.qps, client.burst),
             daemon_client: ClientBucket::new(client.qps, client.burst),
             autoscalers: Vec::new(),
-            queue: SchedulingQueue::new(version, phase),
-            queueing_hints: current,
+            queue: SchedulingQueue::new(era.queue, phase),
+            queueing_hints: era.queueing_hints,
             queue_timer_at: SimTime::NEVER,
             scheduler_busy: false,
             scheduler_client: ClientBucket::new(scheduler.qps, scheduler.burst),
@@ -348,7 +353,7 @@ impl<'a> Run<'a> {
             images: scenario.kubelet.map(Images::new),
             found: Vec::new(),
             scores: Vec::new(),
-            batcher: Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max),
+            batcher: if era.only_new_pods_prolong { batcher } else { batcher.prolonged_by_all() },
             provisioning: karpenter::Loop::new(),
             provisioner: prepared.provisioner.clone(),
             disruption: disruption::Disruption::new(scenario),
@@ -361,6 +366,7 @@ impl<'a> Run<'a> {
             fleet_last: SimTime::ZERO,
             fleets: Vec::new(),
             marks: BTreeMap::new(),
+            launches: synchronous::Launches::default(),
             dry_zones: vec![SimTime::ZERO; zones],
             buckets: prepared.buckets.iter().map(bucket).collect(),
             fleet_bucket: bucket(&prepared.fleet_bucket),
@@ -477,6 +483,10 @@ impl<'a> Run<'a> {
             Event::FleetSent(batch) => self.fleet_sent(batch),
             Event::FleetAnswered(batch) => self.fleet_answered(batch),
             Event::ClaimGone(node) => self.claim_gone(node),
+            Event::InstanceDescribed { node, attempt, tries } => {
+                self.instance_described(node, attempt, tries)
+            }
+            Event::NodeCreated(node) => self.node_created(node),
             Event::Booted(node) => self.booted(node),
             Event::NodeRegistered(node) => self.node_registered(node),
             Event::UnregisteredTaintGone(node) => self.unregistered_taint_gone(node),

@@ -22,6 +22,7 @@ impl Run<'_> {
                     zone: subnet.zone,
                     allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO).with_pod_enis(0),
                     requested: self.prepared.daemons,
+                    kubelet_client: super::kubelet_client::bucket(self.prepared.era.kubelet_client),
                     launched: SimTime::ZERO,
                     unregistered: false,
                     not_ready: false,
@@ -110,9 +111,14 @@ impl Run<'_> {
         }
         self.node_comes_or_goes();
         self.appoint_startup_taints(node);
-        let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
-        let (sent, gone) = (self.now + taint, Event::UnregisteredTaintGone(node));
-        self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, gone);
+        self.nodes[node as usize].unknown = false;
+        if self.prepared.era.unregistered_taint {
+            let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
+            let (sent, gone) = (self.now + taint, Event::UnregisteredTaintGone(node));
+            self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, gone);
+        } else {
+            self.nodes[node as usize].unregistered = false;
+        }
         if self.scenario.cni.mode == CniMode::None {
             let takes = self.draw(Latency::OtherCniStart, Component::Boot, node, 4);
             self.at(self.now + takes, Event::CniReady(node));
@@ -137,7 +143,12 @@ impl Run<'_> {
 
     pub(super) fn cni_ready(&mut self, node: u32) {
         if self.step_to(node, NodeStage::CniReady) {
-            let takes = self.draw(Latency::NodeReady, Component::Boot, node, 6);
+            let takes = if self.prepared.era.tells_ready_at_once {
+                self.draw(Latency::NodeReady, Component::Boot, node, 6)
+            } else {
+                self.draw(Latency::NodeRuntimePoll, Component::Boot, node, 8)
+                    + self.draw(Latency::NodeStatusLoop, Component::Boot, node, 9)
+            };
             let (sent, ready) = (self.now + takes, Event::NodeReady(node));
             self.send_request(Flow::NodeStatus, RequestKind::Patch, sent, SimDuration::ZERO, ready);
         }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::capacity::CapacityModel;
+use super::era::Era;
 use super::images::ImageTable;
 use super::revisions::Revisions;
-use crate::actors::ipamd::{Api, Limits, Settings, Version};
+use crate::actors::ipamd::{Api, Limits, Settings};
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
 use crate::actors::karpenter::requirement::Requirements;
@@ -16,7 +17,7 @@ use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
     AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec,
-    Profile, Scenario, TopologySpread, region,
+    Scenario, TopologySpread, region,
 };
 use crate::units::Resources;
 
@@ -56,6 +57,9 @@ pub struct Prepared {
     /// By the place among what is offered.
     pub(super) sold: Vec<Sold>,
     pub(super) daemons: Resources,
+    pub(super) era: &'static Era,
+    /// What Karpenter takes off allocatable beyond kubelet.
+    pub(super) system_reserved: Resources,
     /// ipamd's settings by type; `None` where the type's limits are unknown.
     pub(super) ipamd: Vec<Option<Settings>>,
     pub(super) prefixes: bool,
@@ -76,7 +80,7 @@ impl Prepared {
         scenario.deployments.append(&mut scenario.jobs);
         let revisions = Revisions::unfold(&mut scenario);
         let daemons = scenario.daemonsets.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
-        let version = if scenario.profile == Profile::Nov2022 { Version::V1_12 } else { Version::V1_23 };
+        let era = Era::of(scenario.profile);
         let settings = |found: &InstanceType| {
             let limits = Limits {
                 max_enis: found.max_enis?,
@@ -85,17 +89,19 @@ impl Prepared {
                 trunking: found.trunking,
             };
             let max_pods = scenario.cni.max_pods.or(found.eni_limited_max_pods())?;
-            Some(Settings::read(version, &scenario.cni.env, limits, max_pods, &mut Vec::new()))
+            Some(Settings::read(era.ipamd, &scenario.cni.env, limits, max_pods, &mut Vec::new()))
         };
         let ipamd: Vec<Option<Settings>> = scenario.catalogue.types().iter().map(settings).collect();
         let bucket = |name: &str| request_limit(&scenario, name);
-        let (provisioner, sold) = provisioner(&scenario, daemons);
+        let (provisioner, sold) = provisioner(&scenario, era, daemons);
         let reach = |pool: usize| -> Vec<Types> {
             let shapes = 0..scenario.deployments.len() as u32;
             shapes.map(|shape| provisioner.within_reach(shape, pool as u32)).collect()
         };
         let pools = 0..scenario.node_pools.len();
         Prepared {
+            era,
+            system_reserved: system_reserved(&scenario, era),
             within_reach: scenario.has_constraints().then(|| pools.map(reach).collect()),
             pools: scenario.node_pools.iter().map(|spec| pool(&scenario, spec)).collect(),
             provisioner,
@@ -187,7 +193,7 @@ fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
 
 /// Karpenter's provisioner over the types that some pool may launch, and what they are sold for. A type stands once
 /// for each AMI family among the pools, since what it leaves to pods depends on it.
-fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sold>) {
+fn provisioner(scenario: &Scenario, era: &Era, daemons: Resources) -> (Provisioner, Vec<Sold>) {
     let in_use: Vec<u32> =
         (0..scenario.zones.len() as u32).filter(|zone| has_subnet(scenario, *zone)).collect();
     let zone_names: Vec<String> = in_use.iter().map(|zone| scenario.zones[*zone as usize].clone()).collect();
@@ -220,7 +226,8 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
             }
             let meets =
                 |offered: &Offered| of_family.iter().any(|wanted| offered.requirements.intersects(wanted));
-            let Some(offered) = offered.filter(meets) else { continue };
+            let Some(mut offered) = offered.filter(meets) else { continue };
+            offered.allocatable = offered.allocatable - system_reserved(scenario, era);
             let micro_usd = offered.prices.map(|price| price.map(|price| (price * 1e6).round() as u64));
             sold.push(Sold { id: TypeId(index as u32), vcpus, micro_usd });
             families.push(family);
@@ -245,9 +252,18 @@ fn provisioner(scenario: &Scenario, daemons: Resources) -> (Provisioner, Vec<Sol
         .map(|offered| offered.prices.map(|price| if price.is_some() { zones } else { 0 }))
         .collect();
     let offers = Offers::new(types, scenario.zones.clone(), available, daemons)
+        .with_rules(era.launch)
         .with_reservations(reservations(scenario, &sold));
     let shapes: Vec<Shape> = scenario.deployments.iter().map(shape).collect();
     (Provisioner::new(offers, pools.collect(), &shapes), sold)
+}
+
+/// What a release of Karpenter takes off allocatable beyond kubelet.
+fn system_reserved(scenario: &Scenario, era: &Era) -> Resources {
+    match scenario.overhead {
+        NodeOverhead::Eks => era.system_reserved,
+        NodeOverhead::Fixed { .. } => Resources::ZERO,
+    }
 }
 
 /// The scenario's capacity reservations as Karpenter first knows them.

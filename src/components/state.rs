@@ -6,6 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::images::FailedPull;
+use crate::actors::client_limit::ClientBucket;
 use crate::actors::crash_loop::CrashLoop;
 use crate::actors::ipamd::{Ipamd, PodAddress};
 use crate::actors::karpenter::launch::ClaimSpec;
@@ -77,8 +78,9 @@ pub(super) struct Pod {
     pub container: u8,
     pub failed_pull: Option<FailedPull>,
     pub pull_looks: u32,
-    /// How often its own container has started.
+    /// How often its own container has started, and the start of which kubelet has told last.
     pub starts: u32,
+    pub told_start: u32,
     /// Of a container that has died.
     pub crashed: Option<Box<Crashed>>,
     /// kubelet evicts it, or it has ended of itself, which its controller will see.
@@ -131,6 +133,7 @@ impl Pod {
             failed_pull: None,
             pull_looks: 0,
             starts: 0,
+            told_start: 0,
             crashed: None,
             failed: false,
             succeeds: false,
@@ -237,6 +240,8 @@ pub(super) struct Node {
     pub ipamd_throttled: bool,
     /// Has its process ended, and does the next one not serve yet?
     pub ipamd_down: bool,
+    /// Has Karpenter not heard of it yet?
+    pub unknown: bool,
     /// May instance metadata list what ipamd's store has not, or lack what it has?
     pub metadata_differs: bool,
     /// How many processes of ipamd have ended: which one an event is of.
@@ -303,6 +308,8 @@ pub(super) struct Node {
     pub terminate_throttles: u32,
     /// Pods for which others on it are told to go.
     pub promised: PodList,
+    /// From the launch on.
+    pub kubelet_client: ClientBucket,
     pub held: Vec<Held>,
     pub next_eni: u32,
     pub next_cidr: u32,
@@ -367,7 +374,9 @@ impl Node {
             wakes_at: SimTime::NEVER,
             ipamd_throttled: false,
             ipamd_down: false,
+            unknown: false,
             metadata_differs: false,
+            kubelet_client: ClientBucket::new(50, 100),
             held: Vec::new(),
             next_eni: 1,
             next_cidr: 0,

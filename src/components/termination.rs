@@ -6,7 +6,6 @@
 //! v1.14.0, `pkg/controllers/node/termination/controller.go`.
 
 use super::*;
-use crate::actors::ec2::retry_after;
 
 const IDLE: SimDuration = SimDuration::from_millis(100);
 const MAX: SimDuration = SimDuration::from_secs(1);
@@ -53,6 +52,9 @@ impl Run<'_> {
         if at.stopped {
             return;
         }
+        if !self.prepared.era.batches_terminations {
+            return self.call_terminate(vec![node], true);
+        }
         let all = &mut self.terminations;
         all.waiting.push(node);
         all.last = self.now;
@@ -97,7 +99,12 @@ impl Run<'_> {
         let at = &mut self.nodes[first as usize];
         at.terminate_throttles += 1;
         let (chance, draw) = (self.chance, RETRY_DRAWS + at.terminate_throttles);
-        match retry_after(tries, || chance.uniform(Component::Karpenter, first, draw)) {
+        match self
+            .prepared
+            .era
+            .karpenter_retries
+            .after(tries, || chance.uniform(Component::Karpenter, first, draw))
+        {
             Some(wait) => drop(self.at(self.now + wait, Event::TerminateSent(index))),
             None => self.terminate_failed(index),
         }

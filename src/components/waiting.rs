@@ -85,7 +85,7 @@ impl Run<'_> {
     pub(super) fn karpenter_cause(&self) -> Cause {
         if self.provisioning.solving {
             Cause::Solve
-        } else if self.provisioning.gated && self.unlaunched > 0 {
+        } else if (self.provisioning.gated || self.launches.under_way) && self.unlaunched > 0 {
             Cause::SyncGate
         } else {
             Cause::BatchWindow

@@ -67,7 +67,7 @@ pub fn read(
         subnets,
         daemonsets: workload::daemonsets(&mut root, profile, &mut problems),
         static_nodes: workload::static_nodes(&mut root, &catalogue, &mut problems),
-        node_pools: workload::node_pools(&mut root, &catalogue, &mut problems),
+        node_pools: workload::node_pools(&mut root, profile, &catalogue, &mut problems),
         karpenter: karpenter(root.section("karpenter", &mut problems), &mut problems),
         scheduler: scheduler(root.section("kube_scheduler", &mut problems), &mut problems),
         controller_manager: controller_manager(

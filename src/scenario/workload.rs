@@ -294,9 +294,12 @@ fn known_type(
 /// `[[node_pools]]`; left out, one of any type that is not bare metal, on-demand.
 pub(super) fn node_pools(
     root: &mut Section<'_>,
+    profile: Profile,
     catalogue: &Catalogue,
     problems: &mut Problems,
 ) -> Vec<NodePoolSpec> {
+    // Amazon Linux 2023 came in 2023.
+    let family = if profile == Profile::Nov2022 { AmiFamily::Al2 } else { AmiFamily::Al2023 };
     let clock = disruption::Clock::read(root, problems);
     let Some(sections) = root.sections("node_pools", problems) else {
         return vec![NodePoolSpec {
@@ -309,7 +312,7 @@ pub(super) fn node_pools(
             labels: Default::default(),
             taints: Vec::new(),
             startup_taints: Vec::new(),
-            ami_family: AmiFamily::Al2023,
+            ami_family: family,
             disruption: None,
             expire_after: None,
             drift_at: None,
@@ -357,7 +360,7 @@ pub(super) fn node_pools(
             labels: placement::pool_labels(&mut section, problems),
             taints: placement::taints(&mut section, problems),
             startup_taints: placement::startup_taints(&mut section, problems),
-            ami_family: section.choice("ami_family", &families, problems).unwrap_or(AmiFamily::Al2023),
+            ami_family: section.choice("ami_family", &families, problems).unwrap_or(family),
             disruption: section
                 .section("disruption", problems)
                 .map(|part| disruption::read(part, clock, problems)),

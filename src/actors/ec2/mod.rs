@@ -3,5 +3,5 @@
 mod sdk;
 mod token_bucket;
 
-pub use sdk::retry_after;
+pub use sdk::Retries;
 pub use token_bucket::TokenBucket;

@@ -14,6 +14,8 @@ const REQUEUE: SimDuration = SimDuration::from_secs(10);
 pub struct Batcher {
     idle: SimDuration,
     max: SimDuration,
+    /// Does a pod that is in the window already not prolong it?
+    only_new: bool,
     /// When the window's first pod came; `None`: no window is open.
     opened: Option<SimTime>,
     /// When its last new pod came.
@@ -34,6 +36,7 @@ impl Batcher {
         Batcher {
             idle,
             max,
+            only_new: true,
             opened: None,
             last: SimTime::ZERO,
             window: 1,
@@ -41,6 +44,11 @@ impl Batcher {
             requeues: Vec::new(),
             requeued: VecDeque::new(),
         }
+    }
+
+    /// The same of before 2024, when every pod that came prolonged the window.
+    pub fn prolonged_by_all(self) -> Batcher {
+        Batcher { only_new: false, ..self }
     }
 
     /// A pod comes: it opens a window or prolongs it, if it is not in it already.
@@ -60,7 +68,8 @@ impl Batcher {
     }
 
     fn enter(&mut self, pod: u32, at: SimTime) {
-        if std::mem::replace(&mut self.in_window[pod as usize], self.window) != self.window {
+        let is_new = std::mem::replace(&mut self.in_window[pod as usize], self.window) != self.window;
+        if is_new || !self.only_new {
             self.signal(at);
         }
     }
@@ -126,6 +135,15 @@ mod tests {
         batcher.trigger(2, seconds(8));
         assert_eq!(batcher.next_look(), Some(seconds(10)));
         assert!(!batcher.close(seconds(9)) && batcher.close(seconds(10)));
+    }
+
+    #[test]
+    fn before_every_pod_prolonged_a_window() {
+        let batcher = Batcher::new(SimDuration::from_secs(5), SimDuration::from_secs(10));
+        let mut batcher = batcher.prolonged_by_all();
+        batcher.trigger(0, seconds(0));
+        batcher.trigger(0, seconds(3));
+        assert_eq!(batcher.next_look(), Some(seconds(8)));
     }
 
     #[test]

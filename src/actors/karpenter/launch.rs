@@ -6,15 +6,27 @@
 
 use super::offers::{CapacityType, Offers, Set, SetId, Types, Zones};
 
-/// Types that a claim names at most, and a request for it.
-const MOST_IN_CLAIM: usize = 600;
-const MOST_IN_REQUEST: usize = 60;
+/// How a release of Karpenter chooses among a claim's types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Types that a claim names at most, and a request for it.
+    most_in_claim: usize,
+    most_in_request: usize,
+    /// Where both markets are open: is spot left out that is dearer than the cheapest on-demand?
+    drops_dear_spot: bool,
+}
+
+impl Rules {
+    pub const V1_14: Rules = Rules { most_in_claim: 600, most_in_request: 60, drops_dear_spot: true };
+    /// karpenter-provider-aws 011c021 of December 2022, `pkg/cloudprovider/instance.go`: no claim, hence no first cut.
+    pub const V0_19: Rules = Rules { most_in_claim: usize::MAX, most_in_request: 20, drops_dear_spot: false };
+}
 
 /// What a claim names once its round has ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimSpec {
     pub set: SetId,
-    /// By price; at most 600.
+    /// By price; cut to [`Rules::V1_14`]'s 600.
     pub types: Vec<usize>,
     /// The ways, by [`CapacityType::MARKETS`], in which they could be had then.
     pub kinds: [bool; 2],
@@ -26,7 +38,7 @@ pub struct ClaimSpec {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
     pub capacity_type: CapacityType,
-    /// By price; at most 60.
+    /// By price; cut to 60, or 20.
     pub types: Vec<usize>,
     /// By type: the zones where it can be had so.
     pub zones: Vec<Zones>,
@@ -98,14 +110,14 @@ impl Ord for Price {
     }
 }
 
-/// The claim that a round's options make; `None`: cut to 600 types they lack the variety that the pool wants, and the
+/// The claim that a round's options make; `None`: cut they lack the variety that the pool wants, and the
 /// claim's pods fail.
 pub fn claim(offers: &Offers, set: SetId, options: &Types) -> Option<ClaimSpec> {
     let requirements = offers.set(set);
     let kinds = requirements.kinds;
     let all = Offerings { offers, set: requirements, kinds, reserved: true, spot_limit: f64::MAX };
     let mut types: Vec<usize> = options.iter().collect();
-    all.cut(&mut types, MOST_IN_CLAIM);
+    all.cut(&mut types, offers.rules.most_in_claim);
     if !all.varied(&types) {
         return None;
     }
@@ -129,12 +141,12 @@ pub fn request(offers: &Offers, claim: &ClaimSpec) -> Option<Request> {
         types.retain(|place| !offers.types[*place].exotic);
     }
     let both = CapacityType::MARKETS.iter().all(|kind| left.any(&types, *kind));
-    if !set.has_min_values && both {
+    if offers.rules.drops_dear_spot && !set.has_min_values && both {
         let on_demand = types.iter().filter(|place| left.zones(**place, CapacityType::OnDemand) != 0);
         let prices = on_demand.filter_map(|place| left.price(*place, CapacityType::OnDemand));
         left.spot_limit = prices.fold(f64::MAX, f64::min);
     }
-    left.cut(&mut types, MOST_IN_REQUEST);
+    left.cut(&mut types, offers.rules.most_in_request);
     if types.is_empty() || !left.varied(&types) {
         return None;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::labels::{CAPACITY_TYPE, ZONE, type_requirements};
+use super::launch::Rules;
 use super::requirement::{Requirement, Requirements};
 use super::reservations::{PRICE_DIVISOR, RESERVATION_ID, Reservation};
 use crate::catalogue::InstanceType;
@@ -184,6 +185,8 @@ pub struct Offers {
     available: Available,
     stale: bool,
     overhead: Resources,
+    /// How launches choose among types.
+    pub(super) rules: Rules,
     reservations: Vec<Reservation>,
     sets: Vec<Set>,
     ids: BTreeMap<Arc<Requirements>, SetId>,
@@ -202,6 +205,7 @@ impl Offers {
             available,
             stale: false,
             overhead,
+            rules: Rules::V1_14,
             reservations: Vec::new(),
             sets: Vec::new(),
             ids: BTreeMap::new(),
@@ -215,6 +219,10 @@ impl Offers {
         assert!(self.sets.is_empty(), "reservations come before the pools");
         self.reservations = reservations;
         self
+    }
+    /// The same of another release.
+    pub fn with_rules(self, rules: Rules) -> Offers {
+        Offers { rules, ..self }
     }
     pub fn reservations(&self) -> &[Reservation] {
         &self.reservations

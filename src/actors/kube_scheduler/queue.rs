@@ -12,11 +12,14 @@ const SECOND: u64 = 1_000_000_000;
 const LONGEST_BACKOFF_S: u64 = 10;
 const LEFTOVER_TICK: SimDuration = SimDuration::from_secs(30);
 const LEFTOVER_AFTER: SimDuration = SimDuration::from_secs(300);
+const LEFTOVER_AFTER_V1_23: SimDuration = SimDuration::from_secs(60);
 
 /// Releases whose queues differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum QueueVersion {
-    /// 1.23 and 1.24: an attempt that ends in an error waits for an event.
+    /// 1.23: what waits for an event goes on without one after a minute, not five.
+    V1_23,
+    /// 1.24: an attempt that ends in an error waits for an event.
     V1_24,
     /// 1.25 to 1.32.
     V1_30,
@@ -234,7 +237,7 @@ impl SchedulingQueue {
         }
         let waits_for_event = match failure {
             Failure::Rejected => !entry.event_in_cycle,
-            Failure::Error => version == QueueVersion::V1_24 && !entry.event_in_cycle,
+            Failure::Error => version <= QueueVersion::V1_24 && !entry.event_in_cycle,
         };
         if waits_for_event {
             entry.state = QueueState::Unschedulable;
@@ -275,10 +278,15 @@ impl SchedulingQueue {
         let oldest = self.unschedulable.first().map(|pod| self.entries[*pod as usize].entered);
         // A tick takes what is older than the limit, not what is just as old.
         let leftover = oldest.map(|entered| {
-            let due = (entered + LEFTOVER_AFTER).nanos() / LEFTOVER_TICK.nanos() + 1;
+            let due = (entered + self.leftover_after()).nanos() / LEFTOVER_TICK.nanos() + 1;
             SimTime::from_nanos(due * LEFTOVER_TICK.nanos())
         });
         backoff.chain(leftover).min().map(|at| at.max(now))
+    }
+
+    /// How long a pod waits for an event at most, but for the ticks at which that is looked after.
+    fn leftover_after(&self) -> SimDuration {
+        if self.version == QueueVersion::V1_23 { LEFTOVER_AFTER_V1_23 } else { LEFTOVER_AFTER }
     }
 
     fn leave(&mut self, pod: u32, now: SimTime) {
@@ -344,14 +352,15 @@ impl SchedulingQueue {
         self.quiet_until = leave.map_or(tick, |at| at.min(tick));
     }
 
-    /// Each 30 s what has waited for an event for more than five minutes goes on without one.
+    /// Each 30 s what has waited for an event for too long goes on without one.
     fn apply_leftover(&mut self, now: SimTime) {
         let tick = SimTime::from_nanos(now.nanos() / LEFTOVER_TICK.nanos() * LEFTOVER_TICK.nanos());
         if tick <= self.leftover_looked_at {
             return;
         }
         self.leftover_looked_at = tick;
-        let old = |entry: &Entry| tick.saturating_since(entry.entered) > LEFTOVER_AFTER;
+        let longest = self.leftover_after();
+        let old = |entry: &Entry| tick.saturating_since(entry.entered) > longest;
         if self.unschedulable.first().is_none_or(|pod| !old(&self.entries[*pod as usize])) {
             return;
         }

@@ -7,7 +7,7 @@ mod trunk;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::actors::ec2::retry_after;
+use crate::actors::ec2::Retries;
 use crate::actors::vpc_resource_controller::{self as controller, Api, Trunk};
 use branch::PodEni;
 use trunk::NodeTrunk;
@@ -258,7 +258,7 @@ impl Run<'_> {
         let of = self.pod_enis().job(job);
         (of.sent, of.tries) = (false, of.tries + 1);
         let (tries, uniform) = (of.tries, self.uniform_of(job));
-        match retry_after(tries, || uniform) {
+        match Retries::V2.after(tries, || uniform) {
             Some(wait) => {
                 self.at(now + wait, Event::ResourceCallSent(job));
             }
