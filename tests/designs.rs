@@ -253,3 +253,14 @@ fn the_documented_experiments_are_some() {
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
     }
 }
+
+/// Values of keys stand in columns, too: a text that a spreadsheet would take for a date is quoted there, as in TOML.
+#[test]
+fn values_that_a_spreadsheet_would_change_are_quoted() {
+    let factor = "[[factors]]\nname = \"programs\"\nlevels = [\n\
+                  { label = \"then\", set.profile = \"2022-11\", set.\"cni.env.WARM_ENI_TARGET\" = \"2\" },\n\
+                  { label = \"now\", set.profile = \"current\", set.\"cni.env.WARM_ENI_TARGET\" = \"1\" },\n]\n";
+    let plan = plan(&format!("{SCENARIO}{factor}")).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let values: Vec<&[String]> = plan.cells.iter().map(|cell| cell.values.as_slice()).collect();
+    assert_eq!(values, [["\"2022-11\"", "2"], ["current", "1"]]);
+}

@@ -104,20 +104,19 @@ impl Run<'_> {
         true
     }
 
-    /// There is a Node object, with both taints.
+    /// There is a Node object, with its taints.
     pub(super) fn node_registered(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        (at.unknown, at.unregistered) = (false, self.prepared.era.unregistered_taint);
         if !self.step_to(node, NodeStage::Registered) {
             return;
         }
         self.node_comes_or_goes();
         self.appoint_startup_taints(node);
-        self.nodes[node as usize].unknown = false;
         if self.prepared.era.unregistered_taint {
             let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
             let (sent, gone) = (self.now + taint, Event::UnregisteredTaintGone(node));
             self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, gone);
-        } else {
-            self.nodes[node as usize].unregistered = false;
         }
         if self.scenario.cni.mode == CniMode::None {
             let takes = self.draw(Latency::OtherCniStart, Component::Boot, node, 4);

@@ -92,10 +92,9 @@ impl Run<'_> {
 
     /// DescribeInstances, the SDK's `tries`-th try in Karpenter's `attempt`-th attempt.
     pub(super) fn instance_described(&mut self, node: u32, attempt: u8, tries: u8) {
-        let api = Api::DescribeInstances;
-        self.api_counts[api as usize].calls += 1;
+        self.api_counts[ApiCount::DESCRIBE_INSTANCES].calls += 1;
         let draw = DESCRIBE_DRAWS + 16 * u32::from(attempt) + u32::from(tries);
-        if self.buckets[api as usize].try_take(1, self.now) {
+        if self.buckets[Api::DescribeInstances as usize].try_take(1, self.now) {
             let takes = self.draw(Latency::DescribeInstances, Component::Karpenter, node, draw);
             // EC2 lets too few through for Karpenter's own limit of 200 requests a second to matter.
             let (sent, created) = (self.now + takes, Event::NodeCreated(node));
@@ -107,7 +106,7 @@ impl Run<'_> {
                 created,
             );
         }
-        self.api_counts[api as usize].throttled += 1;
+        self.api_counts[ApiCount::DESCRIBE_INSTANCES].throttled += 1;
         let uniform = self.chance.uniform(Component::Karpenter, node, draw);
         let retries = &self.prepared.era.karpenter_retries;
         let next = match retries.after(tries.into(), || uniform) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::base::base;
 use super::compare_with;
 use super::designs::{self, Point};
-use super::factors::{Factor, conflicts, factors, print_value};
+use super::factors::{Factor, column_value, conflicts, factors};
 use super::identity::identity;
 use super::plan_file::read_plan;
 use super::precision::{self, Precision};
@@ -270,7 +270,7 @@ fn cell(
         }
         values.extend(factor.keys.iter().map(|key| {
             let set = level.settings.iter().find(|(known, _)| known == key);
-            set.map_or(String::new(), |(_, node)| print_value(node))
+            set.map_or(String::new(), |(_, node)| column_value(node))
         }));
     }
     if !problems.is_empty() {

@@ -192,6 +192,13 @@ pub(super) fn print_value(node: &Node) -> String {
     }
 }
 
+/// The value in a column: text that a spreadsheet would change is quoted, as in TOML. It does no harm to truth values.
+pub(super) fn column_value(node: &Node) -> String {
+    let text = print_value(node);
+    let changed = mangled(&text).is_some() && text.parse::<bool>().is_err();
+    if changed && matches!(node.value, Value::Text(_)) { format!("{text:?}") } else { text }
+}
+
 /// A key may be set by one factor only, and not by the command line too.
 pub(super) fn conflicts(factors: &[Factor], settings: &[String], base: &Document, problems: &mut Problems) {
     for (index, factor) in factors.iter().enumerate() {

@@ -9,6 +9,7 @@ use super::sweep::{attempt, looks};
 use crate::components::{Prepared, simulate};
 use crate::results::rows::CONFIDENCE;
 use crate::results::{ApiCount, ReplicationRecord, TIMELINE_POINTS};
+use crate::scenario::{Profile, Scenario};
 use crate::statistics::least_replications;
 
 /// Cells that are tried, spread over the plan.
@@ -161,14 +162,14 @@ fn rows(plan: &Plan, replications: u64, types: u64) -> Vec<(&'static str, Rows)>
             (0..).zip(bases).filter(|(own, base)| base.is_some_and(|base| base != *own)).count() as u64
         }
     };
-    // Calls of the VPC resource controller, and of TerminateInstances, have rows where there are any.
+    // Calls of the VPC resource controller, TerminateInstances and Karpenter's DescribeInstances have rows where there are any.
     let always = |(api, caller): &(&str, &str)| !ApiCount::is_rare(api, caller);
-    let calls = if plan.cells.iter().any(|cell| cell.scenario.cni.pod_eni) {
-        Rows::AtMost(cells * ApiCount::names().count() as u64)
-    } else if plan.cells.iter().any(|cell| cell.scenario.may_terminate()) {
-        Rows::AtMost(cells * (ApiCount::names().filter(always).count() as u64 + 1))
-    } else {
-        Rows::Exactly(cells * ApiCount::names().filter(always).count() as u64)
+    let any = |of: fn(&Scenario) -> bool| plan.cells.iter().any(|cell| of(&cell.scenario));
+    let more = u64::from(any(Scenario::may_terminate)) + u64::from(any(|of| of.profile == Profile::Nov2022));
+    let calls = match ApiCount::names().filter(always).count() as u64 {
+        _ if any(|of| of.cni.pod_eni) => Rows::AtMost(cells * ApiCount::names().count() as u64),
+        least if more > 0 => Rows::AtMost(cells * (least + more)),
+        least => Rows::Exactly(cells * least),
     };
     vec![
         (

@@ -163,22 +163,24 @@ pub struct ApiCount {
 }
 
 impl ApiCount {
-    pub const APIS: usize = Api::ALL.len() + 2 + controller::Api::ALL.len();
+    pub const APIS: usize = Api::ALL.len() + 3 + controller::Api::ALL.len();
     /// CreateFleet's place.
     pub const CREATE_FLEET: usize = Api::ALL.len();
-    /// TerminateInstances' place, the last.
-    pub const TERMINATE_INSTANCES: usize = ApiCount::APIS - 1;
+    /// TerminateInstances' place.
+    pub const TERMINATE_INSTANCES: usize = ApiCount::APIS - 2;
+    /// The last: DescribeInstances of Karpenter, where each instance is described by itself.
+    pub const DESCRIBE_INSTANCES: usize = ApiCount::APIS - 1;
 
     /// (API, who calls it), by place.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         let ipamd = Api::ALL.iter().map(|api| (api.name(), "ipamd"));
         let controller = controller::Api::ALL.iter().map(|api| (api.name(), RESOURCE_CONTROLLER));
-        let last = [("TerminateInstances", "karpenter")];
+        let last = [("TerminateInstances", "karpenter"), ("DescribeInstances", "karpenter")];
         ipamd.chain([("CreateFleet", "karpenter")]).chain(controller).chain(last)
     }
     /// Has a cell in which nobody called it no row of it? So of what scenarios rarely come to.
     pub fn is_rare(api: &str, caller: &str) -> bool {
-        caller == RESOURCE_CONTROLLER || api == "TerminateInstances"
+        caller == RESOURCE_CONTROLLER || (caller == "karpenter" && api != "CreateFleet")
     }
     /// The place of a call of the VPC resource controller.
     pub fn of_resource_controller(api: controller::Api) -> usize {
