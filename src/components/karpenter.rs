@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::state::{NONE, PodStage};
 use super::*;
 use crate::actors::karpenter::launch;
-use crate::actors::karpenter::solve::{ExistingNode, Limits, Placed, Solution, Ties, Why};
+use crate::actors::karpenter::reservations::Mode;
+use crate::actors::karpenter::solve::{Existing, ExistingNode, Limits, Placed, Solution, Ties, Why};
 
 /// The provisioner's loop.
 #[derive(Clone, Debug)]
@@ -50,6 +51,15 @@ impl Ties for Drawn {
     }
 }
 
+/// Nodes as Karpenter tries them.
+pub(super) struct Tried {
+    pub indices: Vec<u32>,
+    pub nodes: Vec<ExistingNode>,
+    /// Their places among all, and how many these are.
+    places: Vec<u32>,
+    count: u64,
+}
+
 impl Run<'_> {
     /// A pod comes to the batcher.
     pub(super) fn trigger(&mut self, pod: u32, at: SimTime) {
@@ -89,9 +99,13 @@ impl Run<'_> {
         if !self.batcher.close(self.now) {
             return self.appoint();
         }
+        let was_gated = self.provisioning.gated;
         self.provisioning.gated = self.unlaunched > 0 && self.prepared.era.node_claims;
         if self.provisioning.gated {
-            self.refresh_undecided();
+            // Those it waits out already wait for the very same.
+            if !was_gated {
+                self.refresh_undecided();
+            }
             return self.appoint();
         }
         self.solve();
@@ -111,10 +125,11 @@ impl Run<'_> {
         let moving = self.pods_to_move();
         let shape = |pod: &u32| self.pods[*pod as usize].deployment;
         let shapes: Vec<u32> = waiting.iter().chain(&moving).map(shape).collect();
-        let (indices, nodes) = self.existing_nodes();
+        let Tried { indices, nodes, places, count } = self.existing_nodes(self.least_of(&shapes));
+        let existing = Existing { nodes: &nodes, places: Some(&places), count };
         let limits = self.limits_left();
         let mut ties = Drawn { chance: self.chance, round: self.rounds as u32, draws: 0 };
-        let solution = self.provisioner.solve(&shapes, &nodes, &limits, &mut ties);
+        let solution = self.provisioner.solve_among(Mode::Strict, &shapes, existing, &limits, &mut ties);
         let made = self.make_claims(&solution);
         // Every pod without a plan is among those that wait, and is decided on anew.
         debug_assert!(self.undecided.iter().all(|pod| waiting.binary_search(pod).is_ok()));
@@ -142,22 +157,46 @@ impl Run<'_> {
         self.trace(|| TraceLine::new("round").count("pods", pods).count("claims", claims));
     }
 
-    /// Nodes and launched claims as Karpenter tries them, initialized ones first, and which they are.
-    pub(super) fn existing_nodes(&self) -> (Vec<u32>, Vec<ExistingNode>) {
+    /// Nodes and launched claims as Karpenter tries them, initialized ones first, but for those without room for `least`.
+    pub(super) fn existing_nodes(&self, least: Option<Resources>) -> Tried {
         let (addons, foreign) = (self.tries_addon_nodes(), self.prepared.era.packs_foreign_nodes);
-        let (mut indices, mut others) = (Vec::with_capacity(self.nodes.len()), Vec::new());
+        // Those that are initialized, then the others: how many, and which that are not full.
+        let (mut counts, mut tried) = ([0; 2], [Vec::new(), Vec::new()]);
         for (node, index) in self.nodes.iter().zip(0..) {
             let known = !node.unknown && (foreign || !node.is_static());
             let there = node.lives() && known && !node.disrupted && !node.memory_pressure;
             let open = self.constraints.is_some() || !node.cordoned;
             if there && open && (addons || !node.critical_addons_only) {
-                let list = if self.is_initialized(index) { &mut indices } else { &mut others };
-                list.push(index);
+                let later = usize::from(!self.is_initialized(index));
+                let room = self.room_for_karpenter(index);
+                if least.is_none_or(|least| least.fits(&room)) {
+                    tried[later].push((index, counts[later]));
+                }
+                counts[later] += 1;
             }
         }
-        indices.append(&mut others);
-        let nodes = indices.iter().map(|index| self.existing_node(*index)).collect();
-        (indices, nodes)
+        let [first, others] = tried;
+        let all = || first.iter().copied().chain(others.iter().map(|(index, at)| (*index, counts[0] + at)));
+        Tried {
+            indices: all().map(|(index, _)| index).collect(),
+            nodes: all().map(|(index, _)| self.existing_node(index)).collect(),
+            places: all().map(|(_, place)| place).collect(),
+            count: u64::from(counts[0] + counts[1]),
+        }
+    }
+
+    /// What every pod of these Deployments asks for at least; `None` where it matters who is on a node that is full.
+    fn least_of(&self, shapes: &[u32]) -> Option<Resources> {
+        if self.constraints.is_some() || shapes.is_empty() {
+            return None;
+        }
+        let asked = self.scenario.deployments.iter().map(|deployment| deployment.requests);
+        asked.reduce(|least, one| Resources {
+            cpu_millis: least.cpu_millis.min(one.cpu_millis),
+            memory_bytes: least.memory_bytes.min(one.memory_bytes),
+            pods: least.pods.min(one.pods),
+            pod_enis: least.pod_enis.min(one.pod_enis),
+        })
     }
 
     /// What is left of each pool's limits.

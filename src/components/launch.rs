@@ -1,5 +1,7 @@
 //! From a claim to an instance: Karpenter's batcher, CreateFleet, EC2's choice, and what an error leaves behind.
 
+use smallvec::SmallVec;
+
 use super::state::{NONE, NodeStage};
 use super::*;
 use crate::actors::karpenter::launch::{self, Request};
@@ -37,6 +39,27 @@ struct Chosen {
     offering: Offering,
     /// `None`: bought on the market.
     reservation: Option<u32>,
+}
+
+/// A type in a zone that a call offers to EC2.
+#[derive(Clone, Copy, Debug)]
+struct Override {
+    /// By which EC2 prefers it: interruption band (spot), price.
+    rank: (u8, u64),
+    /// Among what is offered.
+    place: u32,
+    zone: u32,
+    /// Of its part in ties.
+    draw: u32,
+}
+
+/// All of a call's.
+#[derive(Clone, Debug)]
+struct Overrides {
+    spot: bool,
+    reserved: bool,
+    /// By rank.
+    all: Vec<Override>,
 }
 
 /// Why EC2 refuses an instance.
@@ -159,8 +182,14 @@ impl<'a> Run<'a> {
     pub(super) fn fleet_answered(&mut self, index: u32) {
         let claims = std::mem::take(&mut self.fleets[index as usize].claims);
         self.set_throttled(&claims, false);
+        let mut known: Option<Overrides> = None;
         for claim in claims {
-            let chosen = self.choose_instance(claim);
+            // Claims of a call ask for the very same, as long as no error and no reservation has changed what there is.
+            let stale = self.provisioning.offers_hold_until <= self.now;
+            if stale || known.as_ref().is_none_or(|known| known.reserved) {
+                known = self.overrides(claim);
+            }
+            let chosen = known.as_ref().ok_or(None).and_then(|known| self.choose_instance(claim, known));
             self.settle_subnets(claim, chosen.ok().map(|chosen| chosen.offering.zone));
             match chosen {
                 Ok(chosen) => self.launched(claim, chosen),
@@ -184,47 +213,77 @@ impl<'a> Run<'a> {
         launch::request(&self.provisioner.offers, spec)
     }
 
-    /// What EC2 takes of the request's overrides: on-demand the cheapest, spot of the pools with capacity the one
-    /// least interrupted, then the cheapest; equal ones by chance.
-    fn choose_instance(&mut self, claim: u32) -> Result<Chosen, Option<Refusal>> {
-        let request = self.request(claim).ok_or(None)?;
+    /// What a call for the claim offers to EC2; `None`: nothing is left to ask for.
+    fn overrides(&mut self, claim: u32) -> Option<Overrides> {
+        let request = self.request(claim)?;
         let spot = request.capacity_type == CapacityType::Spot;
         let reserved = request.capacity_type == CapacityType::Reserved;
-        let mut overrides: Vec<(u64, u64, u64, u32, u32)> = Vec::new();
-        for (rank, (place, zones)) in request.types.iter().zip(&request.zones).enumerate() {
+        let mut all: Vec<Override> = Vec::new();
+        for (rank, (place, zones)) in (0..).zip(request.types.iter().zip(&request.zones)) {
             let sold = self.prepared.sold[*place];
             let price = sold.micro_usd[usize::from(spot)].unwrap_or(u64::MAX);
             let advice = self.scenario.catalogue.get(sold.id).spot;
-            let band = advice.filter(|_| spot).map_or(0, |advice| u64::from(advice.interruption_band));
-            for zone in (0..self.scenario.zones.len() as u32).filter(|zone| zones >> zone & 1 == 1) {
-                let tie = match self.scenario.zone_tie {
-                    ZoneTie::First => u64::from(zone),
-                    ZoneTie::Uniform => {
-                        self.chance.bits(Component::ZoneTie, claim, (rank as u32) << 8 | zone)
-                    }
-                };
-                overrides.push((band, price, tie, zone, *place as u32));
-            }
+            let band = advice.filter(|_| spot).map_or(0, |advice| advice.interruption_band);
+            let place = *place as u32;
+            let zones = (0..self.scenario.zones.len() as u32).filter(|zone| zones >> zone & 1 == 1);
+            all.extend(zones.map(|zone| Override {
+                rank: (band, price),
+                place,
+                draw: rank << 8 | zone,
+                zone,
+            }));
         }
-        overrides.sort_unstable();
+        all.sort_by_key(|one| one.rank);
+        Some(Overrides { spot, reserved, all })
+    }
+
+    /// What EC2 takes of them: on-demand the cheapest, spot of the pools with capacity the one least interrupted, then the
+    /// cheapest; equal ones by chance.
+    fn choose_instance(&mut self, claim: u32, known: &Overrides) -> Result<Chosen, Option<Refusal>> {
         let mut last = None;
-        for (.., zone, place) in overrides {
-            let offering = Offering { instance_type: self.prepared.sold[place as usize].id, zone, spot };
-            let vcpus = self.prepared.sold[place as usize].vcpus;
-            let reservation = reserved.then(|| self.reservation_for(claim, place, zone)).flatten();
-            let outcome = match reservation {
-                Some(reservation) => self.try_reservation(claim, reservation, zone),
-                None => self.try_offering(claim, vcpus, offering),
-            };
-            match outcome {
-                Ok(()) => return Ok(Chosen { place, offering, reservation }),
-                Err(refusal) => {
-                    self.mark(claim, offering, reservation, refusal);
-                    last = Some(refusal);
+        for equal in known.all.chunk_by(|one, next| one.rank == next.rank) {
+            let mut order: SmallVec<[(u64, u32, u32); 6]> = equal
+                .iter()
+                .map(|one| match self.scenario.zone_tie {
+                    ZoneTie::Uniform if equal.len() > 1 => {
+                        (self.chance.bits(Component::ZoneTie, claim, one.draw), one.zone, one.place)
+                    }
+                    _ => (u64::from(one.zone), one.zone, one.place),
+                })
+                .collect();
+            order.sort_unstable();
+            for (_, zone, place) in order {
+                match self.try_override(claim, known, zone, place) {
+                    Ok(chosen) => return Ok(chosen),
+                    Err(refusal) => last = Some(refusal),
                 }
             }
         }
         Err(last)
+    }
+
+    fn try_override(
+        &mut self,
+        claim: u32,
+        known: &Overrides,
+        zone: u32,
+        place: u32,
+    ) -> Result<Chosen, Refusal> {
+        let Overrides { spot, reserved, .. } = *known;
+        let sold = self.prepared.sold[place as usize];
+        let offering = Offering { instance_type: sold.id, zone, spot };
+        let reservation = reserved.then(|| self.reservation_for(claim, place, zone)).flatten();
+        let outcome = match reservation {
+            Some(reservation) => self.try_reservation(claim, reservation, zone),
+            None => self.try_offering(claim, sold.vcpus, offering),
+        };
+        match outcome {
+            Ok(()) => Ok(Chosen { place, offering, reservation }),
+            Err(refusal) => {
+                self.mark(claim, offering, reservation, refusal);
+                Err(refusal)
+            }
+        }
     }
 
     /// vCPUs that the account may run now, by capacity type.

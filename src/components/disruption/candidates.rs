@@ -1,5 +1,6 @@
 //! What the disruption loop looks at: nodes that may go, what budgets leave, the cluster for a simulation.
 
+use super::super::karpenter::Tried;
 use super::super::state::PodStage;
 use super::*;
 use crate::actors::karpenter::disruption::balanced::PoolTotals;
@@ -157,7 +158,7 @@ impl Run<'_> {
     /// The cluster for simulations; those of consolidation leave out nodes that still settle.
     pub(super) fn view(&mut self, consolidates: bool) -> View {
         self.refresh_offers();
-        let (indices, rooms) = self.existing_nodes();
+        let Tried { indices, nodes: rooms, .. } = self.existing_nodes(None);
         let stays = |index: u32| !(consolidates && self.is_settling(&self.nodes[index as usize]));
         let mut situation = Situation { limits: self.limits_left(), ..Situation::default() };
         let mut nodes = Vec::with_capacity(indices.len());

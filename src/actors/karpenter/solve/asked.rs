@@ -116,6 +116,31 @@ pub struct ExistingNode {
     pub pods: Vec<(u32, u32)>,
 }
 
+/// The nodes that a round tries, in their order. Those that are full for all of its pods may be left out, where nobody minds where
+/// others are.
+#[derive(Clone, Copy, Debug)]
+pub struct Existing<'a> {
+    pub nodes: &'a [ExistingNode],
+    /// Their places among all; `None`: none is left out.
+    pub places: Option<&'a [u32]>,
+    /// How many there are with those left out.
+    pub count: u64,
+}
+
+impl<'a> Existing<'a> {
+    pub fn all(nodes: &'a [ExistingNode]) -> Existing<'a> {
+        Existing { nodes, places: None, count: nodes.len() as u64 }
+    }
+    /// Nodes that have been tried once the one at `at` took the pod, or none did.
+    pub(super) fn tried(&self, at: Option<usize>) -> u64 {
+        match (at, self.places) {
+            (None, _) => self.count,
+            (Some(at), None) => at as u64 + 1,
+            (Some(at), Some(places)) => u64::from(places[at]) + 1,
+        }
+    }
+}
+
 /// What pods may choose a node by.
 #[derive(Clone, Debug)]
 pub struct NodeFeatures {

@@ -26,7 +26,7 @@ use crate::actors::taints::{Effect, Toleration, tolerated};
 use crate::units::Resources;
 
 pub use self::asked::{
-    Claim, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Shape, Solution, Spread, Why,
+    Claim, Existing, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Shape, Solution, Spread, Why,
 };
 pub use self::topology::{ByName, Ties};
 
@@ -125,8 +125,20 @@ impl Provisioner {
         limits: &[Limits],
         ties: &mut dyn Ties,
     ) -> Solution {
+        self.solve_among(mode, pods, Existing::all(nodes), limits, ties)
+    }
+
+    /// [`Provisioner::solve_in`] with full nodes left out.
+    pub fn solve_among(
+        &mut self,
+        mode: Mode,
+        pods: &[u32],
+        existing: Existing<'_>,
+        limits: &[Limits],
+        ties: &mut dyn Ties,
+    ) -> Solution {
         self.offers.refresh();
-        let mut round = Round::new(self, mode, nodes, limits, ties);
+        let mut round = Round::new(self, mode, existing, limits, ties);
         let mut placed = vec![Placed::Nowhere(Why::LeftOut); pods.len()];
         let takes_part = |pod: &u32| !round.provisioner.shapes[pods[*pod as usize] as usize].left_out;
         let mut queue: Vec<u32> = (0..pods.len() as u32).filter(takes_part).collect();
@@ -140,6 +152,17 @@ impl Provisioner {
         while let Some(pod) = queue.front().copied() {
             if lengths[pod as usize] == queue.len() {
                 break;
+            }
+            let shape = pods[pod as usize];
+            if let Some(place) = round.node_for_many(shape) {
+                // What comes next and is alike goes there, too, as long as there is room.
+                while let Some(pod) = queue.front().filter(|pod| pods[**pod as usize] == shape)
+                    && round.takes_another(shape, place)
+                {
+                    placed[*pod as usize] = Placed::Existing(place as u32);
+                    queue.pop_front();
+                }
+                continue;
             }
             queue.pop_front();
             let outcome = round.schedule(pods[pod as usize]);
@@ -227,6 +250,7 @@ fn prepare(
 /// A round under way.
 struct Round<'a> {
     provisioner: &'a mut Provisioner,
+    existing: Existing<'a>,
     nodes: &'a [ExistingNode],
     rooms: Vec<Resources>,
     limits: Vec<Limits>,
@@ -250,15 +274,17 @@ impl<'a> Round<'a> {
     fn new(
         provisioner: &'a mut Provisioner,
         mode: Mode,
-        nodes: &'a [ExistingNode],
+        existing: Existing<'a>,
         limits: &[Limits],
         ties: &'a mut dyn Ties,
     ) -> Round<'a> {
+        let nodes = existing.nodes;
         let shapes = provisioner.shapes.len();
         let topology = Topology::new(&provisioner.shapes, &provisioner.domains, nodes);
         let shut = |shape: &Prepared| vec![false; if shape.is_topological() { nodes.len() } else { 0 }];
         let shut = provisioner.shapes.iter().map(shut).collect();
         Round {
+            existing,
             nodes,
             rooms: nodes.iter().map(|node| node.room).collect(),
             limits: limits.to_vec(),
@@ -320,25 +346,44 @@ impl<'a> Round<'a> {
     }
 
     fn add_to_existing(&mut self, shape: u32, variant: usize) -> Option<u32> {
-        let prepared = &self.provisioner.shapes[shape as usize];
         // A constraint may let a node in again; resources and labels never do.
-        let topological = prepared.is_topological();
-        let cursor = !topological && prepared.variants.len() == 1;
-        let found = match cursor {
+        let topological = self.provisioner.shapes[shape as usize].is_topological();
+        let found = match self.keeps_its_place(shape) {
             true => self.next_node(shape),
             false => {
                 let open = self.first_open(shape);
                 (open..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant))
             }
         };
-        let at = found.unwrap_or(self.nodes.len());
-        self.tries_existing += (at + 1).min(self.nodes.len()) as u64;
+        self.tries_existing += self.existing.tried(found);
         let place = found?;
         self.rooms[place] = self.rooms[place] - self.provisioner.shapes[shape as usize].requests;
         if topological {
             self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
         }
         Some(place as u32)
+    }
+
+    /// Does the first node that takes a pod of the shape only move on?
+    fn keeps_its_place(&self, shape: u32) -> bool {
+        let prepared = &self.provisioner.shapes[shape as usize];
+        !prepared.is_topological() && prepared.variants.len() == 1
+    }
+
+    /// The node to which pods of the shape go one after the other until it has no more room; `None`: each is tried by itself.
+    fn node_for_many(&mut self, shape: u32) -> Option<usize> {
+        if self.keeps_its_place(shape) { self.next_node(shape) } else { None }
+    }
+    /// Puts another pod of the shape there, if there is room.
+    fn takes_another(&mut self, shape: u32, place: usize) -> bool {
+        let requests = self.provisioner.shapes[shape as usize].requests;
+        let takes = requests.fits(&self.rooms[place]);
+        if takes {
+            self.rooms[place] = self.rooms[place] - requests;
+            self.placements += 1;
+            self.tries_existing += self.existing.tried(Some(place));
+        }
+        takes
     }
 
     /// The first node that is not known to take no pod of the shape any more.
