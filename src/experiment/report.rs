@@ -74,7 +74,7 @@ fn answer(meta: &Meta, cells: &[Finished]) -> String {
         meta.target_pods,
         meta.cell_ids[*place],
         meta.labels[*place].join(", "),
-        fastest.p50[0].map_or_else(|| "?".into(), |ms| (ms / 1_000).to_string()),
+        fastest.p50[0].map_or_else(|| "?".into(), |ms| format!("{:.0}", ms as f64 / 1e3)),
         fastest.waste,
         fastest.cost_to_target_usd
     )
