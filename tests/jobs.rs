@@ -6,8 +6,8 @@ mod common {
 
 use std::collections::BTreeSet;
 
-use common::runs::{read, run, run_with};
-use kilopod::components::Told;
+use common::runs::{prepare, read, run, run_with};
+use kilopod::components::{Told, Wishes, tell};
 use kilopod::results::Outcome;
 use serde_json::Value;
 
@@ -46,9 +46,13 @@ fn a_job_keeps_to_its_parallelism_and_ends_once_all_its_pods_are_counted() {
     let jobs = record.jobs.unwrap();
     assert_eq!((most, times(&told, "pod_created").len()), (5, 20));
     assert_eq!((record.outcome, jobs.succeeded, jobs.failed), (Outcome::Reached, 20, 0));
-    // The Job is complete, and with it the target reached, a second or more after its last pod.
+    // The Job is complete, and with it the target reached, once a sync has counted its last pod: that is due a second after the
+    // first thing that the controller has heard of since it began the one before.
     let (last, complete) = (times(&told, "pod_gone")[19], times(&told, "job_complete")[0]);
-    assert!(complete > last + 0.9 && complete < last + 2.5, "{last} and {complete}");
+    let due = times(&told, "job_syncs").into_iter().find(|at| *at > last).unwrap();
+    let heard = ["pod_gone", "job_steps"].iter().flat_map(|event| times(&told, event));
+    assert!(heard.into_iter().any(|at| (at + 1.0 - due).abs() < 1e-3), "due at {due}");
+    assert!(complete > due && complete < due + 0.3 && due <= last + 1.0, "{last}, {due} and {complete}");
     assert_eq!(record.time_to_target_ms, jobs.longest_ms);
     assert_eq!(
         (record.pods_ready_at_end, record.timeline[180].addresses_assigned),
@@ -91,10 +95,7 @@ fn failures_back_off_and_too_many_end_the_job() {
     assert!((10.0..12.0).contains(&gaps[0]) && (20.0..22.0).contains(&gaps[1]), "{gaps:?}");
     let record = &told.record;
     let jobs = record.jobs.unwrap();
-    assert_eq!(
-        (record.outcome, jobs.succeeded, jobs.failed, jobs.longest_ms),
-        (Outcome::Horizon, 0, 3, None)
-    );
+    assert_eq!((record.outcome, jobs.succeeded, jobs.failed, jobs.longest_ms), (Outcome::Stuck, 0, 3, None));
     assert_eq!(times(&told, "job_failed").len(), 1);
 }
 
@@ -171,4 +172,27 @@ fn what_a_job_cannot_be_is_refused_with_its_key() {
     assert_eq!(refused("security_groups = true"), ["jobs[0].security_groups"]);
     assert_eq!(refused("topology_spread = [{ topology_key = \"rack\" }]"), ["jobs[0].topology_spread"]);
     assert_eq!(read("name = \"empty\"").expect_err("it is refused"), ["deployments"]);
+}
+
+#[test]
+fn what_one_sync_leaves_comes_with_the_next_without_waiting_for_a_ready_pod() {
+    // No pod ever finds a node, and the client's limit holds nothing up.
+    let wide =
+        "[[node_pools]]\nlimits = { cpu = \"0\" }\n[kube_controller_manager]\nqps = 1000\nburst = 2000\n";
+    let told = run(&format!("{}{wide}", job(1_000, 1_000, "")));
+    let made = times(&told, "pod_created");
+    assert_eq!(made.len(), 1_000);
+    let pause = made[500] - made[499];
+    assert!((0.5..2.0).contains(&pause), "{pause}");
+}
+
+#[test]
+fn a_run_that_lacks_a_failed_job_s_pods_only_is_stuck_for_no_cause() {
+    let text = format!(
+        "horizon = \"60 min\"\n{}{ROOM}",
+        job(3, 1, "work = { constant = \"5 s\" }\nfails = 1.0\nbackoff_limit = 1")
+    );
+    let wishes = Wishes { check: true, stop_when_stuck: true, ..Wishes::default() };
+    let record = tell(&prepare(&text), 7, 0, wishes).record;
+    assert_eq!((record.outcome, record.reason), (Outcome::Stuck, None));
 }

@@ -186,3 +186,53 @@ fn strategies_that_replace_nothing_are_refused_with_their_key() {
         ["deployments[0].rollouts[1].at"]
     );
 }
+
+#[test]
+fn a_surge_has_no_upper_bound_and_what_may_be_missing_has() {
+    // The new ReplicaSet has all of its 20 pods at once. The same sync lets as many old ones go as may be missing: 5 of 20,
+    // where nothing is said.
+    for (missing, most) in [(", max_unavailable = 0", 40), ("", 35)] {
+        for surge in ["4294967295", "\"150%\"", "\"4294967295%\""] {
+            let strategy = format!("strategy = {{ max_surge = {surge}{missing} }}");
+            let told = run(&app(20, &format!("rollouts = [{{ at = \"5 min\" }}]\n{strategy}")));
+            assert_eq!(extremes(&told).0, most, "{strategy}");
+        }
+    }
+    let refused = |strategy: &str| read(&app(1, strategy)).expect_err("it is refused");
+    assert_eq!(
+        refused("strategy = { max_unavailable = \"101%\" }"),
+        ["deployments[0].strategy.max_unavailable"]
+    );
+}
+
+#[test]
+fn a_template_that_changes_at_a_rollout_s_end_is_rolled_out_too() {
+    let changes = |more: &str| run(&app(4, &format!("rollouts = [{{ at = \"5 min\" }}{more}]")));
+    let first = changes("");
+    let done = named(&lines(&first), "rollout_complete").map(at_ms).next().unwrap();
+    // The second comes while the last status of the first is on its way.
+    for before in [2, 5, 10, 15, 20] {
+        let at = done as u64 - before;
+        let told = changes(&format!(", {{ at = \"{at} ms\" }}"));
+        let all = lines(&told);
+        let sized = named(&all, "replica_set_sized").filter(|line| line["replica_set"] == 2).last();
+        let sized = sized.map(|line| line["replicas"].as_u64());
+        assert_eq!(sized, Some(Some(4)), "{before} ms before the end");
+        assert!(told.record.rollout_ms.is_some(), "{before} ms before the end");
+    }
+}
+
+#[test]
+fn a_rollout_that_recreates_goes_on_when_the_last_old_pod_s_instance_is_lost() {
+    let pool = "[[node_pools]]\ncapacity_types = [\"spot\"]\ninstance_types = [\"m5.xlarge\"]\n";
+    let more = "rollouts = [{ at = \"10 min\" }]\nstrategy = { type = \"Recreate\" }\ntermination_grace = { constant = \"30 min\" }";
+    let text = app(3, more).replace("40 min", "90 min");
+    let text = format!("until = \"horizon\"\nmarket = \"tight\"\n{text}{pool}");
+    let mut lost = 0;
+    for seed in 0..16 {
+        let told = run_with(&text, seed);
+        lost += told.record.pods_lost;
+        assert!(told.record.rollout_ms.is_some(), "seed {seed}: {} lost", told.record.pods_lost);
+    }
+    assert!(lost > 0);
+}

@@ -123,7 +123,7 @@ fn new_size(strategy: Strategy, replicas: u32, old: &[SetView], new: SetView) ->
         return replicas;
     }
     let there = sum(old, |set| set.replicas) + new.replicas;
-    let room = (replicas + strategy.max_surge(replicas)).saturating_sub(there);
+    let room = replicas.saturating_add(strategy.max_surge(replicas)).saturating_sub(there);
     new.replicas + room.min(replicas - new.replicas)
 }
 
@@ -181,7 +181,7 @@ pub fn scale(strategy: Strategy, replicas: u32, before: u32, old: &[SetView], ne
 }
 
 fn proportional(strategy: Strategy, replicas: u32, before: u32, mut active: Vec<usize>, sizes: &mut [u32]) {
-    let most = if replicas == 0 { 0 } else { replicas + strategy.max_surge(replicas) };
+    let most = if replicas == 0 { 0 } else { replicas.saturating_add(strategy.max_surge(replicas)) };
     let to_add = i64::from(most) - active.iter().map(|place| i64::from(sizes[*place])).sum::<i64>();
     if to_add == 0 {
         return;

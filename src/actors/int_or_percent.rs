@@ -20,14 +20,20 @@ impl IntOrPercent {
     pub fn of(self, all: u32) -> u32 {
         match self {
             IntOrPercent::Count(count) => count,
-            IntOrPercent::Percent(share) => (u64::from(all) * u64::from(share)).div_ceil(100) as u32,
+            IntOrPercent::Percent(share) => {
+                let count = (u64::from(all) * u64::from(share)).div_ceil(100);
+                u32::try_from(count).unwrap_or(u32::MAX)
+            }
         }
     }
     /// The same with shares rounded down.
     pub fn of_rounded_down(self, all: u32) -> u32 {
         match self {
             IntOrPercent::Count(count) => count,
-            IntOrPercent::Percent(share) => (u64::from(all) * u64::from(share) / 100) as u32,
+            IntOrPercent::Percent(share) => {
+                let count = u64::from(all) * u64::from(share) / 100;
+                u32::try_from(count).unwrap_or(u32::MAX)
+            }
         }
     }
 }
@@ -42,6 +48,8 @@ mod tests {
         assert_eq!(["3", "30%", "1%", "0%", "100%"].map(of_ten), [3, 3, 1, 0, 10].map(Some));
         let down = |text| IntOrPercent::parse(text).unwrap().of_rounded_down(7);
         assert_eq!(["3", "30%", "99%", "100%"].map(down), [3, 2, 6, 7]);
+        assert_eq!(of_ten("150%"), Some(15));
+        assert_eq!(IntOrPercent::Percent(u32::MAX).of(1_000_000), u32::MAX);
         assert_eq!(["1000a%", "%", "", "-1", "+1", "1.5"].map(of_ten), [None; 6]);
     }
 }

@@ -73,7 +73,7 @@ impl Run<'_> {
     }
 
     /// The API has the pod no more.
-    fn note_gone(&mut self, pod: u32) {
+    pub(super) fn note_gone(&mut self, pod: u32) {
         let set = self.pods[pod as usize].deployment;
         self.replicas_changed(set);
         self.pod_left(set);

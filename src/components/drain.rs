@@ -202,6 +202,9 @@ impl Run<'_> {
             }
             let state = &mut self.pods[pod as usize];
             (state.stage, state.node, state.address) = (PodStage::Gone, NONE, None);
+            if stage == PodStage::Terminating && !state.failed {
+                self.note_gone(pod);
+            }
         }
         let at = &mut self.nodes[node as usize];
         at.requested = self.prepared.daemons;

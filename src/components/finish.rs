@@ -84,7 +84,7 @@ impl Run<'_> {
 
     /// Can nothing that is pending bring another pod to Ready?
     ///
-    /// True only if every pod that is not Ready waits for an address that no call can bring, for room that no node
+    /// True only if there are pods that are not Ready, or a Job has failed; if every such pod waits for an address that no call can bring, for room that no node
     /// can give and no launch can make, or for a limit that nothing will lift; and if no node gives addresses back,
     /// no instance goes, no pool of spot capacity changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {
@@ -96,7 +96,7 @@ impl Run<'_> {
             self.disruption.on || self.scenario.node_pools.iter().any(|pool| pool.expire_after.is_some());
         let branches = self.pod_enis.as_ref().is_some_and(|enis| enis.going() > 0);
         let returns = self.others_may_return() || self.leaks.may_go() || self.restarts.go_on();
-        let rolls = self.rollouts.as_ref().is_some_and(|rollouts| rollouts.any_ahead());
+        let rolls = self.rollouts.as_ref().is_some_and(|rollouts| rollouts.any_under_way());
         let moving = self.market_events > 0
             || leaving
             || disrupts
@@ -108,6 +108,9 @@ impl Run<'_> {
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
         let to_come =
             self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
+        let horizon = SimTime::ZERO + self.scenario.horizon;
+        let changes = self.scenario.deployments.iter().flat_map(|d| &d.rollouts.changes);
+        let to_come = to_come || { changes }.any(|change| change.at > self.now && change.at <= horizon);
         // An autoscaler may still ask for more.
         let scales = self.autoscalers.iter().any(Option::is_some);
         if moving || unmade || to_come || scales {
@@ -128,7 +131,9 @@ impl Run<'_> {
         };
         let mut any = false;
         let all = waiting.inspect(|_| any = true).all(&mut hopeless);
-        any && all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
+        // Nobody makes the pods that a failed Job lacks.
+        let lacks = any || self.jobs_lack_for_good();
+        lacks && all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
     }
 
     /// Is a node there, or on its way, on which a pod more could run?
@@ -194,7 +199,9 @@ impl Run<'_> {
         if self.stuck {
             let most = lasting.iter().copied().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
             let waiting: u32 = Cause::ALL.iter().map(count).sum();
-            return most.filter(|cause| count(cause) * 2 > waiting).or(Some(Cause::AddressSubnetDry));
+            let named = most.filter(|cause| count(cause) * 2 > waiting).or(Some(Cause::AddressSubnetDry));
+            // Where only a failed Job is short of the target, no pod waits.
+            return named.filter(|_| waiting > 0);
         }
         let most = Cause::ALL.into_iter().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
         most.filter(|cause| count(cause) > 0)

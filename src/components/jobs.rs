@@ -132,6 +132,19 @@ impl Run<'_> {
         self.jobs.as_ref().is_some_and(|jobs| jobs.any_at_work() || self.pods.iter().any(runs))
     }
 
+    /// The API has a new pod. What is lacking beyond the most of one sync comes with the next.
+    pub(super) fn job_pod_seen(&mut self, set: u32) {
+        if self.is_job(set) {
+            self.enqueue_job(set, BATCH_PERIOD);
+        }
+    }
+    /// Has a Job failed before it had all its successes?
+    pub(super) fn jobs_lack_for_good(&self) -> bool {
+        let lacks = |(set, job): (&u32, &Job)| {
+            job.ended.is_some_and(|(_, complete)| !complete) && job.counted < self.job_spec(*set).completions
+        };
+        self.jobs.as_ref().is_some_and(|jobs| jobs.of.iter().any(lacks))
+    }
     /// A Job's pod has become Ready.
     pub(super) fn job_pod_ready(&mut self, set: u32) {
         if self.is_job(set) {
@@ -335,6 +348,8 @@ impl Run<'_> {
     fn end_job_sync(&mut self, set: u32, sync: Sync) {
         let now = self.now;
         let job = self.job(set);
+        // The controller hears of its own status too.
+        let wrote = sync.removes > 0 || job.told != sync.saw;
         (job.sync, job.told) = (None, sync.saw);
         job.finalizers -= sync.removes;
         let more = job.succeeded.saturating_sub(sync.left).saturating_sub(job.counted);
@@ -349,6 +364,9 @@ impl Run<'_> {
             self.jobs.as_mut().expect("there are Jobs").succeeded += more;
             self.mark_time(true);
             self.mark_time(false);
+        }
+        if wrote {
+            self.enqueue_job(set, BATCH_PERIOD);
         }
         if again && sync.ends.is_none() {
             self.sync_job(set);

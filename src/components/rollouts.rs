@@ -94,10 +94,15 @@ impl Rollout {
             available: sum(|view| view.available),
         }
     }
-    /// `DeploymentComplete`
+    /// `DeploymentComplete`, and nothing is left to do: the status was written for the present template, and no old
+    /// ReplicaSet will make a pod again.
     fn is_complete(&self) -> bool {
         let whole = Status { replicas: self.replicas, updated: self.replicas, available: self.replicas };
-        self.since.is_some() && self.scaled_from.is_none() && self.told == whole
+        self.since.is_some()
+            && self.scaled_from.is_none()
+            && self.told == whole
+            && self.status() == self.told
+            && self.old().all(|tracked| tracked.view.replicas == 0)
     }
 }
 
@@ -118,8 +123,11 @@ impl Rollouts {
             done_ms: Vec::new(),
         }))
     }
+    pub fn any_under_way(&self) -> bool {
+        self.of.iter().any(|rollout| rollout.since.is_some())
+    }
     /// Is a template still to change, or a change not done?
-    pub fn any_ahead(&self) -> bool {
+    fn any_ahead(&self) -> bool {
         self.of.iter().any(|rollout| rollout.to_come > 0 || rollout.since.is_some())
     }
     /// The longest of all that the templates' changes took; `None` unless all are done.
@@ -165,7 +173,7 @@ impl Run<'_> {
             let rollout = &mut rollouts.of[deployment as usize];
             rollout.replicas = replicas;
             if rollout.since.is_some() {
-                rollout.scaled_from.get_or_insert(before + strategy.max_surge(before));
+                rollout.scaled_from.get_or_insert(before.saturating_add(strategy.max_surge(before)));
                 return self.at_deployment(deployment);
             }
             set = rollout.template;

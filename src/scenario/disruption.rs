@@ -18,8 +18,18 @@ const MINUTE: SimDuration = SimDuration::from_secs(60);
 /// A node that goes before it can have come is a slip of the pen.
 const LEAST_AGE: SimDuration = SimDuration::from_secs(300);
 
-/// A whole number, or a share such as "10%".
+/// A whole number, or a share such as "10%" of no more than all.
 pub(super) fn int_or_percent(
+    section: &mut Section<'_>,
+    name: &'static str,
+    problems: &mut Problems,
+) -> Option<IntOrPercent> {
+    int_or_percent_to(100, section, name, problems)
+}
+
+/// The same with shares up to `most` per cent.
+pub(super) fn int_or_percent_to(
+    most: u32,
     section: &mut Section<'_>,
     name: &'static str,
     problems: &mut Problems,
@@ -31,9 +41,9 @@ pub(super) fn int_or_percent(
         Value::Text(text) => IntOrPercent::parse(text),
         _ => None,
     };
-    let sane = read.filter(|amount| !matches!(amount, IntOrPercent::Percent(101..)));
+    let sane = read.filter(|amount| !matches!(amount, IntOrPercent::Percent(share) if *share > most));
     if sane.is_none() {
-        let what = "a whole number or a share from \"0%\" to \"100%\" is wanted";
+        let what = format!("a whole number or a share from \"0%\" to \"{most}%\" is wanted");
         problems.add(&node.origin, &key, what, Some(format!("write {name} = 1 or {name} = \"10%\"")));
     }
     sane

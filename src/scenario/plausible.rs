@@ -40,7 +40,14 @@ pub(super) fn check(
     static_nodes(scenario, root, problems);
     zones(scenario, warnings);
     unused_length(root, warnings);
-    warnings.extend(scenario.deployments.iter().filter_map(|deployment| too_large(scenario, deployment)));
+    let changed = |deployment: &DeploymentSpec| -> Vec<DeploymentSpec> {
+        // One that leaves the requests as they are is told of already.
+        let templates = deployment.rollouts.changes.iter().map(|change| deployment.with_template(change));
+        templates.filter(|template| template.requests != deployment.requests).collect()
+    };
+    let later: Vec<DeploymentSpec> = scenario.deployments.iter().flat_map(changed).collect();
+    let templates = scenario.deployments.iter().chain(&later).chain(&scenario.jobs);
+    warnings.extend(templates.filter_map(|template| too_large(scenario, template)));
 }
 
 /// A size of subnets that none of them has.
@@ -241,6 +248,14 @@ mod tests {
         assert!(warnings[0].contains("at most 16 CPU") && warnings[0].contains("\"500m\""), "{warnings:?}");
         assert!(with("1", "64 GiB", pool)[0].contains("at most 16 CPU, 32 GiB"));
         assert!(with("5000", "1 GiB", "")[0].contains("\"5000m\""));
+        let changes = format!(
+            "rollouts = [{{ at = \"1 min\", cpu = \"1\" }}, {{ at = \"2 min\", cpu = \"500\" }}]\n{pool}"
+        );
+        let warnings = with("2", "1 GiB", &changes);
+        assert!(warnings.len() == 1 && warnings[0].contains("500 CPU"), "{warnings:?}");
+        let job = format!("[[jobs]]\ncpu = \"1\"\nmemory = \"64 GiB\"\n{pool}");
+        let warnings = with("1", "1 GiB", &job);
+        assert!(warnings.len() == 1 && warnings[0].contains("job-1"), "{warnings:?}");
         let large = "[[static_nodes]]\ninstance_type = \"m5.24xlarge\"\n";
         assert_eq!(with("90", "8 GiB", &format!("{pool}{large}")), Vec::<String>::new());
     }

@@ -2,7 +2,7 @@
 
 use super::checked::DeploymentSpec;
 use super::containers::{self, Layer};
-use super::disruption::int_or_percent;
+use super::disruption::{int_or_percent, int_or_percent_to};
 use crate::actors::deployment::Strategy;
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::input::{Problems, Section};
@@ -70,7 +70,8 @@ pub(super) fn read(section: &mut Section<'_>, problems: &mut Problems) -> Rollou
 fn read_strategy(mut part: Section<'_>, problems: &mut Problems) -> Strategy {
     let recreates = part.choice("type", &[("RollingUpdate", false), ("Recreate", true)], problems);
     let recreates = recreates.unwrap_or(false);
-    let surge = int_or_percent(&mut part, "max_surge", problems);
+    // Kubernetes bounds the share that may be missing alone.
+    let surge = int_or_percent_to(u32::MAX, &mut part, "max_surge", problems);
     let unavailable = int_or_percent(&mut part, "max_unavailable", problems);
     if recreates && (surge.is_some() || unavailable.is_some()) {
         let hint = Some("leave max_surge and max_unavailable out".to_string());
