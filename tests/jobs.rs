@@ -100,16 +100,57 @@ fn failures_back_off_and_too_many_end_the_job() {
 }
 
 #[test]
-fn a_job_that_fails_takes_its_pods_with_it() {
+fn a_job_that_fails_takes_its_pods_with_it_and_waits_for_them() {
     // One in five pods fails at once; none may.
     let told = run(&format!(
-        "horizon = \"10 min\"\n{}{ROOM}",
-        job(30, 10, "work = { low = \"5 s\", high = \"8 min\" }\nfails = 0.2\nbackoff_limit = 0")
+        "horizon = \"20 min\"\n{}{ROOM}",
+        job(
+            30,
+            10,
+            "work = { low = \"5 s\", high = \"8 min\" }\nfails = 0.2\nbackoff_limit = 0\ntermination_grace = { constant = \"90 s\" }"
+        )
     ));
-    let failed = times(&told, "job_failed")[0];
-    assert_eq!(told.record.pods_ready_at_end, 0);
-    let after = times(&told, "pod_deleted");
-    assert!(!after.is_empty() && after.iter().all(|at| (at - failed).abs() < 2.0), "{failed}: {after:?}");
+    let (made, deleted) = (times(&told, "pod_created"), times(&told, "pod_deleted"));
+    let (gone, failed) = (times(&told, "pod_gone"), times(&told, "job_failed")[0]);
+    assert!(deleted.len() > 1 && deleted.iter().all(|at| *at < deleted[0] + 1.0), "{deleted:?}");
+    // The sync that finds the last of them gone ends the Job.
+    let last = gone[gone.len() - 1];
+    assert!(last > deleted[0] + 90.0 && failed > last && failed < last + 1.2, "{last} and {failed}");
+    // Every pod is counted, and once.
+    let jobs = told.record.jobs.unwrap();
+    assert_eq!((gone.len(), jobs.succeeded + jobs.failed), (made.len(), made.len() as u64));
+    assert!(jobs.failed > deleted.len() as u64, "{jobs:?}, {} deleted", deleted.len());
+}
+
+#[test]
+fn a_job_is_not_complete_before_a_pod_of_it_that_was_preempted_is_gone() {
+    let app = "[[deployments]]\nschedule = [{ at = \"60 s\", replicas = 6 }]\ncpu = \"1\"\nmemory = \"1 GiB\"\nimage = \"0 MB\"\npriority = 10\n";
+    let work = "work = { constant = \"2 min\" }\ntermination_grace = { constant = \"10 min\" }";
+    let told = run(&format!("until = \"horizon\"\n{}{app}{ROOM}", job(10, 10, work)));
+    let (gone, complete) = (times(&told, "pod_gone"), times(&told, "job_complete")[0]);
+    let jobs = told.record.jobs.unwrap();
+    assert_eq!((gone.len(), jobs.succeeded, jobs.failed), (11, 10, 1));
+    // All ten have succeeded long before the eleventh is gone.
+    assert!(
+        gone[10] > gone[9] + 300.0 && complete > gone[10] && complete < gone[10] + 1.2,
+        "{gone:?}, {complete}"
+    );
+    assert_eq!(jobs.longest_ms, Some((complete * 1e3) as u64));
+}
+
+#[test]
+fn pods_that_end_while_their_job_fails_are_counted_once() {
+    // Half of 15 pods fail, at one instant with the others that succeed, and the controller hears of the first before all.
+    let more = "work = { low = \"10 s\", high = \"13 s\" }\nfails = 0.5\nbackoff_limit = 0";
+    for seed in 0..8 {
+        let told = run_with(&format!("{}{ROOM}", job(15, 15, more)), seed);
+        let (made, jobs) = (times(&told, "pod_created").len() as u64, told.record.jobs.unwrap());
+        assert_eq!(
+            (jobs.succeeded + jobs.failed, times(&told, "job_failed").len()),
+            (made, 1),
+            "seed {seed}"
+        );
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ impl Run<'_> {
     pub(super) fn pod_deleted(&mut self, pod: u32) {
         if self.pods[pod as usize].is_active() {
             self.delete_pod(pod);
+            self.job_pod_changed(self.pods[pod as usize].deployment);
         }
     }
 
@@ -77,6 +78,7 @@ impl Run<'_> {
         let set = self.pods[pod as usize].deployment;
         self.replicas_changed(set);
         self.pod_left(set);
+        self.job_pod_changed(set);
     }
 
     /// Karpenter and the autoscaling queue plan for it no more.

@@ -1,11 +1,11 @@
-//! The Job controller at work: syncs a second after pods have changed at the earliest, one at a time for each Job. A sync makes pods
-//! in batches, writes the Job's status, takes the finalizers off pods that have ended, so that each is counted once, and writes the
-//! status again. All Jobs share its client's limit.
+//! The Job controller at work: syncs a second after pods or its own status have changed at the earliest, one at a time for each
+//! Job. A sync makes pods in batches, writes the Job's status, takes the finalizers off pods that have ended, so that each is
+//! counted once, and writes the status again. All Jobs share its client's limit.
 //!
-//! Pods are not restarted (`restartPolicy: Never`). One that has ended gives its address back as any pod that stops; its requests
-//! are free once the API has its phase. Source: Kubernetes 1.34, `pkg/controller/job`; the decisions are [`crate::actors::job`].
+//! A Job that fails has its active pods deleted, and counts them as failed in the same sync. It is Failed, or Complete, only once
+//! none of its pods is on its way out. Source: Kubernetes 1.34, `pkg/controller/job`; the decisions are [`crate::actors::job`],
+//! the pods' side is in `job_pods`.
 
-use super::restarts::RELIST;
 use super::state::PodStage;
 use super::*;
 use crate::actors::job::{self, Failures, JobView, MOST_PER_SYNC, Step};
@@ -13,7 +13,7 @@ use crate::results::JobRecord;
 use crate::scenario::JobSpec;
 
 /// `SyncJobBatchPeriod`
-const BATCH_PERIOD: SimDuration = SimDuration::from_secs(1);
+pub(super) const BATCH_PERIOD: SimDuration = SimDuration::from_secs(1);
 /// Events of a Job that client-go sends.
 const EVENTS_OF_AN_OBJECT: u32 = 25;
 
@@ -23,7 +23,7 @@ pub(super) struct Jobs {
     /// By the number of their pods' template.
     of: BTreeMap<u32, Job>,
     /// Pods of theirs that are Ready.
-    ready: u32,
+    pub ready: u32,
     /// Pods that Jobs' statuses count as succeeded, and all that have failed.
     succeeded: u32,
     failed: u64,
@@ -46,12 +46,23 @@ struct Job {
     finalizers: u32,
     /// Of the succeeded ones, those that the status counts for good.
     counted: u32,
-    /// Active and Ready pods as the status has them.
-    told: (u32, u32),
+    /// As the status has them.
+    told: Seen,
     events_left: u32,
     draws: u32,
+    /// Is it to be complete, or to fail? From the sync on that says so first (`SuccessCriteriaMet`, `FailureTarget`).
+    decided: Option<bool>,
     /// When it was complete, or had failed.
     ended: Option<(SimTime, bool)>,
+}
+
+/// Pods of a Job as its controller sees them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Seen {
+    active: u32,
+    ready: u32,
+    /// Deleted, and not ended yet.
+    terminating: u32,
 }
 
 /// What is still to be done in a sync, by turns.
@@ -63,8 +74,11 @@ struct Sync {
     removes: u32,
     /// Those that it leaves to the next.
     left: u32,
-    /// Active and Ready pods as it saw them.
-    saw: (u32, u32),
+    saw: Seen,
+    /// Is there something to write before finalizers are taken off?
+    tells: bool,
+    /// A status is on its way.
+    writes: bool,
     /// Does the Job end with it, and is it complete?
     ends: Option<bool>,
 }
@@ -113,7 +127,7 @@ impl Run<'_> {
         }
     }
 
-    fn job_spec(&self, set: u32) -> &JobSpec {
+    pub(super) fn job_spec(&self, set: u32) -> &JobSpec {
         self.scenario.deployments[set as usize].job.as_ref().expect("the number is a Job's")
     }
     fn job(&mut self, set: u32) -> &mut Job {
@@ -132,12 +146,6 @@ impl Run<'_> {
         self.jobs.as_ref().is_some_and(|jobs| jobs.any_at_work() || self.pods.iter().any(runs))
     }
 
-    /// The API has a new pod. What is lacking beyond the most of one sync comes with the next.
-    pub(super) fn job_pod_seen(&mut self, set: u32) {
-        if self.is_job(set) {
-            self.enqueue_job(set, BATCH_PERIOD);
-        }
-    }
     /// Has a Job failed before it had all its successes?
     pub(super) fn jobs_lack_for_good(&self) -> bool {
         let lacks = |(set, job): (&u32, &Job)| {
@@ -145,49 +153,13 @@ impl Run<'_> {
         };
         self.jobs.as_ref().is_some_and(|jobs| jobs.of.iter().any(lacks))
     }
-    /// A Job's pod has become Ready.
-    pub(super) fn job_pod_ready(&mut self, set: u32) {
-        if self.is_job(set) {
-            self.jobs.as_mut().expect("there are Jobs").ready += 1;
-            self.enqueue_job(set, BATCH_PERIOD);
-        }
-    }
-    /// A Ready pod is none of its controller's any more.
-    pub(super) fn uncount_of_job(&mut self, set: u32) {
-        if self.is_job(set) {
-            self.jobs.as_mut().expect("there are Jobs").ready -= 1;
-        }
-    }
-
-    /// The pod's container runs, and ends of itself when its work is done.
-    pub(super) fn begin_work(&mut self, pod: u32) {
-        let Some(job) = &self.scenario.deployments[self.pods[pod as usize].deployment as usize].job else {
-            return;
-        };
-        let uniform = self.chance.uniform(Component::Work, pod, 0);
-        let work = SimDuration::from_secs_f64(job.work.quantile(uniform));
-        self.at(self.now + work, Event::WorkDone(pod));
-    }
-    pub(super) fn work_done(&mut self, pod: u32) {
-        let state = &self.pods[pod as usize];
-        if matches!(state.stage, PodStage::Running | PodStage::Ready) {
-            let fails = self.job_spec(state.deployment).fails;
-            let succeeds = self.chance.uniform(Component::Work, pod, 1) >= fails;
-            self.end_pod(pod, succeeds);
-        }
-    }
-    /// A Job's container is gone: kubelet hears of it, takes the sandbox down and tells the API how it ended.
-    pub(super) fn end_pod(&mut self, pod: u32, succeeds: bool) {
-        let (stage, set) = (self.pods[pod as usize].stage, self.pods[pod as usize].deployment);
-        self.uncount(pod, stage);
-        self.replica_sets[set as usize].unnoticed += 1;
-        let state = &mut self.pods[pod as usize];
-        (state.failed, state.succeeds) = (true, succeeds);
-        let heard = RELIST.mul_f64(self.chance.uniform(Component::Work, pod, 2));
-        self.stop_pod(pod, heard);
-    }
     /// The API has a pod of the Job that has succeeded, or has failed or is deleted.
     pub(super) fn job_pod_ended(&mut self, set: u32, succeeds: bool) {
+        self.enqueue_job(set, BATCH_PERIOD);
+        if self.fails(set) {
+            // It was counted when its Job failed.
+            return;
+        }
         let now = self.now;
         let job = self.job(set);
         job.finalizers += 1;
@@ -197,11 +169,10 @@ impl Run<'_> {
             job.failed_at.push(now);
             self.jobs.as_mut().expect("there are Jobs").failed += 1;
         }
-        self.enqueue_job(set, BATCH_PERIOD);
     }
 
     /// The Job is synced so much later, or before, if it is due then.
-    fn enqueue_job(&mut self, set: u32, after: SimDuration) {
+    pub(super) fn enqueue_job(&mut self, set: u32, after: SimDuration) {
         let at = self.now + after.max(BATCH_PERIOD);
         let job = self.job(set);
         if job.ended.is_none() && at < job.due {
@@ -230,50 +201,93 @@ impl Run<'_> {
         job.failures.note(&succeeded, &failed);
         job.succeeded += succeeded.len() as u32;
         job.failed += failed.len() as u32;
-        let removes = job.finalizers.min(MOST_PER_SYNC);
-        let left = job.finalizers - removes;
         let (succeeded, failed, backs_off) = (job.succeeded, job.failed, job.failures.backs_off(now));
-        let (mut active, ready) = self.pods_of_job(set);
+        let mut saw = self.pods_of_job(set);
         let JobSpec { completions, parallelism, backoff_limit, .. } = *self.job_spec(set);
+        let active = saw.active;
         let view = JobView { completions, parallelism, backoff_limit, active, succeeded, failed, backs_off };
-        let mut sync =
-            Sync { stage: Stage::Creates, batch: 1, removes, left, saw: (active, ready), ends: None };
+        let (mut ends, mut deleted) = (None, None);
         match job::sync(&view) {
             Step::Create(more) => {
                 (0..more).for_each(|_| self.want_pod(set));
-                active += more;
+                saw.active += more;
             }
-            Step::Wait(after) => self.enqueue_job(set, after),
+            Step::Wait(after) => {
+                self.enqueue_job(set, after);
+                // `manageJob` tells of none then, whatever there is.
+                saw.active = 0;
+            }
             Step::Fail => {
-                self.delete_pods_of_job(set);
-                active = 0;
-                sync.ends = Some(false);
+                deleted = (active > 0).then(|| self.delete_pods_of_job(set, active));
+                saw = Seen { active: 0, ready: 0, terminating: saw.terminating + active };
+                ends = Some(false);
             }
-            // Not before all of its pods are counted.
-            Step::Complete => sync.ends = (left == 0).then_some(true),
+            Step::Complete => ends = Some(true),
             Step::Nothing => {}
         }
-        sync.saw.0 = active;
-        self.job(set).sync = Some(sync);
-        self.job_steps(set);
+        self.begin_job_sync(set, saw, ends);
+        match deleted {
+            Some(answered) => drop(self.at(answered, Event::JobSteps(set))),
+            None => self.job_steps(set),
+        }
+    }
+    fn begin_job_sync(&mut self, set: u32, saw: Seen, ends: Option<bool>) {
+        let job = self.job(set);
+        let removes = job.finalizers.min(MOST_PER_SYNC);
+        let decides = ends.is_some() && job.decided.is_none();
+        job.decided = job.decided.or(ends);
+        job.sync = Some(Sync {
+            stage: Stage::Creates,
+            batch: 1,
+            removes,
+            left: job.finalizers - removes,
+            saw,
+            tells: decides || removes > 0 || job.told != saw,
+            writes: false,
+            // Not before all of its pods are counted, and none is on its way out.
+            ends: ends.filter(|_| job.finalizers < MOST_PER_SYNC && saw.terminating == 0),
+        });
     }
 
-    /// Active and Ready pods, as the controller sees them: those of which the API has not heard that they ended are active.
-    fn pods_of_job(&self, set: u32) -> (u32, u32) {
-        let own = || self.pods.iter().filter(|pod| pod.deployment == set && pod.is_active());
-        let ready = own().filter(|pod| pod.stage == PodStage::Ready).count() as u32;
-        (own().count() as u32 + self.replica_sets[set as usize].unnoticed, ready)
+    /// The Job's pods as its controller sees them: those of which the API has not heard that they ended are active, or, if it has
+    /// deleted them, on their way out.
+    fn pods_of_job(&self, set: u32) -> Seen {
+        let own = || self.pods.iter().filter(|pod| pod.deployment == set);
+        let count = |of: fn(&Pod) -> bool| own().filter(|pod| of(pod)).count() as u32;
+        let ready = count(|pod| pod.stage == PodStage::Ready);
+        let active = count(Pod::is_active);
+        let terminating = count(|pod| pod.stage == PodStage::Terminating && !pod.failed);
+        let unnoticed = self.replica_sets[set as usize].unnoticed;
+        if self.fails(set) {
+            Seen { active, ready, terminating: terminating + unnoticed }
+        } else {
+            Seen { active: active + unnoticed, ready, terminating }
+        }
     }
-    fn delete_pods_of_job(&mut self, set: u32) {
-        let active = |pod: &u32| {
+    /// So many pods are active: all are deleted, and are counted as failed whatever becomes of them. Tells when the last
+    /// request is answered.
+    fn delete_pods_of_job(&mut self, set: u32, active: u32) -> SimTime {
+        let job = self.job(set);
+        job.failed += active;
+        job.finalizers += active;
+        self.jobs.as_mut().expect("there are Jobs").failed += u64::from(active);
+        let own = |pod: &u32| {
             let pod = &self.pods[*pod as usize];
             pod.deployment == set && pod.is_active()
         };
-        let pods: Vec<u32> = (0..self.pods.len() as u32).filter(active).collect();
+        let pods: Vec<u32> = (0..self.pods.len() as u32).filter(own).collect();
+        let unheard = active - pods.len() as u32;
+        let mut last = self.now;
         for pod in pods {
             let answered = self.job_request(set);
             self.at(answered, Event::PodDeleted(pod));
+            last = last.max(answered);
         }
+        (0..unheard).fold(last, |last, _| last.max(self.job_request(set)))
+    }
+    /// Has its controller given it up?
+    fn fails(&self, set: u32) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.of[&set].decided == Some(false))
     }
 
     /// When a request of the controller that goes out now is answered.
@@ -288,6 +302,10 @@ impl Run<'_> {
     /// The sync goes on as far as it can without waiting for an answer.
     pub(super) fn job_steps(&mut self, set: u32) {
         let Some(mut sync) = self.job(set).sync else { return };
+        if std::mem::take(&mut sync.writes) {
+            // The controller hears of its own status too.
+            self.enqueue_job(set, BATCH_PERIOD);
+        }
         let waits = loop {
             let stage = sync.stage;
             sync.stage = match stage {
@@ -303,12 +321,13 @@ impl Run<'_> {
             };
             let requests = match stage {
                 Stage::Creates => 0,
-                Stage::Tells => u32::from(sync.removes > 0 || self.job(set).told != sync.saw),
+                Stage::Tells => u32::from(sync.tells),
                 Stage::TakesFinalizersOff => sync.removes,
                 Stage::Settles => u32::from(sync.removes > 0 || sync.ends.is_some()),
                 Stage::Done => return self.end_job_sync(set, sync),
             };
             if requests > 0 {
+                sync.writes = stage != Stage::TakesFinalizersOff;
                 let answered = (0..requests).map(|_| self.job_request(set)).max();
                 break self.now.max(answered.expect("there is a request"));
             }
@@ -348,15 +367,13 @@ impl Run<'_> {
     fn end_job_sync(&mut self, set: u32, sync: Sync) {
         let now = self.now;
         let job = self.job(set);
-        // The controller hears of its own status too.
-        let wrote = sync.removes > 0 || job.told != sync.saw;
         (job.sync, job.told) = (None, sync.saw);
         job.finalizers -= sync.removes;
         let more = job.succeeded.saturating_sub(sync.left).saturating_sub(job.counted);
         job.counted += more;
-        job.ended = sync.ends.map(|complete| (now, complete));
-        let again = std::mem::take(&mut job.again) || sync.left > 0;
+        let again = std::mem::take(&mut job.again) && sync.ends.is_none();
         if let Some(complete) = sync.ends {
+            (job.ended, job.due) = (Some((now, complete)), SimTime::NEVER);
             let name = if complete { "job_complete" } else { "job_failed" };
             self.trace(|| TraceLine::new(name).count("job", set as usize));
         }
@@ -365,10 +382,7 @@ impl Run<'_> {
             self.mark_time(true);
             self.mark_time(false);
         }
-        if wrote {
-            self.enqueue_job(set, BATCH_PERIOD);
-        }
-        if again && sync.ends.is_none() {
+        if again {
             self.sync_job(set);
         }
     }

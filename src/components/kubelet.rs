@@ -22,7 +22,8 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         state.stage = PodStage::Bound;
         state.provisionable = false;
-        let node = state.node;
+        let (node, deployment) = (state.node, state.deployment);
+        self.job_pod_changed(deployment);
         self.pod_bound_constrained(pod);
         let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
         self.waits_for(pod, Some(Cause::Sandbox));

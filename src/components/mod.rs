@@ -22,6 +22,7 @@ mod finish;
 mod fitting;
 mod images;
 mod ipamd;
+mod job_pods;
 mod jobs;
 mod karpenter;
 mod kubelet;

@@ -11,7 +11,7 @@ impl Run<'_> {
         let deployment = self.pods[pod as usize].deployment as usize;
         self.queue.add(pod, self.scenario.deployments[deployment].priority, self.now);
         self.refresh_pending(pod);
-        self.job_pod_seen(deployment as u32);
+        self.job_pod_changed(deployment as u32);
         self.run_scheduler();
     }
 
@@ -125,6 +125,7 @@ impl Run<'_> {
             }
             self.trigger(pod, self.now);
             self.refresh_pending(pod);
+            self.job_pod_changed(self.pods[pod as usize].deployment);
         }
         self.run_scheduler();
     }
