@@ -55,9 +55,9 @@ fn a_job_keeps_to_its_parallelism_and_ends_once_all_its_pods_are_counted() {
     assert!(complete > due && complete < due + 0.3 && due <= last + 1.0, "{last}, {due} and {complete}");
     assert_eq!(record.time_to_target_ms, jobs.longest_ms);
     assert_eq!(
-        (record.pods_ready_at_end, record.timeline[180].addresses_assigned),
-        (0, 0),
-        "addresses are back"
+        (record.pods_ready_at_end, record.timeline[180].pods_ready, record.timeline[180].addresses_assigned),
+        (20, 20, 0),
+        "they count for good, and their addresses are back"
     );
 }
 

@@ -105,6 +105,43 @@ fn what_is_told_of_the_target_does_not_hang_on_a_rollout_after_it() {
 }
 
 #[test]
+fn surge_pods_do_not_stand_in_for_those_of_another_deployment() {
+    let strategy =
+        "rollouts = [{ at = \"5 min\" }]\nstrategy = { max_surge = \"100%\", max_unavailable = 0 }";
+    let room =
+        "[[static_nodes]]\ninstance_type = \"m5.24xlarge\"\n[[node_pools]]\nlimits = { cpu = \"0\" }\n";
+    // No node has room for one of these.
+    let large = "[[deployments]]\nreplicas = 10\ncpu = \"500\"\nmemory = \"1 GiB\"\nimage = \"0 MB\"\n";
+    let told = run(&format!("{}{large}{room}", app(20, strategy)));
+    assert!(extremes(&told).0 == 50, "20 of each template, and the 10 large ones");
+    let record = &told.record;
+    assert_eq!((record.outcome, record.pods_ready_at_end), (Outcome::Horizon, 20));
+    assert!(record.time_to_50pct_ms.is_some() && record.time_to_target_running_ms.is_none());
+    assert_eq!(record.timeline.iter().map(|point| point.pods_ready).max(), Some(20));
+}
+
+#[test]
+fn a_rollout_after_the_horizon_keeps_no_run_from_being_stuck() {
+    let outcome = |at: &str| {
+        let text = app(20, &format!("rollouts = [{{ at = \"{at}\" }}]"));
+        let room =
+            "[[static_nodes]]\ninstance_type = \"m5.xlarge\"\n[[node_pools]]\nlimits = { cpu = \"0\" }\n";
+        run(&format!("until = \"target\"\n{text}{room}")).record.outcome
+    };
+    assert_eq!((outcome("50 min"), outcome("39 min")), (Outcome::Stuck, Outcome::Horizon));
+}
+
+#[test]
+fn surge_pods_count_once_their_deployment_wants_as_many() {
+    let schedule = "schedule = [{ at = \"0 s\", replicas = 20 }, { at = \"6 min\", replicas = 40 }]";
+    let strategy = "rollouts = [{ at = \"5 min\" }]\nstrategy = { max_surge = \"100%\", max_unavailable = 0 }\nmin_ready = \"2 min\"";
+    let text = app(1, "").replace("replicas = 1\n", "");
+    let record = run(&format!("{text}{schedule}\n{strategy}\n")).record;
+    // All 40 are Ready some ten seconds after the change.
+    assert_eq!((record.time_to_target_ms, record.time_to_target_running_ms), (Some(360_000), Some(360_000)));
+}
+
+#[test]
 fn a_pod_counts_once_it_has_been_ready_for_long_enough() {
     let took = |more: &str| {
         run(&app(40, &format!("rollouts = [{{ at = \"10 min\" }}]\nstrategy = {{ max_surge = 4, max_unavailable = 0 }}\n{more}")))

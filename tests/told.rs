@@ -78,6 +78,50 @@ fn a_run_tells_capacity_types_and_what_its_trace_holds() {
     assert!(printed(&stuck).contains("\"outcome\": \"stuck\""), "{}", printed(&stuck));
 }
 
+/// A run whose Job fails, and one that ends within a rollout and before another.
+#[test]
+fn a_run_tells_jobs_that_failed_and_rollouts_that_are_not_done() {
+    let folder = scratch("jobs");
+    let resources = "cpu = \"1\"\nmemory = \"1 GiB\"\nimage = \"0 MB\"\n";
+    let room = "[[static_nodes]]\ninstance_type = \"m5.4xlarge\"\n";
+    let job = |name: &str, more: &str| {
+        format!(
+            "[[jobs]]\nname = \"{name}\"\ncompletions = 3\nwork = {{ constant = \"5 s\" }}\n{more}{resources}"
+        )
+    };
+    let fails = job("fails", "fails = 1.0\nbackoff_limit = 0\n");
+    fs::write(folder.join("jobs.toml"), format!("{}{fails}{room}", job("done", ""))).unwrap();
+    let (text, json) = both(&folder, "jobs.toml");
+    assert!(text.contains("pods Ready or succeeded 3 of 6 (stuck: a Job has failed)\n"), "{text}");
+    assert!(text.contains("3 pods succeeded, 1 failed; fails failed after "), "{text}");
+    assert!(text.contains("(# Ready or succeeded, + Running, . wanted)"), "{text}");
+    let jobs = json["jobs"].as_array().unwrap();
+    let outcomes: Vec<_> = jobs.iter().map(|job| (job["job"].as_str(), job["outcome"].as_str())).collect();
+    assert_eq!(outcomes, [(Some("done"), Some("complete")), (Some("fails"), Some("failed"))]);
+    assert!(jobs.iter().all(|job| job["after_ms"].as_u64() > Some(5_000)), "{jobs:?}");
+    assert_eq!(json["measures"]["pods_ready"], 3);
+
+    let app = |name: &str, at: &str| {
+        format!(
+            "[[deployments]]\nname = \"{name}\"\nreplicas = 2\nrollouts = [{{ at = \"{at}\" }}]\n{resources}"
+        )
+    };
+    let rolled = format!("horizon = \"5 min\"\n{}{}{room}", app("early", "298 s"), app("late", "6 min"));
+    fs::write(folder.join("rolled.toml"), rolled).unwrap();
+    let (text, json) = both(&folder, "rolled.toml");
+    assert!(text.contains("unfinished rollouts     early (since 298.0 s), late (not begun)\n"), "{text}");
+    let early = serde_json::json!({"deployment": "early", "began_ms": 298_000});
+    let late = serde_json::json!({"deployment": "late", "began_ms": null});
+    assert_eq!(json["unfinished_rollouts"], serde_json::json!([early, late]));
+}
+/// What a run prints, and its `--json`.
+fn both(folder: &Path, scenario: &str) -> (String, serde_json::Value) {
+    let output = kilopod(folder, &["run", scenario]);
+    assert!(output.status.success(), "{}", error(&output));
+    let json = printed(&kilopod(folder, &["run", scenario, "--json"]));
+    (printed(&output), serde_json::from_str(&json).unwrap())
+}
+
 #[test]
 fn warm_pools_of_trunks_and_of_too_many_pods_have_a_note() {
     let folder = scratch("warm-pool");

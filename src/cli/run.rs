@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::FAILED;
 use crate::catalogue::Catalogue;
-use crate::components::{Prepared, Told, Wishes, tell};
+use crate::components::{JobTold, Prepared, Told, Unfinished, Wishes, tell};
 use crate::input::ordered_toml;
 use crate::results::{Kind, Measure, Outcome, TimelinePoint, measures};
 use crate::scenario::{self, Scenario};
@@ -93,7 +93,7 @@ fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {
     }
 }
 
-/// The run by the columns of `replications.csv`, its nodes by type and its subnets.
+/// The run by the columns of `replications.csv`, its nodes by type, its subnets, Jobs and rollouts that are not done.
 fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
     let record = &told.record;
     let number = |raw: u64, measure: &Measure| match measure.kind {
@@ -111,6 +111,15 @@ fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
         })
     });
     let node = |(name, kind, count): &(String, &str, u32)| json!({"instance_type": name, "capacity_type": kind, "nodes": count});
+    let job = |job: &JobTold| {
+        let outcome = match job.ended {
+            Some((true, _)) => "complete",
+            Some((false, _)) => "failed",
+            None => "unfinished",
+        };
+        json!({"job": job.name, "outcome": outcome, "after_ms": job.ended.map(|(_, after_ms)| after_ms)})
+    };
+    let unfinished = |rollout: &Unfinished| json!({"deployment": rollout.deployment, "began_ms": rollout.began.map(SimTime::millis)});
     json!({
         // As text: not every reader of JSON keeps 64 bits.
         "seed": seed.to_string(),
@@ -123,6 +132,8 @@ fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
         "nodes_by_type": record.nodes_by_type.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "nodes_launched": told.launched.iter().map(node).collect::<Vec<Value>>(),
         "subnets": subnets.collect::<Vec<Value>>(),
+        "jobs": told.jobs.iter().map(job).collect::<Vec<Value>>(),
+        "unfinished_rollouts": told.unfinished_rollouts.iter().map(unfinished).collect::<Vec<Value>>(),
         "trace_hash": format!("h{:016x}", record.trace_hash),
     })
 }
@@ -146,9 +157,11 @@ fn report(told: &Told, scenario: &Scenario) -> String {
     let outcome = match (record.outcome, record.reason) {
         (Outcome::Reached, _) => "reached".to_string(),
         (outcome, Some(cause)) => format!("{}: most wait for {}", outcome.name(), cause.name()),
+        (Outcome::Stuck, None) => "stuck: a Job has failed".to_string(),
         (outcome, None) => outcome.name().to_string(),
     };
-    line("pods Ready", format!("{} of {target} ({outcome})", record.pods_ready_at_end));
+    let counted = if told.jobs.is_empty() { "Ready" } else { "Ready or succeeded" };
+    line(&format!("pods {counted}"), format!("{} of {target} ({outcome})", record.pods_ready_at_end));
     let times =
         [record.time_to_50pct_ms, record.time_to_90pct_ms, record.time_to_99pct_ms, record.time_to_target_ms];
     line("time to 50/90/99/100 %", times.map(when).join(" / "));
@@ -176,13 +189,17 @@ fn report(told: &Told, scenario: &Scenario) -> String {
     line("capacity errors", record.capacity_errors.to_string());
     line("interruptions", record.interruptions.to_string());
     if let Some(jobs) = record.jobs {
-        let complete = jobs.longest_ms.map_or("not all complete".to_string(), |ms| {
-            format!("all complete, the longest after {:.1} s", ms as f64 / 1e3)
-        });
-        line("Jobs", format!("{} pods succeeded, {} failed; {complete}", jobs.succeeded, jobs.failed));
+        let ends = jobs.longest_ms.map_or_else(
+            || job_ends(&told.jobs),
+            |ms| format!("all complete, the longest after {:.1} s", ms as f64 / 1e3),
+        );
+        line("Jobs", format!("{} pods succeeded, {} failed; {ends}", jobs.succeeded, jobs.failed));
     }
     if let Some(ms) = record.rollout_ms {
         line("longest rollout", format!("{:.1} s", ms as f64 / 1e3));
+    }
+    if !told.unfinished_rollouts.is_empty() {
+        line("unfinished rollouts", named(told.unfinished_rollouts.iter().map(begun)));
     }
     line("Karpenter rounds", record.scheduling_rounds.to_string());
     line(
@@ -196,8 +213,33 @@ fn report(told: &Told, scenario: &Scenario) -> String {
     line("events", format!("{}, trace hash {:016x}", record.events, record.trace_hash));
     let _ = writeln!(text, "\n{}", chain(told));
     let _ = writeln!(text, "{}", by_cause(told));
-    text.push_str(&chart(&record.timeline, target, scenario.horizon.secs_f64(), record.observed_ms));
+    text.push_str(&chart(&record.timeline, counted, target, scenario.horizon.secs_f64(), record.observed_ms));
     text
+}
+
+/// `batch failed after 35.2 s; 2 not ended`
+fn job_ends(jobs: &[JobTold]) -> String {
+    let failed = jobs.iter().filter_map(|job| match job.ended {
+        Some((false, after_ms)) => Some(format!("{} failed after {:.1} s", job.name, after_ms as f64 / 1e3)),
+        _ => None,
+    });
+    let open = jobs.iter().filter(|job| job.ended.is_none()).count();
+    let open = (open > 0).then(|| format!("{open} not ended"));
+    [named(failed)].into_iter().filter(|text| !text.is_empty()).chain(open).collect::<Vec<_>>().join("; ")
+}
+
+/// `app (since 600.0 s)`
+fn begun(rollout: &Unfinished) -> String {
+    let since = rollout.began.map_or("not begun".to_string(), |at| format!("since {:.1} s", at.secs_f64()));
+    format!("{} ({since})", rollout.deployment)
+}
+
+/// The first three, and how many more there are.
+fn named(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(3);
+    let first = all.into_iter().take(3).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
 }
 
 /// What the pod that came last (of those that are Ready) waited for, step by step.
@@ -231,8 +273,8 @@ fn by_cause(told: &Told) -> String {
     text
 }
 
-/// Pods Ready over time, in braille-free blocks that any terminal shows.
-fn chart(timeline: &[TimelinePoint], target: u32, horizon_s: f64, observed_ms: u64) -> String {
+/// Pods that count over time, in braille-free blocks that any terminal shows.
+fn chart(timeline: &[TimelinePoint], counted: &str, target: u32, horizon_s: f64, observed_ms: u64) -> String {
     const ROWS: usize = 10;
     const COLUMNS: usize = 72;
     let end_s = (observed_ms as f64 / 1e3).max(1.0);
@@ -242,7 +284,7 @@ fn chart(timeline: &[TimelinePoint], target: u32, horizon_s: f64, observed_ms: u
         let seconds = end_s * (column + 1) as f64 / COLUMNS as f64;
         timeline[((seconds / step_s).ceil() as usize).min(timeline.len() - 1)]
     };
-    let mut text = format!("pods over time (# Ready, + Running, . wanted), 0 to {end_s:.0} s\n");
+    let mut text = format!("pods over time (# {counted}, + Running, . wanted), 0 to {end_s:.0} s\n");
     for row in (0..ROWS).rev() {
         let level = top * (row as f64 + 0.5) / ROWS as f64;
         let mark = |column| {

@@ -16,6 +16,11 @@ pub(super) struct Books {
     pub wanted_pods: u32,
     pub running_pods: u32,
     pub ready_pods: u32,
+    /// Of these, those that a Deployment has beyond its replicas while it is rolled out: the target does not count them.
+    pub surplus: Standing,
+    /// Ready pods of Jobs, which the target does not count either, and those that have succeeded, which it does.
+    pub jobs_ready: u32,
+    pub succeeded: u32,
     /// Karpenter's nodes that have an instance.
     pub nodes: u32,
     /// What they cost now (micro-USD an hour).
@@ -43,6 +48,9 @@ impl Books {
             wanted_pods: 0,
             running_pods: 0,
             ready_pods: 0,
+            surplus: Standing::default(),
+            jobs_ready: 0,
+            succeeded: 0,
             nodes: 0,
             rate: 0,
             paid: 0,
@@ -55,6 +63,15 @@ impl Books {
             step: SimDuration::from_nanos(horizon.nanos() / (TIMELINE_POINTS as u64 - 1)),
             timeline: Vec::with_capacity(TIMELINE_POINTS),
         }
+    }
+
+    /// Pods that the target counts as Running: of a Deployment no more than its replicas, of Jobs also those that have succeeded.
+    pub fn counted_running(&self) -> u32 {
+        self.running_pods - self.surplus.running + self.succeeded
+    }
+    /// The same as Ready; of Jobs only those that have succeeded.
+    pub fn counted_ready(&self) -> u32 {
+        self.ready_pods - self.surplus.ready - self.jobs_ready + self.succeeded
     }
 
     /// Attached, less what pods hold, less one primary for each instance.
@@ -119,8 +136,8 @@ impl Books {
     fn point(&self) -> TimelinePoint {
         TimelinePoint {
             pods_pending: self.wanted_pods - self.running_pods,
-            pods_running: self.running_pods,
-            pods_ready: self.ready_pods,
+            pods_running: self.counted_running(),
+            pods_ready: self.counted_ready(),
             nodes: self.nodes,
             addresses_attached: self.attached as u32,
             addresses_assigned: self.assigned as u32,
@@ -161,6 +178,13 @@ impl Books {
             timeline: self.timeline,
         }
     }
+}
+
+/// Running and Ready pods; those that are Ready are Running too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Standing {
+    pub running: u32,
+    pub ready: u32,
 }
 
 /// Addresses and money at the instant of the target.

@@ -61,6 +61,7 @@ impl Run<'_> {
         self.books.wanted_pods -= 1;
         self.books.running_pods -= u32::from(matches!(stage, PodStage::Running | PodStage::Ready));
         self.books.ready_pods -= u32::from(stage == PodStage::Ready);
+        self.note_standing(self.pods[pod as usize].deployment, stage, PodStage::Gone);
         if stage == PodStage::Ready && self.jobs.is_some() {
             self.uncount_of_job(self.pods[pod as usize].deployment);
         }

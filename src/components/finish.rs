@@ -33,19 +33,17 @@ impl Run<'_> {
         u64::from(self.scenario.target_pods)
     }
 
-    /// One more pod is Running (or Ready).
+    /// One more pod counts as Running (or Ready).
     pub(super) fn mark_time(&mut self, running: bool) {
         let (now, target) = (self.now, self.target());
         if running {
-            let ended = self.jobs.as_ref().map_or(0, |jobs| jobs.succeeded());
-            if u64::from(self.books.running_pods + ended) >= target {
+            if u64::from(self.books.counted_running()) >= target {
                 self.times.running.get_or_insert(now);
             }
             return;
         }
         let reached = self.reached();
-        let ready = self.books.ready_pods;
-        let ready = u64::from(self.jobs.as_ref().map_or(ready, |jobs| jobs.towards_target(ready)));
+        let ready = u64::from(self.books.counted_ready());
         for (slot, share) in self.times.ready.iter_mut().zip(SHARES) {
             if ready >= (target * share).div_ceil(100) {
                 slot.get_or_insert(now);
@@ -254,7 +252,7 @@ impl Run<'_> {
         let (waste_at_end, address_wait_p95_ms) =
             (self.waste_split(leaked_addresses), self.address_wait_p95(end));
         let replacement_p95_ms = self.replacement_p95(end);
-        let (pods_ready_at_end, nodes) = (self.books.ready_pods, self.books.nodes);
+        let (pods_ready_at_end, nodes) = (self.books.counted_ready(), self.books.nodes);
         let cost_per_hour_micro_usd = self.books.rate();
         let closed = self.books.close(end, horizon, self.at_target.map(|(books, _)| books));
         ReplicationRecord {
@@ -399,6 +397,7 @@ impl Run<'_> {
             |stages: &[PodStage]| self.pods.iter().filter(|pod| stages.contains(&pod.stage)).count() as u32;
         assert_eq!(stage(&[PodStage::Ready]), self.books.ready_pods, "pods Ready at {}", self.now);
         assert_eq!(stage(&[PodStage::Running, PodStage::Ready]), self.books.running_pods, "at {}", self.now);
+        self.check_surplus();
         for (index, pod) in self.pods.iter().enumerate() {
             let waits = pod.stage < PodStage::Ready && pod.cause.is_none();
             assert!(!waits, "pod {index} is {:?} and waits for nothing at {}", pod.stage, self.now);

@@ -18,14 +18,14 @@ impl Run<'_> {
     /// A Job's pod has become Ready.
     pub(super) fn job_pod_ready(&mut self, set: u32) {
         if self.is_job(set) {
-            self.jobs.as_mut().expect("there are Jobs").ready += 1;
+            self.books.jobs_ready += 1;
             self.enqueue_job(set, BATCH_PERIOD);
         }
     }
     /// A Ready pod is none of its controller's any more.
     pub(super) fn uncount_of_job(&mut self, set: u32) {
         if self.is_job(set) {
-            self.jobs.as_mut().expect("there are Jobs").ready -= 1;
+            self.books.jobs_ready -= 1;
         }
     }
 

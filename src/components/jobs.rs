@@ -22,11 +22,16 @@ pub(super) struct Jobs {
     client: ClientBucket,
     /// By the number of their pods' template.
     of: BTreeMap<u32, Job>,
-    /// Pods of theirs that are Ready.
-    pub ready: u32,
-    /// Pods that Jobs' statuses count as succeeded, and all that have failed.
-    succeeded: u32,
+    /// Pods of theirs that have failed.
     failed: u64,
+}
+
+/// How a Job stands at a run's end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobTold {
+    pub name: String,
+    /// Is it complete rather than failed, and how long after its creation (ms)? `None`: neither yet.
+    pub ended: Option<(bool, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -100,14 +105,7 @@ impl Jobs {
         let fresh = || Job { due: SimTime::NEVER, events_left: EVENTS_OF_AN_OBJECT, ..Job::default() };
         let of: BTreeMap<u32, Job> = jobs.map(|(_, set)| (set, fresh())).collect();
         let client = ClientBucket::new(limit.qps, limit.burst);
-        (!of.is_empty()).then(|| Box::new(Jobs { client, of, ready: 0, succeeded: 0, failed: 0 }))
-    }
-    /// Of pods that are Ready in all, those that the target counts: Jobs' count once they have succeeded.
-    pub fn towards_target(&self, ready: u32) -> u32 {
-        ready - self.ready + self.succeeded
-    }
-    pub fn succeeded(&self) -> u32 {
-        self.succeeded
+        (!of.is_empty()).then(|| Box::new(Jobs { client, of, failed: 0 }))
     }
     /// Is a sync due or under way?
     fn any_at_work(&self) -> bool {
@@ -378,7 +376,7 @@ impl Run<'_> {
             self.trace(|| TraceLine::new(name).count("job", set as usize));
         }
         if more > 0 {
-            self.jobs.as_mut().expect("there are Jobs").succeeded += more;
+            self.books.succeeded += more;
             self.mark_time(true);
             self.mark_time(false);
         }
@@ -387,17 +385,26 @@ impl Run<'_> {
         }
     }
 
+    pub(super) fn jobs_told(&self) -> Vec<JobTold> {
+        let Some(jobs) = &self.jobs else { return Vec::new() };
+        let told = |(set, job): (&u32, &Job)| {
+            let took =
+                |(at, complete): (SimTime, bool)| (complete, at.since(self.job_spec(*set).at).millis());
+            JobTold {
+                name: self.scenario.deployments[*set as usize].name.clone(),
+                ended: job.ended.map(took),
+            }
+        };
+        jobs.of.iter().map(told).collect()
+    }
     /// `None` where there are no Jobs.
     pub(super) fn job_record(&self) -> Option<JobRecord> {
         let jobs = self.jobs.as_ref()?;
-        let took = |(set, job): (&u32, &Job)| {
-            let complete = job.ended.filter(|(_, complete)| *complete);
-            complete.map(|(at, _)| at.since(self.job_spec(*set).at).millis())
-        };
-        let all: Option<Vec<u64>> = jobs.of.iter().map(took).collect();
+        let took = |job: JobTold| job.ended.filter(|(complete, _)| *complete).map(|(_, took_ms)| took_ms);
+        let all: Option<Vec<u64>> = self.jobs_told().into_iter().map(took).collect();
         Some(JobRecord {
             longest_ms: all.and_then(|all| all.into_iter().max()),
-            succeeded: jobs.succeeded.into(),
+            succeeded: self.books.succeeded.into(),
             failed: jobs.failed,
         })
     }

@@ -151,6 +151,7 @@ impl Run<'_> {
         }
         self.pods[pod as usize].stage = PodStage::Running;
         self.books.running_pods += 1;
+        self.note_standing(self.pods[pod as usize].deployment, PodStage::Bound, PodStage::Running);
         self.mark_time(true);
         self.run_container(pod);
     }
@@ -229,6 +230,7 @@ impl Run<'_> {
                 self.replacements_ms.push(self.now.since(since).millis());
             }
             self.books.ready_pods += 1;
+            self.note_standing(self.pods[pod as usize].deployment, PodStage::Running, PodStage::Ready);
             if self.jobs.is_some() {
                 self.job_pod_ready(self.pods[pod as usize].deployment);
             }

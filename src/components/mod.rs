@@ -50,6 +50,7 @@ mod spot;
 mod startup;
 mod state;
 mod stock;
+mod surplus;
 mod synchronous;
 mod termination;
 mod trace;
@@ -86,7 +87,9 @@ use crate::units::{Resources, SimDuration, SimTime};
 use crate::world::cause::{AddressLack, Cause};
 use crate::world::subnet::Subnet;
 
+pub use jobs::JobTold;
 pub use prepared::Prepared;
+pub use rollouts::Unfinished;
 
 /// More events than any run of 10,000 pods needs; beyond it a loop spins.
 const MOST_EVENTS: u64 = 50_000_000;
@@ -123,6 +126,9 @@ pub struct Told {
     pub history: Vec<(u32, Option<Cause>, SimTime)>,
     /// Karpenter's nodes by type and capacity type, the most first; kept with the history.
     pub launched: Vec<(String, &'static str, u32)>,
+    /// How each Job stands at the end.
+    pub jobs: Vec<JobTold>,
+    pub unfinished_rollouts: Vec<Unfinished>,
 }
 
 /// One replication under way.
@@ -299,7 +305,8 @@ pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) ->
     let trace = run.lines.take().unwrap_or_default();
     let history = run.ledger.history.take().unwrap_or_default();
     let launched = if wishes.history { run.launched_by_kind() } else { Vec::new() };
-    Told { record: run.record(replication), trace, history, launched }
+    let (jobs, unfinished_rollouts) = (run.jobs_told(), run.unfinished_rollouts());
+    Told { record: run.record(replication), trace, history, launched, jobs, unfinished_rollouts }
 }
 
 impl<'a> Run<'a> {

@@ -31,6 +31,7 @@ impl Run<'_> {
         crashed.looks += 1;
         let draw = crashed.looks;
         self.books.ready_pods -= u32::from(stage == PodStage::Ready);
+        self.note_standing(self.pods[pod as usize].deployment, stage, PodStage::Running);
         self.replicas_changed(self.pods[pod as usize].deployment);
         self.waits_for(pod, Some(Cause::CrashLoopBackoff));
         self.frees_cpu(node, pod);

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::books::Standing;
 use super::state::PodStage;
 use super::*;
 use crate::actors::deployment::{self, SetView, Sizes, Strategy};
@@ -24,6 +25,14 @@ pub(super) struct Rollouts {
     done_ms: Vec<u64>,
 }
 
+/// A Deployment that is not rolled out at a run's end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unfinished {
+    pub deployment: String,
+    /// When its template changed, if it has.
+    pub began: Option<SimTime>,
+}
+
 /// A ReplicaSet that was made.
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
@@ -37,6 +46,8 @@ struct Tracked {
 struct Rollout {
     /// `spec.replicas`
     replicas: u32,
+    /// Its pods, of all templates.
+    standing: Standing,
     /// Its own replicas changed while it is rolled out; they were so many, with their surge, before.
     scaled_from: Option<u32>,
     /// The ReplicaSet of the present template.
@@ -94,6 +105,10 @@ impl Rollout {
             available: sum(|view| view.available),
         }
     }
+    /// Is the template still to change, or a change not done?
+    fn is_ahead(&self) -> bool {
+        self.to_come > 0 || self.since.is_some()
+    }
     /// `DeploymentComplete`, and nothing is left to do: the status was written for the present template, and no old
     /// ReplicaSet will make a pod again.
     fn is_complete(&self) -> bool {
@@ -123,16 +138,25 @@ impl Rollouts {
             done_ms: Vec::new(),
         }))
     }
+    pub fn standing(&self, deployment: u32) -> Standing {
+        self.of[deployment as usize].standing
+    }
+    pub fn standing_mut(&mut self, deployment: u32) -> &mut Standing {
+        &mut self.of[deployment as usize].standing
+    }
+    /// Over all Deployments: pods that they have beyond their replicas.
+    pub fn surplus(&self) -> Standing {
+        self.of.iter().fold(Standing::default(), |sum, rollout| {
+            let beyond = rollout.standing.beyond(rollout.replicas);
+            Standing { running: sum.running + beyond.running, ready: sum.ready + beyond.ready }
+        })
+    }
     pub fn any_under_way(&self) -> bool {
         self.of.iter().any(|rollout| rollout.since.is_some())
     }
-    /// Is a template still to change, or a change not done?
-    fn any_ahead(&self) -> bool {
-        self.of.iter().any(|rollout| rollout.to_come > 0 || rollout.since.is_some())
-    }
     /// The longest of all that the templates' changes took; `None` unless all are done.
     pub fn longest_ms(&self) -> Option<u64> {
-        self.done_ms.iter().max().copied().filter(|_| !self.any_ahead())
+        self.done_ms.iter().max().copied().filter(|_| !self.of.iter().any(Rollout::is_ahead))
     }
 }
 
@@ -145,6 +169,16 @@ impl Run<'_> {
                 self.at(change.at, Event::TemplateChanged(*set));
             }
         }
+    }
+
+    /// Deployments whose template is still to change, or whose change is not done.
+    pub(super) fn unfinished_rollouts(&self) -> Vec<Unfinished> {
+        let Some(rollouts) = &self.rollouts else { return Vec::new() };
+        let ahead =
+            self.scenario.deployments.iter().zip(&rollouts.of).filter(|(_, rollout)| rollout.is_ahead());
+        ahead
+            .map(|(spec, rollout)| Unfinished { deployment: spec.name.clone(), began: rollout.since })
+            .collect()
     }
 
     /// The Deployment to which pods of the number belong.
@@ -172,11 +206,19 @@ impl Run<'_> {
         if let Some(rollouts) = &mut self.rollouts {
             let rollout = &mut rollouts.of[deployment as usize];
             rollout.replicas = replicas;
-            if rollout.since.is_some() {
+            set = rollout.template;
+            let rolls = rollout.since.is_some();
+            if rolls {
                 rollout.scaled_from.get_or_insert(before.saturating_add(strategy.max_surge(before)));
+            }
+            self.count_surplus();
+            // What was surplus may count now.
+            self.mark_time(true);
+            self.mark_time(false);
+            // What was surplus may count now.
+            if rolls {
                 return self.at_deployment(deployment);
             }
-            set = rollout.template;
         }
         self.want_replicas(set, replicas);
         self.start_sync(set, first);

@@ -188,12 +188,16 @@ pub fn measures() -> Vec<Measure> {
         "time_to_target",
         "ms",
         Instant,
-        "Scale command until the N-th pod is Ready; empty unless reached.",
+        "Scale command until the N-th pod is Ready; empty unless reached. Of a Deployment at most its replicas count, of a Job the pods that have succeeded.",
         |r| r.time_to_target_ms,
     );
-    add("time_to_target_running", "ms", Instant, "The same until the N-th pod is Running.", |r| {
-        r.time_to_target_running_ms
-    });
+    add(
+        "time_to_target_running",
+        "ms",
+        Instant,
+        "The same until the N-th pod is Running; of a Job those that run count too.",
+        |r| r.time_to_target_running_ms,
+    );
     add("time_to_50pct", "ms", Instant, "Until half of N are Ready.", |r| r.time_to_50pct_ms);
     add("time_to_90pct", "ms", Instant, "Until 90 % of N are Ready.", |r| r.time_to_90pct_ms);
     add("time_to_99pct", "ms", Instant, "Until 99 % of N are Ready.", |r| r.time_to_99pct_ms);
@@ -204,7 +208,9 @@ pub fn measures() -> Vec<Measure> {
         "The time to target, or the horizon if it is not reached; its mean is the restricted mean.",
         |r| Some(r.observed_ms),
     );
-    add("pods_ready", "", Count, "Pods Ready at the end.", |r| Some(u64::from(r.pods_ready_at_end)));
+    add("pods_ready", "", Count, "Pods Ready at the end, as N counts them.", |r| {
+        Some(u64::from(r.pods_ready_at_end))
+    });
     add("nodes", "", Count, "Karpenter's nodes at the end.", |r| Some(u64::from(r.nodes)));
     add("nodes_launched", "", Count, "Instances launched, those that are gone included.", |r| {
         Some(u64::from(r.nodes_launched))

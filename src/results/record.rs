@@ -39,7 +39,7 @@ pub struct ReplicationRecord {
     pub outcome: Outcome,
     /// The cause most unready pods wait for at the end, unless reached; `None` if reached.
     pub reason: Option<Cause>,
-    /// The N-th pod Ready (ms); `None` unless reached.
+    /// The N-th pod Ready (ms), as the target counts them; `None` unless reached.
     pub time_to_target_ms: Option<u64>,
     /// The N-th pod Running (ms).
     pub time_to_target_running_ms: Option<u64>,

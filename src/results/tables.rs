@@ -78,8 +78,13 @@ const fn series(
 
 pub(super) const SERIES: [Series; 8] = [
     series("pending", "pods", "Pods wanted and not Running.", |p| p.pods_pending),
-    series("running", "pods", "Pods Running, those Ready included.", |p| p.pods_running),
-    series("ready", "pods", "Pods Ready.", |p| p.pods_ready),
+    series(
+        "running",
+        "pods",
+        "Pods Running, as N counts them: those Ready included, and of a Job those that have succeeded.",
+        |p| p.pods_running,
+    ),
+    series("ready", "pods", "Pods Ready, as N counts them.", |p| p.pods_ready),
     series("nodes", "", "Karpenter's nodes with an instance.", |p| p.nodes),
     series("attached", "addresses", "Addresses on ENIs.", |p| p.addresses_attached),
     series("assigned", "addresses", "Addresses held by pods.", |p| p.addresses_assigned),
