@@ -82,9 +82,10 @@ impl Run<'_> {
 
     /// Can nothing that is pending bring another pod to Ready?
     ///
-    /// True only if there are pods that are not Ready, or a Job has failed; if every such pod waits for an address that no call can bring, for room that no node
-    /// can give and no launch can make, or for a limit that nothing will lift; and if no node gives addresses back,
-    /// no instance goes, no pool of spot capacity changes and no quota is raised before the horizon.
+    /// True only if there are pods that are not Ready, or none while a Job has failed; if every such pod waits for an address
+    /// that no call can bring, for room that no node can give and no launch can make, or for a limit that nothing will lift;
+    /// and if no node gives addresses back, no instance goes, no pool of spot capacity changes and no quota is raised before
+    /// the horizon.
     pub(super) fn is_stuck(&self) -> bool {
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
         let leaving = |node: &Node| node.lives() && (node.disrupted || node.noticed_at < SimTime::NEVER);
@@ -129,9 +130,11 @@ impl Run<'_> {
         };
         let mut any = false;
         let all = waiting.inspect(|_| any = true).all(&mut hopeless);
-        // Nobody makes the pods that a failed Job lacks.
-        let lacks = any || self.jobs_lack_for_good();
-        lacks && all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
+        if !any {
+            // Nobody makes the pods that a failed Job lacks.
+            return self.jobs_lack_for_good();
+        }
+        all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
     }
 
     /// Is a node there, or on its way, on which a pod more could run?
