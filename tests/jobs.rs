@@ -237,3 +237,21 @@ fn a_run_that_lacks_a_failed_job_s_pods_only_is_stuck_for_no_cause() {
     let record = tell(&prepare(&text), 7, 0, wishes).record;
     assert_eq!((record.outcome, record.reason), (Outcome::Stuck, None));
 }
+
+/// What is to come only after the horizon keeps no run from being called stuck: a Job, a step of a schedule, a raise of a quota.
+#[test]
+fn what_comes_after_the_horizon_saves_no_run() {
+    let hopeless = "[[deployments]]\nname = \"large\"\nreplicas = 1\ncpu = \"500\"\nmemory = \"1 GiB\"\n";
+    let late = "schedule = [{ at = \"2 h\", replicas = 2 }]\n";
+    let raise = "[quotas]\nraises = [{ at = \"2 h\", on_demand_vcpus = 20000 }]\n";
+    let job = format!("horizon = \"20 min\"\n{}", job(1, 1, "at = \"2 h\"\nwork = { constant = \"5 s\" }"));
+    let cases = [
+        format!("horizon = \"20 min\"\ntarget_pods = 1\n{hopeless}{ROOM}"),
+        format!("horizon = \"20 min\"\ntarget_pods = 1\n{hopeless}{late}{ROOM}"),
+        format!("horizon = \"20 min\"\ntarget_pods = 1\n{raise}{hopeless}{ROOM}"),
+        format!("target_pods = 1\n{job}{hopeless}{ROOM}"),
+    ];
+    for case in cases {
+        assert_eq!(run(&case).record.outcome, Outcome::Stuck, "{case}");
+    }
+}

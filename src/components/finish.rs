@@ -87,7 +87,9 @@ impl Run<'_> {
     /// and if no node gives addresses back, no instance goes, no pool of spot capacity changes and no quota is raised before
     /// the horizon.
     pub(super) fn is_stuck(&self) -> bool {
-        let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| *at > self.now);
+        let horizon = SimTime::ZERO + self.scenario.horizon;
+        let ahead = |at: SimTime| at > self.now && at <= horizon;
+        let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| ahead(*at));
         let leaving = |node: &Node| node.lives() && (node.disrupted || node.noticed_at < SimTime::NEVER);
         let leaving = self.terminating > 0 || self.nodes.iter().any(leaving);
         // A node that is taken away may make room for addresses.
@@ -105,8 +107,7 @@ impl Run<'_> {
             || self.jobs_move()
             || returns;
         let unmade = self.replica_sets.iter().any(|set| !set.unmade.is_empty() || set.unnoticed > 0);
-        let to_come =
-            self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| *at > self.now);
+        let to_come = self.scenario.deployments.iter().flat_map(|d| &d.schedule).any(|(at, _)| ahead(*at));
         let horizon = SimTime::ZERO + self.scenario.horizon;
         let changes = self.scenario.deployments.iter().flat_map(|d| &d.rollouts.changes);
         let to_come = to_come || { changes }.any(|change| change.at > self.now && change.at <= horizon);

@@ -107,9 +107,9 @@ impl Jobs {
         let client = ClientBucket::new(limit.qps, limit.burst);
         (!of.is_empty()).then(|| Box::new(Jobs { client, of, failed: 0 }))
     }
-    /// Is a sync due or under way?
-    fn any_at_work(&self) -> bool {
-        self.of.values().any(|job| job.due < SimTime::NEVER || job.sync.is_some())
+    /// Is a sync due until then, or under way?
+    fn any_at_work(&self, until: SimTime) -> bool {
+        self.of.values().any(|job| job.due <= until || job.sync.is_some())
     }
 }
 
@@ -141,7 +141,8 @@ impl Run<'_> {
         let runs = |pod: &Pod| {
             matches!(pod.stage, PodStage::Running | PodStage::Ready) && self.is_job(pod.deployment)
         };
-        self.jobs.as_ref().is_some_and(|jobs| jobs.any_at_work() || self.pods.iter().any(runs))
+        let horizon = SimTime::ZERO + self.scenario.horizon;
+        self.jobs.as_ref().is_some_and(|jobs| jobs.any_at_work(horizon) || self.pods.iter().any(runs))
     }
 
     /// Has a Job failed before it had all its successes?
