@@ -88,7 +88,12 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
     let looks_up_to = root.whole("looks_up_to", FIRST_LOOK, MOST_LOOKED_AT, &mut problems);
     if let (Some(_), Some(most)) = (fixed, looks_up_to) {
         let what = format!("replications is a fixed number, and looks_up_to = {most} has it found");
-        problems.add(root.origin(), "replications", what, Some("leave one of them out".into()));
+        problems.add(
+            root.origin_of("replications"),
+            "replications",
+            what,
+            Some("leave one of them out".into()),
+        );
     }
     let replications = fixed.unwrap_or(60);
     let seed = root.whole("seed", 0, u32::MAX, &mut problems).unwrap_or(1);
@@ -112,7 +117,7 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
     }
     if claims.is_empty() && problems.is_empty() {
         problems.add(
-            root.origin(),
+            root.origin_of("claims"),
             "claims",
             "advice without a claim cannot be tried",
             Some("write [[claims]]".into()),
@@ -168,12 +173,17 @@ fn base(
             Some(cell) => return cell.document.clone(),
             None => {
                 let what = format!("{} is no cell of {experiment}", cell.unwrap_or_default());
-                problems.add(root.origin(), "cell", what, Some("kilopod sweep --dry-run lists them".into()));
+                problems.add(
+                    root.origin_of("cell"),
+                    "cell",
+                    what,
+                    Some("kilopod sweep --dry-run lists them".into()),
+                );
             }
         },
         Err(found) => {
             let what = format!("{experiment} cannot be read: {}", found[0].what);
-            problems.add(root.origin(), "experiment", what, None);
+            problems.add(root.origin_of("experiment"), "experiment", what, None);
         }
     }
     written
@@ -192,7 +202,7 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
     let says = section.text("says", problems).unwrap_or_default();
     if says.is_empty() {
         let hint = Some("write says = \"the sentence a person would say\"".to_string());
-        problems.add(section.origin(), &section.key("says"), "a claim needs its sentence", hint);
+        problems.add(section.origin_of("says"), &section.key("says"), "a claim needs its sentence", hint);
     }
     let metric = section.text("metric", problems).unwrap_or_default();
     let all = measures();
@@ -207,7 +217,7 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
             None => "docs/columns.md lists the columns of replications.csv".to_string(),
         };
         problems.add(
-            section.origin(),
+            section.origin_of("metric"),
             &section.key("metric"),
             format!("{metric:?} is no metric"),
             Some(hint),
@@ -230,7 +240,7 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
     };
     if limits == Limits::default() {
         let hint = Some("write at_most = or at_least =".to_string());
-        problems.add(section.origin(), &section.key("at_most"), "a claim needs a limit", hint);
+        problems.add(section.origin_of("at_most"), &section.key("at_most"), "a claim needs a limit", hint);
     }
     let (least, most) = (limits.at_least.unwrap_or(-wide), limits.at_most.unwrap_or(wide));
     let possible = match (statistic, form) {
@@ -243,7 +253,7 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
             true => format!("at_least = {least} is above at_most = {most}"),
             false => "no share can be so: shares are from 0 to 1".to_string(),
         };
-        problems.add(section.origin(), &section.key("at_least"), what, None);
+        problems.add(section.origin_of("at_least"), &section.key("at_least"), what, None);
     }
     let confidence = section.number("confidence", 0.5, 0.9999, problems).unwrap_or(0.95);
     let measure = measure?;
@@ -251,11 +261,16 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
     if instant {
         let what = format!("{metric} has no mean: a run may never get there");
         let hint = Some("take a quantile, the share, or the mean of time_restricted_ms".to_string());
-        problems.add(section.origin(), &section.key("statistic"), what, hint);
+        problems.add(section.origin_of("statistic"), &section.key("statistic"), what, hint);
     }
     if form != Form::Candidate && matches!(statistic, Statistic::Quantile(_)) {
         let what = "differences and ratios are of means or shares";
-        problems.add(section.origin(), &section.key("form"), what, Some("take statistic = \"mean\"".into()));
+        problems.add(
+            section.origin_of("form"),
+            &section.key("form"),
+            what,
+            Some("take statistic = \"mean\"".into()),
+        );
     }
     Some(Claim { says, measure, statistic, form, limits, confidence })
 }

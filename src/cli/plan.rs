@@ -40,7 +40,8 @@ pub(super) struct PlanArguments {
     /// Seed of all chance, instead of the experiment's own
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
+    /// A key of the scenario by its path, places in lists from 0 on: deployments.0.cpu=2 or deployments[0].cpu=2;
+    /// WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET. Lists in TOML: 'zones=["us-east-1a"]'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Run each cell until half of its interval is within this share of the estimate: 5%

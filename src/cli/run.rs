@@ -35,7 +35,8 @@ pub struct Arguments {
     seed: Option<u64>,
     #[arg(long, default_value_t = 0, value_name = "N")]
     replication: u32,
-    /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
+    /// A key of the scenario by its path, places in lists from 0 on: deployments.0.cpu=2 or deployments[0].cpu=2;
+    /// WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET. Lists in TOML: 'zones=["us-east-1a"]'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Write every event with its reason, and the decisions that events led to, a JSON object a line

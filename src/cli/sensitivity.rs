@@ -51,7 +51,8 @@ pub struct Arguments {
     /// Seed of all chance; 1, or the experiment's own, if left out
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// A key of the scenario; WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET
+    /// A key of the scenario by its path, places in lists from 0 on: deployments.0.cpu=2 or deployments[0].cpu=2;
+    /// WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET. Lists in TOML: 'zones=["us-east-1a"]'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Threads to use; all if left out. Results do not depend on it

@@ -19,7 +19,7 @@ pub fn read(path: &Path, cell: Option<&str>, settings: &[String], seed: Option<u
 }
 
 /// A scenario's own keys, of which one at least is in each; an experiment has them under `scenario`, or in the file that is its `base`.
-const OF_SCENARIOS: [&str; 1] = ["deployments"];
+const OF_SCENARIOS: [&str; 2] = ["deployments", "jobs"];
 const OF_EXPERIMENTS: [&str; 4] = ["scenario", "base", "factors", "design"];
 
 fn has_any(document: &Document, keys: &[&str]) -> bool {

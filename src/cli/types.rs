@@ -1,6 +1,7 @@
 //! Instance types named on the command line.
 
 use crate::catalogue::{Catalogue, InstanceType};
+use crate::input::nearest;
 
 /// The type of this name.
 ///
@@ -10,9 +11,11 @@ pub fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a InstanceTyp
     if let Some(id) = catalogue.find(name) {
         return Ok(catalogue.get(id));
     }
-    let distance = |known: &&InstanceType| strsim::damerau_levenshtein(name, &known.name);
-    let nearest = catalogue.types().iter().min_by_key(distance);
-    let hint = nearest.map_or_else(String::new, |known| format!("; did you mean {}?", known.name));
+    let names: Vec<&str> = catalogue.types().iter().map(|known| known.name.as_str()).collect();
+    let hint = match nearest(name, &names) {
+        Some(near) => format!("; did you mean {near}?"),
+        None => "; `kilopod instances` lists those that are".to_string(),
+    };
     Err(format!("{name:?} is not an instance type of the catalogue{hint}"))
 }
 

@@ -117,7 +117,7 @@ fn read_name(root: &mut Section<'_>, problems: &mut Problems) -> Option<String> 
     if name.is_empty() || leads_away {
         let what = format!("{name:?} is no name of an experiment");
         let hint = Some("its results go to results/NAME: no /, and no dot at its begin".to_string());
-        problems.add(root.origin(), &root.key("name"), what, hint);
+        problems.add(root.origin_of("name"), &root.key("name"), what, hint);
     }
     Some(name)
 }

@@ -51,14 +51,19 @@ pub(super) fn factors(root: &mut Section<'_>, problems: &mut Problems) -> Vec<Fa
         if !good || name == "cell_id" {
             let hint = Some("it becomes a column: lower-case letters, digits and _".to_string());
             let what = format!("{name:?} is no name of a factor");
-            problems.add(section.origin(), &section.key("name"), what, hint);
+            problems.add(section.origin_of("name"), &section.key("name"), what, hint);
         } else if let Some(table) = table_with(&name) {
             let hint = Some("a factor becomes a column too: give it another name".to_string());
             let what = format!("{table}.csv has a column {name:?} already");
-            problems.add(section.origin(), &section.key("name"), what, hint);
+            problems.add(section.origin_of("name"), &section.key("name"), what, hint);
         }
         if factors.iter().any(|factor| factor.name == name) {
-            problems.add(section.origin(), &section.key("name"), format!("{name:?} is there twice"), None);
+            problems.add(
+                section.origin_of("name"),
+                &section.key("name"),
+                format!("{name:?} is there twice"),
+                None,
+            );
         }
         let origin = section.origin().clone();
         let mut factor =
@@ -85,18 +90,18 @@ fn read_levels(factor: &mut Factor, section: &mut Section<'_>, problems: &mut Pr
     factor.range = read_range(section, problems);
     if listed.is_some() && key.is_some() || values.is_some() && factor.range.is_some() {
         let what = "a factor has either levels, or a key with values, or a key with a range";
-        problems.add(section.origin(), &section.key("levels"), what, None);
+        problems.add(section.origin_of("levels"), &section.key("levels"), what, None);
     }
     let one_key = values.is_some() || factor.range.is_some() || factor.unit.is_some();
     if one_key && key.is_none() {
         let hint = Some("write key = \"WARM_IP_TARGET\" beside them".to_string());
-        problems.add(section.origin(), &section.key("key"), "which key do the values set?", hint);
+        problems.add(section.origin_of("key"), &section.key("key"), "which key do the values set?", hint);
         return;
     }
     factor.keys.extend(key.as_deref().map(full_key));
     if listed.as_ref().is_none_or(Vec::is_empty) && key.is_none() {
         let hint = Some("write [[factors.levels]] with label and set, or key and values".to_string());
-        problems.add(section.origin(), &section.key("levels"), "a factor needs levels", hint);
+        problems.add(section.origin_of("levels"), &section.key("levels"), "a factor needs levels", hint);
     }
     for mut level in listed.unwrap_or_default() {
         read_level(factor, &mut level, problems);
@@ -144,10 +149,10 @@ fn read_level(factor: &mut Factor, level: &mut Section<'_>, problems: &mut Probl
     if let Some(what) = mangled(&label) {
         let hint = Some("choose another, for example one that begins with a word".to_string());
         let what = format!("a spreadsheet changes {label:?}: it {what}");
-        problems.add(level.origin(), &level.key("label"), what, hint);
+        problems.add(level.origin_of("label"), &level.key("label"), what, hint);
     } else if label.is_empty() || factor.levels.iter().any(|known| known.label == label) {
         let what = format!("each level needs a label of its own, {label:?} is none");
-        problems.add(level.origin(), &level.key("label"), what, None);
+        problems.add(level.origin_of("label"), &level.key("label"), what, None);
     }
     let mut settings = Vec::new();
     if let Some(mut set) = level.section("set", problems) {

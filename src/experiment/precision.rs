@@ -85,11 +85,11 @@ pub(super) fn read(
         let target = text.map(|text| parse_share(&text));
         match target {
             Some(Ok(target)) => from_file.0 = Some(target),
-            Some(Err(what)) => problems.add(section.origin(), &section.key("target"), what, None),
+            Some(Err(what)) => problems.add(section.origin_of("target"), &section.key("target"), what, None),
             None => {
                 let hint = Some("write target = \"5 %\"".to_string());
                 problems.add(
-                    section.origin(),
+                    section.origin_of("target"),
                     &section.key("target"),
                     "how well is a cell to be known?",
                     hint,

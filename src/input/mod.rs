@@ -5,9 +5,11 @@
 mod ordered;
 mod problem;
 mod section;
+mod setting;
 mod tree;
 
 pub use ordered::ordered_toml;
 pub use problem::{Problem, Problems};
 pub use section::{Section, nearest};
-pub use tree::{Document, Node, Origin, Value, full_key};
+pub use setting::full_key;
+pub use tree::{Document, Node, Origin, Value};

@@ -47,6 +47,10 @@ impl Problems {
         let (place, line) = (origin.place(), origin.line());
         self.found.push(Problem { place, line, key: key.to_string(), what: what.into(), hint });
     }
+    /// Is one of a key that is like this?
+    pub fn any(&self, like: impl Fn(&str) -> bool) -> bool {
+        self.found.iter().any(|problem| like(&problem.key))
+    }
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -16,18 +16,24 @@ impl<'a> Section<'a> {
     /// `path` is empty for the root. A node that is no table is told and reads as empty.
     pub fn new(node: &'a Node, path: &str, problems: &mut Problems) -> Section<'a> {
         if !matches!(node.value, Value::Table(_)) {
-            problems.add(
-                &node.origin,
-                path,
-                format!("a table is wanted here, not {}", node.value.kind()),
-                None,
-            );
+            let typed = node.origin.is_typed();
+            let hint = typed.then(|| format!("set its keys: --set {}.KEY=VALUE", dotted(path)));
+            let what = format!("a table is wanted here, not {}", shown(&node.value));
+            problems.add(&node.origin, path, what, hint);
         }
         Section { node, path: path.to_string(), asked: Vec::new() }
     }
 
-    pub fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &'a Origin {
         &self.node.origin
+    }
+    /// Of an entry; of the table where it is not there.
+    pub fn origin_of(&self, name: &str) -> &'a Origin {
+        self.node.origin_of(name)
+    }
+    /// What is no table was told as such, and lacks nothing more.
+    pub fn is_table(&self) -> bool {
+        matches!(self.node.value, Value::Table(_))
     }
     /// The dotted key of an entry.
     pub fn key(&self, name: &str) -> String {
@@ -61,12 +67,15 @@ impl<'a> Section<'a> {
         let key = self.key(name);
         let node = self.get(name)?;
         let Value::Array(nodes) = &node.value else {
-            problems.add(
-                &node.origin,
-                &key,
-                format!("a list of tables is wanted, not {}", node.value.kind()),
-                Some(format!("write [[{key}]]")),
-            );
+            let key_typed = dotted(&key);
+            let hint = match node.origin.is_typed() {
+                true => format!(
+                    "type a list, '{key_typed}=[{{ ... }}]', or set keys of one place, {key_typed}.0.KEY=VALUE"
+                ),
+                false => format!("write [[{key}]]"),
+            };
+            let what = format!("a list of tables is wanted, not {}", shown(&node.value));
+            problems.add(&node.origin, &key, what, Some(hint));
             return Some(Vec::new());
         };
         let each = |(index, node)| Section::new(node, &format!("{key}[{index}]"), problems);
@@ -80,37 +89,54 @@ impl<'a> Section<'a> {
         problems: &mut Problems,
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
+        self.value_or(name, problems, |value| read(value).map_err(|what| (what, None)))
+    }
+    /// The same with a hint beside the sentence.
+    fn value_or<T>(
+        &mut self,
+        name: &'static str,
+        problems: &mut Problems,
+        read: impl FnOnce(&Value) -> Result<T, (String, Option<String>)>,
+    ) -> Option<T> {
         let key = self.key(name);
         let node = self.get(name)?;
         match read(&node.value) {
             Ok(value) => Some(value),
-            Err(what) => {
-                problems.add(&node.origin, &key, what, None);
+            Err((what, hint)) => {
+                problems.add(&node.origin, &key, what, hint);
                 None
             }
         }
     }
 
     pub fn text(&mut self, name: &'static str, problems: &mut Problems) -> Option<String> {
-        self.value(name, problems, |value| match value {
-            Value::Text(text) => Ok(text.clone()),
-            other => Err(format!("text in quotes is wanted, not {}", other.kind())),
+        let typed = self.origin_of(name).is_typed();
+        self.value(name, problems, |value| match (value, bare(value)) {
+            (Value::Text(text), _) => Ok(text.clone()),
+            (_, Some(text)) if typed => Ok(text),
+            (other, _) => Err(format!("text in quotes is wanted, not {}", shown(other))),
         })
     }
     pub fn texts(&mut self, name: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
         let read = |node: &Node| match &node.value {
             Value::Text(text) => Ok(text.clone()),
-            other => Err(format!("the list holds {}; text in quotes is wanted", other.kind())),
+            other => Err(format!("the list holds {}; text in quotes is wanted", shown(other))),
         };
-        self.value(name, problems, |value| match value {
+        let key = self.key(name);
+        let hint = match self.origin_of(name).is_typed() {
+            true => format!("type '{}=[\"one\", \"two\"]'", dotted(&key)),
+            false => format!("write {name} = [\"one\", \"two\"]"),
+        };
+        let read = |value: &Value| match value {
             Value::Array(nodes) => nodes.iter().map(read).collect(),
-            other => Err(format!("a list of texts is wanted, not {}", other.kind())),
-        })
+            other => Err(format!("a list of texts is wanted, not {}", shown(other))),
+        };
+        self.value_or(name, problems, |value| read(value).map_err(|what| (what, Some(hint))))
     }
     pub fn flag(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
         self.value(name, problems, |value| match value {
             Value::Bool(on) => Ok(*on),
-            other => Err(format!("true or false is wanted, not {}", other.kind())),
+            other => Err(format!("true or false is wanted, not {}", shown(other))),
         })
     }
     /// A whole number from `low` to `high`.
@@ -120,7 +146,7 @@ impl<'a> Section<'a> {
                 Ok(number) if (low..=high).contains(&number) => Ok(number),
                 _ => Err(format!("{number} is not within {low} to {high}")),
             },
-            other => Err(format!("a whole number is wanted, not {}", other.kind())),
+            other => Err(format!("a whole number is wanted, not {}", shown(other))),
         })
     }
     /// A whole number from `low` to `high`, which may be negative.
@@ -136,7 +162,7 @@ impl<'a> Section<'a> {
                 Ok(number) if (low..=high).contains(&number) => Ok(number),
                 _ => Err(format!("{number} is not within {low} to {high}")),
             },
-            other => Err(format!("a whole number is wanted, not {}", other.kind())),
+            other => Err(format!("a whole number is wanted, not {}", shown(other))),
         })
     }
     /// A number from `low` to `high`.
@@ -151,7 +177,7 @@ impl<'a> Section<'a> {
             let number = match value {
                 Value::Integer(number) => *number as f64,
                 Value::Float(number) => *number,
-                other => return Err(format!("a number is wanted, not {}", other.kind())),
+                other => return Err(format!("a number is wanted, not {}", shown(other))),
             };
             if (low..=high).contains(&number) {
                 Ok(number)
@@ -185,9 +211,11 @@ impl<'a> Section<'a> {
         problems: &mut Problems,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.value(name, problems, |value| match value {
-            Value::Text(text) => parse(text),
-            other => Err(format!("{wanted}, in quotes, is wanted, not {}", other.kind())),
+        let typed = self.origin_of(name).is_typed();
+        self.value(name, problems, |value| match (value, bare(value)) {
+            (Value::Text(text), _) => parse(text),
+            (_, Some(text)) if typed => parse(&text),
+            (other, _) => Err(format!("{wanted}, in quotes, is wanted, not {}", shown(other))),
         })
     }
     /// One of a closed list.
@@ -232,10 +260,38 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known name that a slip of the pen would have turned into `text`.
+/// A key as it is typed behind `--set`: `deployments.0.cpu`.
+fn dotted(key: &str) -> String {
+    key.replace('[', ".").replace(']', "")
+}
+
+/// For messages: a text as it stands there, unless it is long, else what kind of value it is.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) if text.chars().count() <= 40 => format!("{text:?}"),
+        Value::Float(number) => format!("{number:?}"),
+        other => other.kind().to_string(),
+    }
+}
+
+/// What was typed without quotes, which a shell takes away anyhow.
+fn bare(value: &Value) -> Option<String> {
+    match value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Bool(on) => Some(on.to_string()),
+        _ => None,
+    }
+}
+
+/// The known name that a slip of the pen, or of the shift key, would have turned into `text`.
 pub fn nearest<'n>(text: &str, known: &[&'n str]) -> Option<&'n str> {
-    let by_distance = known.iter().map(|name| (strsim::damerau_levenshtein(text, name), *name));
-    by_distance.min().filter(|(distance, name)| *distance <= 2.max(name.len() / 3)).map(|(_, name)| name)
+    let small = text.to_lowercase();
+    let by_distance = known.iter().map(|name| {
+        let distance = strsim::damerau_levenshtein(&small, &name.to_lowercase());
+        (distance, strsim::damerau_levenshtein(text, name), *name)
+    });
+    by_distance.min().filter(|(distance, _, name)| *distance <= 2.max(name.len() / 3)).map(|(.., name)| name)
 }
 
 #[cfg(test)]
@@ -280,6 +336,21 @@ mod tests {
     #[test]
     fn settings_go_over_what_the_file_says() {
         assert_eq!(problems("horizon = 30\nmarket = \"x\"", &["horizon=\"90 s\"", "market=tight"]), []);
+    }
+
+    #[test]
+    fn a_number_typed_where_text_is_wanted_is_read_as_text() {
+        let (_, _, what) = &problems("", &["horizon=5"])[0];
+        assert!(what.contains("\"5\" has no unit"), "{what}");
+        let (_, _, what) = &problems("", &["market=5"])[0];
+        assert!(what.contains("\"5\" is not one of calm, tight"), "{what}");
+    }
+
+    #[test]
+    fn the_nearest_name_is_that_in_other_letters() {
+        assert_eq!(nearest("M5.LARGE", &["t2.large", "m5.large", "m5.xlarge"]), Some("m5.large"));
+        assert_eq!(nearest("warm_ip_target", &["WARM_IP_TARGET", "WARM_ENI_TARGET"]), Some("WARM_IP_TARGET"));
+        assert_eq!(nearest("something", &["m5.large"]), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A TOML document as a tree whose nodes know their place, and settings from the command line laid over it.
+//! A TOML document as a tree whose nodes know their place.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::problem::Problems;
 /// A file's text, for messages.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Source {
-    name: String,
-    text: String,
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 /// Where a value was written.
@@ -24,6 +24,10 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// On the command line?
+    pub fn is_typed(&self) -> bool {
+        matches!(self, Origin::Setting(_))
+    }
     pub(super) fn place(&self) -> String {
         match self {
             Origin::Setting(text) => format!("--set {text}"),
@@ -50,6 +54,24 @@ pub struct Node {
 }
 
 impl Node {
+    /// Where the value under `key` (`subnets[1].prefix_length`) was written; where it is not there, the table or list that would
+    /// hold it.
+    pub fn origin_of(&self, key: &str) -> &Origin {
+        let mut node = self;
+        for name in key.split(['.', '[']).map(|name| name.trim_end_matches(']')) {
+            let Some(inner) = node.get(name) else { break };
+            node = inner;
+        }
+        &node.origin
+    }
+    /// An entry of a table by its name, of a list by its place.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Table(entries) => entries.iter().find(|(known, _)| known == name).map(|(_, node)| node),
+            Value::Array(nodes) => name.parse::<usize>().ok().and_then(|place| nodes.get(place)),
+            _ => None,
+        }
+    }
     /// The value without its places.
     pub fn to_toml(&self) -> toml::Value {
         match &self.value {
@@ -122,93 +144,6 @@ impl Document {
         let value = from_table(&source, table.get_ref(), problems);
         Document { root: Node { origin, value } }
     }
-
-    /// Lays `key=value` over the document; `key` is dotted, and an all upper-case name means
-    /// `cni.env.NAME`. The value is TOML if it parses as such, else text.
-    pub fn set(&mut self, setting: &str, problems: &mut Problems) {
-        let origin = Origin::Setting(setting.to_string());
-        let Some((key, text)) = setting.split_once('=') else {
-            let hint = "write it as key=value, for example --set WARM_IP_TARGET=2".to_string();
-            return problems.add(&origin, "", "this sets nothing", Some(hint));
-        };
-        let key = full_key(key.trim());
-        let value = if key.starts_with("cni.env.") {
-            Value::Text(text.to_string())
-        } else {
-            parse_value(text, &origin)
-        };
-        self.insert(&key, Node { origin, value }, problems);
-    }
-
-    /// Puts a value at a dotted key; a number in it is a place in a list (`node_pools.0.weight`).
-    pub fn insert(&mut self, key: &str, node: Node, problems: &mut Problems) {
-        insert(&mut self.root, key, node, problems, key);
-    }
-}
-
-/// `WARM_IP_TARGET` is `cni.env.WARM_IP_TARGET`.
-pub fn full_key(key: &str) -> String {
-    // ENABLE_IPv4 and ENABLE_IPv6 have a small letter.
-    let letters = key.replace("_IPv", "_IP");
-    let variable = letters.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
-        && letters.chars().any(|c| c.is_ascii_uppercase());
-    if variable { format!("cni.env.{key}") } else { key.to_string() }
-}
-
-fn insert(node: &mut Node, path: &str, new: Node, problems: &mut Problems, whole: &str) {
-    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
-    if let Value::Array(nodes) = &mut node.value {
-        let count = nodes.len();
-        let place = name.parse::<usize>().ok().and_then(|place| nodes.get_mut(place));
-        return match (place, rest) {
-            (Some(slot), None) => *slot = new,
-            (Some(slot), Some(rest)) => insert(slot, rest, new, problems, whole),
-            (None, _) => {
-                let what = format!("{name:?} is no place in this list of {count}");
-                problems.add(&new.origin, whole, what, Some("places are numbers from 0 on".into()));
-            }
-        };
-    }
-    let Value::Table(entries) = &mut node.value else {
-        let what = format!("{name:?} cannot be set in {}", node.value.kind());
-        return problems.add(&new.origin, whole, what, None);
-    };
-    let at = entries.iter().position(|(known, _)| known == name);
-    match (at, rest) {
-        (Some(at), None) => entries[at].1 = new,
-        (None, None) => entries.push((name.to_string(), new)),
-        (Some(at), Some(rest)) => insert(&mut entries[at].1, rest, new, problems, whole),
-        (None, Some(rest)) => {
-            let mut inner = Node { origin: new.origin.clone(), value: Value::Table(Vec::new()) };
-            insert(&mut inner, rest, new, problems, whole);
-            entries.push((name.to_string(), inner));
-        }
-    }
-}
-
-fn parse_value(text: &str, origin: &Origin) -> Value {
-    let source = Arc::new(Source { name: String::new(), text: String::new() });
-    let mut ignored = Problems::default();
-    match DeValue::parse(text) {
-        Ok(value) => {
-            let mut value = from_value(&source, value.get_ref(), &mut ignored);
-            relocate(&mut value, origin);
-            if ignored.is_empty() { value } else { Value::Text(text.to_string()) }
-        }
-        Err(_) => Value::Text(text.to_string()),
-    }
-}
-
-fn relocate(value: &mut Value, origin: &Origin) {
-    let each = |node: &mut Node| {
-        node.origin = origin.clone();
-        relocate(&mut node.value, origin);
-    };
-    match value {
-        Value::Array(nodes) => nodes.iter_mut().for_each(each),
-        Value::Table(entries) => entries.iter_mut().map(|(_, node)| node).for_each(each),
-        _ => {}
-    }
 }
 
 fn from_table(source: &Arc<Source>, table: &DeTable<'_>, problems: &mut Problems) -> Value {
@@ -235,7 +170,7 @@ fn from_node(
     Node { value: from_value(source, value.get_ref(), problems), origin }
 }
 
-fn from_value(source: &Arc<Source>, value: &DeValue<'_>, problems: &mut Problems) -> Value {
+pub(super) fn from_value(source: &Arc<Source>, value: &DeValue<'_>, problems: &mut Problems) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Boolean(on) => Value::Bool(*on),

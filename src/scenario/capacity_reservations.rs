@@ -1,6 +1,7 @@
 //! `[[capacity_reservations]]`: instances that the account has reserved (On-Demand Capacity Reservations).
 
 use super::checked::{NodePoolSpec, SubnetSpec};
+use super::workload;
 use crate::catalogue::{Catalogue, TypeId};
 use crate::input::{Problems, Section};
 use crate::units::{SimDuration, SimTime};
@@ -42,7 +43,7 @@ pub(super) fn read(
         let spec = reservation(&mut section, index, known, problems);
         if read.iter().any(|other| other.name == spec.name) {
             let what = format!("{:?} is the name of two reservations", spec.name);
-            problems.add(section.origin(), &section.key("name"), what, None);
+            problems.add(section.origin_of("name"), &section.key("name"), what, None);
         }
         section.finish(problems);
         read.push(spec);
@@ -62,13 +63,18 @@ fn reservation(
     let count = section.whole("count", 1, 10_000, problems);
     if section.get("count").is_none() {
         let hint = Some("write count = 10: instances reserved".to_string());
-        problems.add(section.origin(), &section.key("count"), "a reservation is of so many instances", hint);
+        problems.add(
+            section.origin_of("count"),
+            &section.key("count"),
+            "a reservation is of so many instances",
+            hint,
+        );
     }
     let count = count.unwrap_or(1);
     let used = section.whole("used", 0, 10_000, problems).unwrap_or(0);
     if used > count {
         let what = format!("others run {used} instances in a reservation of {count}");
-        problems.add(section.origin(), &section.key("used"), what, None);
+        problems.add(section.origin_of("used"), &section.key("used"), what, None);
     }
     let others = section.sections("others", problems).unwrap_or_default();
     let others = others.into_iter().map(|entry| other_user(entry, problems)).collect();
@@ -78,7 +84,7 @@ fn reservation(
             let names: Vec<&str> = known.pools.iter().map(|known| known.name.as_str()).collect();
             let what = format!("there is no pool {pool:?}");
             let hint = Some(format!("the pools are {}", names.join(", ")));
-            problems.add(section.origin(), &section.key("node_pools"), what, hint);
+            problems.add(section.origin_of("node_pools"), &section.key("node_pools"), what, hint);
         }
     }
     CapacityReservationSpec { name, instance_type, zone, count, used: used.min(count), others, node_pools }
@@ -89,8 +95,12 @@ fn instance_type(section: &mut Section<'_>, catalogue: &Catalogue, problems: &mu
     let found = catalogue.find(&name);
     if found.is_none() {
         let what = format!("{name:?} is not an instance type of the catalogue");
-        let hint = Some("write instance_type = \"m5.large\"".to_string());
-        problems.add(section.origin(), &section.key("instance_type"), what, hint);
+        let hint = match name.is_empty() {
+            true => "write instance_type = \"m5.large\"".to_string(),
+            false => workload::type_meant(&name, catalogue),
+        };
+        let hint = Some(hint);
+        problems.add(section.origin_of("instance_type"), &section.key("instance_type"), what, hint);
     }
     found.unwrap_or(TypeId(0))
 }
@@ -103,7 +113,7 @@ fn zone(section: &mut Section<'_>, known: &Known<'_>, problems: &mut Problems) -
     if !zone.is_some_and(served) {
         let what = format!("{name:?} is not a zone with a subnet for nodes");
         let hint = Some(format!("the zones are {}", known.zones.join(", ")));
-        problems.add(section.origin(), &section.key("zone"), what, hint);
+        problems.add(section.origin_of("zone"), &section.key("zone"), what, hint);
     }
     zone.unwrap_or(0) as u32
 }

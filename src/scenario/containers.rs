@@ -40,7 +40,12 @@ pub(super) fn layers(section: &mut Section<'_>, standard: u64, problems: &mut Pr
     };
     if image.is_some() {
         let what = "the image's size is that of its layers";
-        problems.add(section.origin(), &section.key("image"), what, Some("leave image out".to_string()));
+        problems.add(
+            section.origin_of("image"),
+            &section.key("image"),
+            what,
+            Some("leave image out".to_string()),
+        );
     }
     let each = |mut part: Section<'_>| {
         let layer = Layer {
@@ -60,7 +65,7 @@ pub(super) fn init_containers(section: &mut Section<'_>, problems: &mut Problems
             "{} containers before a pod's own are more than the {MOST} that are told apart",
             parts.len()
         );
-        problems.add(section.origin(), &section.key("init_containers"), what, None);
+        problems.add(section.origin_of("init_containers"), &section.key("init_containers"), what, None);
     }
     let each = |mut part: Section<'_>| {
         let policies = [("Always", true)];
@@ -78,7 +83,7 @@ pub(super) fn init_containers(section: &mut Section<'_>, problems: &mut Problems
         if read.startup_probe.is_some() && !sidecar {
             let what = "a container that runs to its end has no start-up probe";
             let hint = Some("add restart_policy = \"Always\", which makes it a sidecar".to_string());
-            problems.add(part.origin(), &part.key("startup_probe"), what, hint);
+            problems.add(part.origin_of("startup_probe"), &part.key("startup_probe"), what, hint);
         }
         part.finish(problems);
         read

@@ -55,7 +55,7 @@ pub(super) fn pdb(mut section: Section<'_>, problems: &mut Problems) -> Option<P
     let most = section.get("max_unavailable").is_some();
     if least == most {
         let what = "a PodDisruptionBudget has either min_available or max_unavailable";
-        problems.add(section.origin(), &section.key("min_available"), what, None);
+        problems.add(section.origin_of("min_available"), &section.key("min_available"), what, None);
     }
     let least =
         int_or_percent(&mut section, "min_available", problems).map(PodDisruptionBudget::MinAvailable);
@@ -92,7 +92,7 @@ fn budget(mut section: Section<'_>, clock: Clock, problems: &mut Problems) -> Ve
             Some(reason) => reasons.push(*reason),
             None => {
                 let what = format!("{text:?} is not one of {}", names.join(", "));
-                problems.add(section.origin(), &section.key("reasons"), what, None);
+                problems.add(section.origin_of("reasons"), &section.key("reasons"), what, None);
             }
         }
     }
@@ -100,13 +100,13 @@ fn budget(mut section: Section<'_>, clock: Clock, problems: &mut Problems) -> Ve
     let lasts = section.span("lasts", problems);
     if from.is_some() != lasts.is_some() {
         let what = "a budget for a while has both from and lasts";
-        problems.add(section.origin(), &section.key("from"), what, None);
+        problems.add(section.origin_of("from"), &section.key("from"), what, None);
     }
     let span = from.zip(lasts).map(|(from, lasts)| (SimTime::ZERO + from, SimTime::ZERO + from + lasts));
     let scheduled = scheduled(&mut section, clock, problems);
     if span.is_some() && scheduled.is_some() {
         let what = "a budget holds by its schedule or from an instant of the run, not both";
-        problems.add(section.origin(), &section.key("schedule"), what, None);
+        problems.add(section.origin_of("schedule"), &section.key("schedule"), what, None);
     }
     section.finish(problems);
     let times: Vec<Option<(SimTime, SimTime)>> = match scheduled {
@@ -133,7 +133,7 @@ impl Clock {
             let hint =
                 "write starts_at = \"2026-11-02 09:00\", which is UTC, or \"2026-11-02T10:00:00+01:00\"";
             let what = "this is no date and time to the minute";
-            problems.add(root.origin(), "starts_at", what, Some(hint.to_string()));
+            problems.add(root.origin_of("starts_at"), "starts_at", what, Some(hint.to_string()));
         }
         let horizon = root.span("horizon", &mut Problems::default()).unwrap_or(super::read::HORIZON);
         Clock { starts_at, horizon }
@@ -151,7 +151,7 @@ fn scheduled(
     let duration = section.span("duration", problems);
     if schedule.is_some() != duration.is_some() {
         let what = "a budget by the calendar has both schedule and duration";
-        problems.add(section.origin(), &section.key("schedule"), what, None);
+        problems.add(section.origin_of("schedule"), &section.key("schedule"), what, None);
     }
     let (schedule, duration) = (schedule?, duration?);
     let key = section.key("schedule");
@@ -159,7 +159,7 @@ fn scheduled(
         Ok(cron) => cron,
         Err(what) => {
             let hint = "write schedule = \"0 9 * * mon-fri\" or \"@daily\"".to_string();
-            problems.add(section.origin(), &key, what, Some(hint));
+            problems.add(section.origin_of("schedule"), &key, what, Some(hint));
             return None;
         }
     };
@@ -186,7 +186,7 @@ pub(super) fn expire_after(section: &mut Section<'_>, problems: &mut Problems) -
     let age = section.span("expire_after", problems)?;
     if age < LEAST_AGE {
         let what = "a node that expires in less than 5 min may never serve";
-        problems.add(section.origin(), &section.key("expire_after"), what, None);
+        problems.add(section.origin_of("expire_after"), &section.key("expire_after"), what, None);
     }
     Some(age)
 }

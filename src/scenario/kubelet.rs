@@ -43,7 +43,12 @@ pub(super) fn read(section: Option<Section<'_>>, problems: &mut Problems) -> Opt
     if spec.serialize_image_pulls && spec.max_parallel_image_pulls.is_some_and(|most| most > 1) {
         let what = "pulls that come one after the other are not parallel; kubelet refuses this";
         let hint = Some("add serialize_image_pulls = false".to_string());
-        problems.add(section.origin(), &section.key("max_parallel_image_pulls"), what, hint);
+        problems.add(
+            section.origin_of("max_parallel_image_pulls"),
+            &section.key("max_parallel_image_pulls"),
+            what,
+            hint,
+        );
     }
     let qps = section.whole("registry_pull_qps", 1, 100_000, problems);
     let burst = section.whole("registry_burst", 1, 100_000, problems);
@@ -54,7 +59,7 @@ pub(super) fn read(section: Option<Section<'_>>, problems: &mut Problems) -> Opt
     {
         *rate = section.bytes(name, problems).unwrap_or(*rate);
         if *rate <= 0 {
-            problems.add(section.origin(), &section.key(name), "nothing would ever be pulled", None);
+            problems.add(section.origin_of(name), &section.key(name), "nothing would ever be pulled", None);
         }
     }
     section.finish(problems);

@@ -37,7 +37,7 @@ pub(super) fn read(mut section: Section<'_>, request: i64, problems: &mut Proble
     if read.limit.is_some_and(|limit| limit < request.max(1)) {
         let what = "the limit lies below the request";
         let hint = Some("Kubernetes refuses such a pod: raise the limit or lower memory".to_string());
-        problems.add(section.origin(), &section.key("limit"), what, hint);
+        problems.add(section.origin_of("limit"), &section.key("limit"), what, hint);
     }
     section.finish(problems);
     read

@@ -12,7 +12,7 @@ use crate::actors::karpenter::requirement::{Operator as Compares, Requirement};
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::node_affinity::{NodeAffinity, Term};
 use crate::actors::taints::{Effect, Operator, Taint, Toleration};
-use crate::input::{Origin, Problems, Section, Value, nearest};
+use crate::input::{Node, Problems, Section, Value, nearest};
 use crate::units::SimDuration;
 
 /// What a Deployment's pods ask of nodes and of each other.
@@ -62,7 +62,7 @@ pub struct StartupTaint {
 }
 
 /// Topology keys that no node has would spread over nothing.
-pub(super) fn check_keys(scenario: &Scenario, origin: &Origin, problems: &mut Problems) {
+pub(super) fn check_keys(scenario: &Scenario, root: &Node, problems: &mut Problems) {
     let of_pool = |pool: &NodePoolSpec, key: &str| {
         pool.labels.contains_key(key) || pool.requirements.iter().any(|asked| normalized(&asked.key) == key)
     };
@@ -81,7 +81,8 @@ pub(super) fn check_keys(scenario: &Scenario, origin: &Origin, problems: &mut Pr
                 let hint = nearest(key, &[HOSTNAME, ZONE, CAPACITY_TYPE, NODE_POOL]);
                 let hint = hint.map(|known| format!("did you mean {known:?}?"));
                 let what = format!("no node carries the label {key:?}");
-                problems.add(origin, &format!("{list}[{index}].{name}"), what, hint);
+                let key = format!("{list}[{index}].{name}");
+                problems.add(root.origin_of(&key), &key, what, hint);
             }
         }
     }
@@ -162,18 +163,18 @@ fn term(entry: &mut Section<'_>, problems: &mut Problems) -> Term {
     if expressions.is_empty() {
         let hint = "write expressions = [{ key = \"topology.kubernetes.io/zone\", operator = \"In\", values = [\"us-east-1a\"] }]";
         let what = "a term without expressions matches no node";
-        problems.add(entry.origin(), &entry.key("expressions"), what, Some(hint.into()));
+        problems.add(entry.origin_of("expressions"), &entry.key("expressions"), what, Some(hint.into()));
     }
     for mut expression in expressions {
         if let Some(asked) = requirement(&mut expression, problems) {
             if matches!(asked.operator, Compares::Gte | Compares::Lte) {
                 let hint = Some("write Gt or Lt with the next number".into());
                 let what = "pods know no Gte and Lte, which are Karpenter's own";
-                problems.add(expression.origin(), &expression.key("operator"), what, hint);
+                problems.add(expression.origin_of("operator"), &expression.key("operator"), what, hint);
             }
             if asked.min_values.is_some() {
                 let what = "min_values is for pools";
-                problems.add(expression.origin(), &expression.key("min_values"), what, None);
+                problems.add(expression.origin_of("min_values"), &expression.key("min_values"), what, None);
             }
             let requirement = Requirement::new(asked.operator, &asked.values, None);
             read.0.push((normalized(&asked.key).to_owned(), requirement));
@@ -207,7 +208,7 @@ fn tolerations(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Tolera
             _ => None,
         };
         if let Some(what) = wrong {
-            problems.add(entry.origin(), &entry.key("operator"), what, None);
+            problems.add(entry.origin_of("operator"), &entry.key("operator"), what, None);
         }
         entry.finish(problems);
         read
@@ -221,7 +222,7 @@ fn taint(entry: &mut Section<'_>, problems: &mut Problems) -> Option<Taint> {
     let effect = entry.choice("effect", &EFFECTS, problems);
     if key.is_none() || effect.is_none() {
         let hint = Some("write { key = \"dedicated\", value = \"batch\", effect = \"NoSchedule\" }".into());
-        problems.add(entry.origin(), &entry.key("key"), "a taint has a key and an effect", hint);
+        problems.add(entry.origin_of("key"), &entry.key("key"), "a taint has a key and an effect", hint);
     }
     Some(Taint { key: key?, value, effect: effect? })
 }
@@ -244,7 +245,7 @@ pub(super) fn startup_taints(section: &mut Section<'_>, problems: &mut Problems)
         let removed_after = entry.span("removed_after", problems);
         if removed_after.is_none() {
             let what = "when is it taken off? such as removed_after = \"20 s\"";
-            problems.add(entry.origin(), &entry.key("removed_after"), what, None);
+            problems.add(entry.origin_of("removed_after"), &entry.key("removed_after"), what, None);
         }
         if let (Some(taint), Some(removed_after)) = (taint, removed_after) {
             read.push(StartupTaint { taint, removed_after });
@@ -277,7 +278,7 @@ fn topology_spread(section: &mut Section<'_>, problems: &mut Problems) -> Vec<To
             None
         };
         if let Some((key, what)) = wrong {
-            problems.add(entry.origin(), &entry.key(key), what, None);
+            problems.add(entry.origin_of(key), &entry.key(key), what, None);
         }
         entry.finish(problems);
         read.push(spread);
@@ -304,13 +305,18 @@ pub(super) fn strategy(section: &mut Section<'_>, problems: &mut Problems) -> St
     if points.is_some() != (name == Name::Shaped) {
         let what = "a shape goes with RequestedToCapacityRatio, and with it alone";
         let hint = "write shape = [{ utilization = 0, score = 0 }, { utilization = 100, score = 10 }]";
-        problems.add(section.origin(), &section.key("shape"), what, Some(hint.into()));
+        problems.add(section.origin_of("shape"), &section.key("shape"), what, Some(hint.into()));
     }
     for mut point in points.unwrap_or_default() {
         let utilization = point.whole("utilization", 0, 100, problems).unwrap_or(0);
         let score = point.whole("score", 0, 10, problems).unwrap_or(0);
         if shape.last().is_some_and(|(before, _)| *before >= i64::from(utilization)) {
-            problems.add(point.origin(), &point.key("utilization"), "the utilizations of a shape rise", None);
+            problems.add(
+                point.origin_of("utilization"),
+                &point.key("utilization"),
+                "the utilizations of a shape rise",
+                None,
+            );
         }
         shape.push((i64::from(utilization), i64::from(score)));
         point.finish(problems);

@@ -35,7 +35,7 @@ pub(super) fn check(
 ) {
     if scenario.horizon.nanos() == 0 {
         let hint = Some("write for example horizon = \"30 min\"".to_string());
-        problems.add(root.origin(), "horizon", "a run that ends at once shows nothing", hint);
+        problems.add(root.origin_of("horizon"), "horizon", "a run that ends at once shows nothing", hint);
     }
     static_nodes(scenario, root, problems);
     zones(scenario, warnings);

@@ -28,7 +28,7 @@ pub(super) fn read(section: Option<Section<'_>>, problems: &mut Problems) -> Poo
         let law = distribution(&mut section, name, problems)?;
         if law.mean() < 1.0 {
             let what = "a pool that has capacity has one instance at least";
-            problems.add(section.origin(), &section.key(name), what, Some(DEPTH_HINT.to_string()));
+            problems.add(section.origin_of(name), &section.key(name), what, Some(DEPTH_HINT.to_string()));
         }
         Some(law)
     };
@@ -37,7 +37,7 @@ pub(super) fn read(section: Option<Section<'_>>, problems: &mut Problems) -> Poo
     if depth.refill.is_zero() {
         let what = "a pool that refills at once is never empty";
         let hint = "leave spot and on_demand out for pools without an end";
-        problems.add(section.origin(), &section.key("refill"), what, Some(hint.to_string()));
+        problems.add(section.origin_of("refill"), &section.key("refill"), what, Some(hint.to_string()));
     }
     section.finish(problems);
     depth

@@ -14,7 +14,7 @@ use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::catalogue::{Catalogue, Grade, Latency, LatencyModel, LatencyModels};
-use crate::input::{Document, Origin, Problem, Problems, Section, Value};
+use crate::input::{Document, Node, Problem, Problems, Section, Value};
 use crate::units::{SimDuration, SimTime};
 
 /// Of a scenario that says none.
@@ -94,12 +94,14 @@ pub fn read(
         jobs,
         catalogue,
     };
-    if scenario.target_pods > pods && pods > 0 {
+    // A count that does not read was told, and nothing is known of their sum.
+    if scenario.target_pods > pods && !problems.any(is_count_of_pods) {
         let what = format!(
             "{} pods are to be reached, but Deployments and Jobs ask for {pods} at most",
             scenario.target_pods
         );
-        problems.add(root.origin(), "target_pods", what, None);
+        let hint = Some(format!("leave target_pods out, or write {pods} at most"));
+        problems.add(root.origin_of("target_pods"), "target_pods", what, hint);
     }
     let known = capacity_reservations::Known {
         zones: &scenario.zones,
@@ -108,12 +110,22 @@ pub fn read(
         catalogue: &scenario.catalogue,
     };
     scenario.capacity_reservations = capacity_reservations::read(&mut root, &known, &mut problems);
-    placement::check_keys(&scenario, root.origin(), &mut problems);
-    finish_cni(&mut scenario, root.origin(), &mut warnings, &mut problems);
-    room_at_start(&scenario, root.origin(), &mut problems);
+    placement::check_keys(&scenario, &document.root, &mut problems);
+    finish_cni(&mut scenario, &document.root, &mut warnings, &mut problems);
+    room_at_start(&scenario, &document.root, &mut problems);
     plausible::check(&scenario, &mut root, &mut warnings, &mut problems);
     root.finish(&mut problems);
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(latencies_meant(problems)) }
+}
+
+/// Of Deployments and Jobs as wholes, or of what says how many pods they ask for.
+fn is_count_of_pods(key: &str) -> bool {
+    let whole = ["deployments", "jobs"].iter().any(|list| {
+        let rest = key.strip_prefix(list);
+        rest.is_some_and(|rest| rest.is_empty() || (rest.ends_with(']') && !rest.contains('.')))
+    });
+    whole
+        || ["replicas", "schedule", "completions", "autoscaler", ".max"].iter().any(|end| key.ends_with(end))
 }
 
 /// `until`; left out, the horizon where a schedule goes down or pods are replaced, which a run that ends at its target would
@@ -157,9 +169,10 @@ fn own_catalogue(
 }
 
 /// Static nodes stand in the subnets in turn, each with an address of its own.
-fn room_at_start(scenario: &Scenario, origin: &Origin, problems: &mut Problems) {
+fn room_at_start(scenario: &Scenario, root: &Node, problems: &mut Problems) {
     if scenario.subnets.is_empty() {
-        return problems.add(origin, "subnets", "a cluster needs a subnet", None);
+        let hint = Some("leave subnets out: there is one a zone then".to_string());
+        return problems.add(root.origin_of("subnets"), "subnets", "a cluster needs a subnet", hint);
     }
     let nodes: u32 = scenario.static_nodes.iter().map(|group| group.count).sum();
     let of_each = nodes.div_ceil(scenario.subnets.len() as u32);
@@ -171,7 +184,13 @@ fn room_at_start(scenario: &Scenario, origin: &Origin, problems: &mut Problems) 
                 "{} has {room} addresses: {others} are used at the start and up to {of_each} static nodes need one each",
                 subnet.name
             );
-            problems.add(origin, &format!("subnets[{index}]"), what, None);
+            let hint = Some("fewer used or reserved addresses, or a shorter prefix_length".to_string());
+            let key = format!("subnets[{index}]");
+            if root.get("subnets").is_none() {
+                // All are alike.
+                return problems.add(root.origin_of("used_addresses"), "used_addresses", what, hint);
+            }
+            problems.add(root.origin_of(&key), &key, what, hint);
         }
     }
 }
@@ -284,7 +303,7 @@ fn restarts(section: &mut Section<'_>, problems: &mut Problems) -> Vec<AwsNodeUp
     let read = |mut entry: Section<'_>, problems: &mut Problems| {
         if entry.get("at").is_none() {
             let hint = Some("write at = \"10 min\"".into());
-            problems.add(entry.origin(), &entry.key("at"), "a restart has an instant", hint);
+            problems.add(entry.origin_of("at"), &entry.key("at"), "a restart has an instant", hint);
         }
         let at = SimTime::ZERO + entry.span("at", problems).unwrap_or(SimDuration::ZERO);
         let most = int_or_percent(&mut entry, "max_unavailable", problems);
@@ -322,6 +341,7 @@ const NO_MANAGE: &str = "node.k8s.amazonaws.com/no_manage";
 
 /// Those of aws-node that are read in a scenario beside ipamd's own.
 const IPV6: &str = "ENABLE_IPv6";
+const IPV6_KEY: &str = "cni.env.ENABLE_IPv6";
 const IPV4: &str = "ENABLE_IPv4";
 const CLUSTER_NAME: &str = "CLUSTER_NAME";
 const CUSTOM_NETWORKING: &str = "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG";
@@ -334,7 +354,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// What the environment says beside the pool's settings; warns of what changes nothing here.
-fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<String>, problems: &mut Problems) {
+fn finish_cni(scenario: &mut Scenario, root: &Node, warnings: &mut Vec<String>, problems: &mut Problems) {
     let env = &scenario.cni.env;
     for name in env.keys().map(String::as_str) {
         if ipamd::NAMES_WITHOUT_EFFECT.contains(&name) {
@@ -348,12 +368,13 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
     if on(IPV6) && scenario.cni.mode == CniMode::Vpc {
         if !on("ENABLE_PREFIX_DELEGATION") {
             let what = "IPv6 needs ENABLE_PREFIX_DELEGATION; ipamd exits without it";
-            problems.add(origin, "cni.env.ENABLE_IPv6", what, None);
+            let hint = Some("set ENABLE_PREFIX_DELEGATION = \"true\" beside it".to_string());
+            problems.add(root.origin_of(IPV6_KEY), IPV6_KEY, what, hint);
         }
         for other in [IPV4, CUSTOM_NETWORKING].into_iter().filter(|name| on(name)) {
             let what = format!("IPv6 does not go with {other}; ipamd exits with both");
             let hint = format!("leave {other} out or set it to \"false\"");
-            problems.add(origin, "cni.env.ENABLE_IPv6", what, Some(hint));
+            problems.add(root.origin_of(IPV6_KEY), IPV6_KEY, what, Some(hint));
         }
         scenario.cni.mode = CniMode::VpcIpv6;
     }
@@ -364,7 +385,8 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
         if template.requests.pod_enis > 0 && !scenario.cni.pod_eni {
             let what = "pods get interfaces of their own here with ENABLE_POD_ENI, of the VPC CNI in IPv4 clusters only";
             let hint = Some("set cni.env.ENABLE_POD_ENI = \"true\"".to_string());
-            problems.add(origin, &format!("{list}[{index}].security_groups"), what, hint);
+            let key = format!("{list}[{index}].security_groups");
+            problems.add(root.origin_of(&key), &key, what, hint);
         }
     }
     scenario.cluster_name = env.get(CLUSTER_NAME).cloned();
@@ -376,14 +398,15 @@ fn finish_cni(scenario: &mut Scenario, origin: &Origin, warnings: &mut Vec<Strin
                 let what = format!(
                     "custom networking needs one subnet in {name} with eni_config = true; {named} have it"
                 );
-                problems.add(origin, "subnets", what, None);
+                problems.add(root.origin_of("subnets"), "subnets", what, None);
             }
         }
     }
     for (zone, name) in scenario.zones.iter().enumerate() {
         let mut of_zone = scenario.subnets.iter().filter(|subnet| subnet.zone == zone as u32).peekable();
         if of_zone.peek().is_some() && !of_zone.any(|subnet| subnet.nodes) {
-            problems.add(origin, "subnets", format!("no subnet in {name} is for nodes"), None);
+            let what = format!("no subnet in {name} is for nodes");
+            problems.add(root.origin_of("subnets"), "subnets", what, None);
         }
     }
 }
@@ -492,11 +515,31 @@ mod tests {
             "deployments[0].cpu",
             "latency.boot",
             "node_pools[0].capacity_types",
-            "node_pools[0].instance_type",
+            "node_pools[0].instance_types",
             "subnet_prefix_length",
             "target_pods",
         ];
         assert_eq!(keys, wanted, "{problems:#?}");
+    }
+
+    #[test]
+    fn a_wrong_setting_is_told_once_and_where_it_was_typed() {
+        let text = "target_pods = 1000\n[[deployments]]\nreplicas = 1000\n[[node_pools]]\nname = \"default\"\n";
+        for (setting, key) in [
+            ("deployments.0.replicas=abc", "deployments[0].replicas"),
+            ("deployments=3", "deployments"),
+            ("deployments.0=3", "deployments[0]"),
+            ("node_pools.0.instance_types=[\"M5.LARGE\"]", "node_pools[0].instance_types"),
+            ("used_addresses=9000", "used_addresses"),
+            ("deployments.0.security_groups=true", "deployments[0].security_groups"),
+        ] {
+            let problems = scenario(text, &[setting]).unwrap_err();
+            assert_eq!(problems.len(), 1, "{setting}: {problems:#?}");
+            assert_eq!((problems[0].key.as_str(), problems[0].place.as_str()), (key, &*format!("--set {setting}")));
+        }
+        let problems = scenario(text, &["deployments.0.replicas=5"]).unwrap_err();
+        assert_eq!((problems[0].key.as_str(), problems[0].place.as_str()), ("target_pods", "a.toml:1:1"));
+        scenario(text, &["deployments[0].cpu=2", "deployments.0.cpu=0.5"]).unwrap();
     }
 
     #[test]

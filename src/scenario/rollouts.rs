@@ -75,13 +75,13 @@ fn read_strategy(mut part: Section<'_>, problems: &mut Problems) -> Strategy {
     let unavailable = int_or_percent(&mut part, "max_unavailable", problems);
     if recreates && (surge.is_some() || unavailable.is_some()) {
         let hint = Some("leave max_surge and max_unavailable out".to_string());
-        problems.add(part.origin(), &part.key("type"), "Recreate deletes all old pods first", hint);
+        problems.add(part.origin_of("type"), &part.key("type"), "Recreate deletes all old pods first", hint);
     }
     let nothing = |amount| matches!(amount, Some(IntOrPercent::Count(0) | IntOrPercent::Percent(0)));
     if nothing(surge) && nothing(unavailable) {
         let what = "with neither surge nor unavailable pods nothing can be replaced";
         let hint = Some("set max_surge or max_unavailable to 1 or more".to_string());
-        problems.add(part.origin(), &part.key("max_unavailable"), what, hint);
+        problems.add(part.origin_of("max_unavailable"), &part.key("max_unavailable"), what, hint);
     }
     part.finish(problems);
     if recreates {
@@ -99,11 +99,11 @@ fn changes(section: &mut Section<'_>, problems: &mut Problems) -> Vec<TemplateCh
     for mut entry in section.sections("rollouts", problems).unwrap_or_default() {
         let at = entry.span("at", problems);
         if at.is_none() {
-            problems.add(entry.origin(), &entry.key("at"), "when? such as at = \"10 min\"", None);
+            problems.add(entry.origin_of("at"), &entry.key("at"), "when? such as at = \"10 min\"", None);
         }
         let at = SimTime::ZERO + at.unwrap_or(SimDuration::ZERO);
         if read.last().is_some_and(|before| before.at >= at) {
-            problems.add(entry.origin(), &entry.key("at"), "the instants of rollouts must rise", None);
+            problems.add(entry.origin_of("at"), &entry.key("at"), "the instants of rollouts must rise", None);
         }
         let says_image = entry.get("image").is_some() || entry.get("image_layers").is_some();
         read.push(TemplateChange {

@@ -15,7 +15,7 @@ pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Prob
     let interfaces = root.whole("control_plane_interfaces", 0, 10, problems).unwrap_or(4);
     let used = root.whole("used_addresses", 0, 65_536, problems).unwrap_or(0);
     if zones.is_empty() {
-        problems.add(root.origin(), "zones", "a cluster needs a zone", None);
+        problems.add(root.origin_of("zones"), "zones", "a cluster needs a zone", None);
     }
     let neighbours: Vec<OtherUser> = root
         .sections("neighbours", problems)
@@ -67,7 +67,7 @@ fn zone(section: &mut Section<'_>, zones: &[String], problems: &mut Problems) ->
     let at = zone.as_ref().and_then(|zone| zones.iter().position(|known| known == zone));
     if at.is_none() {
         let what = format!("{:?} is not one of the zones {}", zone.unwrap_or_default(), zones.join(", "));
-        problems.add(section.origin(), &section.key("zone"), what, None);
+        problems.add(section.origin_of("zone"), &section.key("zone"), what, None);
     }
     at.unwrap_or(0) as u32
 }
@@ -83,7 +83,7 @@ fn fill(
     }
     if let Some(cidr) = section.text("cidr", problems) {
         match parse_cidr(&cidr) {
-            Err(what) => problems.add(section.origin(), &section.key("cidr"), what, None),
+            Err(what) => problems.add(section.origin_of("cidr"), &section.key("cidr"), what, None),
             Ok((base, length)) => {
                 subnet.prefix_length = length;
                 let overlaps = |(other, other_length, _): &&(u32, u8, String)| {
@@ -92,7 +92,7 @@ fn fill(
                 };
                 if let Some((.., other)) = cidrs.iter().find(overlaps) {
                     let what = format!("{cidr} overlaps {other}");
-                    problems.add(section.origin(), &section.key("cidr"), what, None);
+                    problems.add(section.origin_of("cidr"), &section.key("cidr"), what, None);
                 }
                 cidrs.push((base, length, cidr));
             }
@@ -105,7 +105,7 @@ fn fill(
     let blocks = (1u32 << (28u8.saturating_sub(subnet.prefix_length))).saturating_sub(2);
     if subnet.reserved_prefixes > blocks {
         let what = format!("a /{} has {blocks} blocks of /28 to reserve", subnet.prefix_length);
-        problems.add(section.origin(), &section.key("reserved_prefixes"), what, None);
+        problems.add(section.origin_of("reserved_prefixes"), &section.key("reserved_prefixes"), what, None);
         subnet.reserved_prefixes = 0;
     }
     subnet.nodes = section.flag("nodes", problems).unwrap_or(true);
@@ -125,7 +125,12 @@ fn other_user(mut entry: Section<'_>, problems: &mut Problems) -> OtherUser {
         lasts: entry.span("lasts", problems),
     };
     if other.every.is_some_and(|every| every < SimDuration::from_secs(1)) {
-        problems.add(entry.origin(), &entry.key("every"), "at least 1 s lies between two lots", None);
+        problems.add(
+            entry.origin_of("every"),
+            &entry.key("every"),
+            "at least 1 s lies between two lots",
+            None,
+        );
     }
     entry.finish(problems);
     other

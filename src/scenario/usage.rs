@@ -43,16 +43,21 @@ pub(super) fn read(mut section: Section<'_>, request: i64, problems: &mut Proble
     let limit = section.cpu("limit", problems);
     if busy.is_none() && share.is_some() {
         let hint = Some("add busy_cpu, such as busy_cpu = \"1\"".to_string());
-        problems.add(section.origin(), &section.key("busy_share"), "busy with how much CPU?", hint);
+        problems.add(
+            section.origin_of("busy_share"),
+            &section.key("busy_share"),
+            "busy with how much CPU?",
+            hint,
+        );
     }
     if busy_for < SimDuration::from_secs(1) {
         let what = "spells of less than 1 s are not told apart from their average";
-        problems.add(section.origin(), &section.key("busy_for"), what, None);
+        problems.add(section.origin_of("busy_for"), &section.key("busy_for"), what, None);
     }
     if limit.is_some_and(|limit| limit < request.max(1)) {
         let what = format!("the limit lies below the request of {request}m");
         let hint = Some("Kubernetes refuses such a pod: raise the limit or lower cpu".to_string());
-        problems.add(section.origin(), &section.key("limit"), what, hint);
+        problems.add(section.origin_of("limit"), &section.key("limit"), what, hint);
     }
     let busy_share = if busy.is_some() { share.unwrap_or(1.0) } else { 0.0 };
     section.finish(problems);

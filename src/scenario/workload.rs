@@ -6,7 +6,7 @@ use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
 use crate::chance::Distribution;
-use crate::input::{Node, Problems, Section, Value};
+use crate::input::{Node, Problems, Section, Value, nearest};
 use crate::units::text::parse_duration;
 use crate::units::{Resources, SimDuration, SimTime};
 
@@ -81,9 +81,15 @@ pub(super) fn deployments(
     problems: &mut Problems,
 ) -> Vec<DeploymentSpec> {
     let sections = root.sections("deployments", problems);
-    if sections.as_ref().is_none_or(Vec::is_empty) && !has_jobs {
+    let says_other = root.get("deployments").is_some_and(|node| !matches!(node.value, Value::Array(_)));
+    if sections.as_ref().is_none_or(Vec::is_empty) && !has_jobs && !says_other {
         let hint = "add [[deployments]] with replicas, cpu and memory, or [[jobs]]".to_string();
-        problems.add(root.origin(), "deployments", "nothing is scaled: there is no Deployment", Some(hint));
+        problems.add(
+            root.origin_of("deployments"),
+            "deployments",
+            "nothing is scaled: there is no Deployment",
+            Some(hint),
+        );
     }
     let each = |(index, mut section): (usize, Section<'_>)| {
         let template = template(&mut section, &format!("app-{}", index + 1), problems);
@@ -140,7 +146,7 @@ fn autoscaler(mut section: Section<'_>, problems: &mut Problems) -> AutoscalerSp
         let at = SimTime::ZERO + step.span("at", problems).unwrap_or(SimDuration::ZERO);
         let value = step.number("value", 0.0, 1e12, problems).unwrap_or(0.0);
         if load.last().is_some_and(|(before, _)| *before >= at) {
-            problems.add(step.origin(), &step.key("at"), "the instants of a load must rise", None);
+            problems.add(step.origin_of("at"), &step.key("at"), "the instants of a load must rise", None);
         }
         load.push((at, value));
         step.finish(problems);
@@ -148,7 +154,12 @@ fn autoscaler(mut section: Section<'_>, problems: &mut Problems) -> AutoscalerSp
     if load.is_empty() {
         let hint =
             Some("write load = [{ at = \"0 s\", value = 150 }, { at = \"1 min\", value = 15000 }]".into());
-        problems.add(section.origin(), &section.key("load"), "an autoscaler needs a load to answer to", hint);
+        problems.add(
+            section.origin_of("load"),
+            &section.key("load"),
+            "an autoscaler needs a load to answer to",
+            hint,
+        );
     }
     let read = AutoscalerSpec {
         min: section.whole("min", 1, 1_000_000, problems).unwrap_or(1),
@@ -166,7 +177,7 @@ fn autoscaler(mut section: Section<'_>, problems: &mut Problems) -> AutoscalerSp
         load,
     };
     if read.min > read.max {
-        problems.add(section.origin(), &section.key("min"), "min lies above max", None);
+        problems.add(section.origin_of("min"), &section.key("min"), "min lies above max", None);
     }
     section.finish(problems);
     read
@@ -177,8 +188,9 @@ fn schedule(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(SimTime,
     let replicas = section.whole("replicas", 1, 1_000_000, problems);
     let steps = section.sections("schedule", problems);
     let Some(steps) = steps else {
-        if replicas.is_none() {
-            problems.add(section.origin(), &section.key("replicas"), "how many replicas?", None);
+        if section.get("replicas").is_none() && section.is_table() {
+            let hint = Some("write replicas = 1000, or a schedule".to_string());
+            problems.add(section.origin(), &section.key("replicas"), "how many replicas?", hint);
         }
         return vec![(SimTime::ZERO, replicas.unwrap_or(1))];
     };
@@ -187,7 +199,7 @@ fn schedule(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(SimTime,
         let at = SimTime::ZERO + step.span("at", problems).unwrap_or(SimDuration::ZERO);
         let count = step.whole("replicas", 0, 1_000_000, problems).unwrap_or(0);
         if read.last().is_some_and(|(before, _)| *before >= at) {
-            problems.add(step.origin(), &step.key("at"), "a schedule's instants must rise", None);
+            problems.add(step.origin_of("at"), &step.key("at"), "a schedule's instants must rise", None);
         }
         read.push((at, count));
         step.finish(problems);
@@ -248,7 +260,9 @@ pub(super) fn static_nodes(
     };
     let each = |mut section: Section<'_>| {
         let named = section.text("instance_type", problems);
-        let found = named.as_deref().map_or(standard, |name| known_type(name, catalogue, &section, problems));
+        let found = named
+            .as_deref()
+            .map_or(standard, |name| known_type(name, catalogue, &section, "instance_type", problems));
         let allocatable = section.section("allocatable", problems).map(|mut room| {
             let cpu = room.cpu("cpu", problems).unwrap_or(0);
             let memory = room.bytes("memory", problems).unwrap_or(0);
@@ -270,25 +284,29 @@ pub(super) fn static_nodes(
     sections.into_iter().filter_map(each).collect()
 }
 
+/// `key` is where it is named.
 fn known_type(
     name: &str,
     catalogue: &Catalogue,
     section: &Section<'_>,
+    key: &str,
     problems: &mut Problems,
 ) -> Option<TypeId> {
     let found = catalogue.find(name);
     if found.is_none() {
-        let nearest =
-            catalogue.types().iter().min_by_key(|known| strsim::damerau_levenshtein(name, &known.name));
-        let hint = nearest.map(|known| format!("did you mean {:?}?", known.name));
-        problems.add(
-            section.origin(),
-            &section.key("instance_type"),
-            format!("{name:?} is not in the catalogue"),
-            hint,
-        );
+        let what = format!("{name:?} is not in the catalogue");
+        problems.add(section.origin_of(key), &section.key(key), what, Some(type_meant(name, catalogue)));
     }
     found
+}
+
+/// What to do about an instance type that is not there.
+pub(super) fn type_meant(name: &str, catalogue: &Catalogue) -> String {
+    let names: Vec<&str> = catalogue.types().iter().map(|known| known.name.as_str()).collect();
+    match nearest(name, &names) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "`kilopod instances` lists those that are, [catalogue] takes a file of others".to_string(),
+    }
 }
 
 /// `[[node_pools]]`; left out, one of any type that is not bare metal, on-demand.
@@ -322,7 +340,7 @@ pub(super) fn node_pools(
         let mut requirements = Vec::new();
         if let Some(types) = section.texts("instance_types", problems) {
             for name in &types {
-                known_type(name, catalogue, &section, problems);
+                known_type(name, catalogue, &section, "instance_types", problems);
             }
             requirements.push(is_in("node.kubernetes.io/instance-type", types));
         }
@@ -330,7 +348,8 @@ pub(super) fn node_pools(
             let known = ["spot", "on-demand", "reserved"];
             if let Some(odd) = capacity.iter().find(|name| !known.contains(&name.as_str())) {
                 let what = format!("{odd:?} is not one of {}", known.join(", "));
-                problems.add(section.origin(), &section.key("capacity_types"), what, None);
+                let hint = nearest(odd, &known).map(|near| format!("did you mean {near:?}?"));
+                problems.add(section.origin_of("capacity_types"), &section.key("capacity_types"), what, hint);
             }
             requirements.push(is_in("karpenter.sh/capacity-type", capacity));
         }
@@ -387,7 +406,7 @@ pub(super) fn requirement(
     let min_values = entry.whole("min_values", 1, 50, problems);
     let (Some(key), Some(operator)) = (key, operator) else {
         problems.add(
-            entry.origin(),
+            entry.origin_of("key"),
             &entry.key("key"),
             "a requirement has a key, an operator and values",
             None,
@@ -406,7 +425,7 @@ pub(super) fn requirement(
         _ => None,
     };
     if let Some(what) = wrong {
-        problems.add(entry.origin(), &entry.key("values"), what, None);
+        problems.add(entry.origin_of("values"), &entry.key("values"), what, None);
     }
     Some(NodeSelectorRequirement { key, operator, values, min_values })
 }
@@ -427,7 +446,7 @@ pub(super) fn raises(
         let mut raise = Section::new(node, &format!("{key}[{index}]"), problems);
         let at = raise.text("at", problems).and_then(|text| parse_duration(&text).ok());
         if at.is_none() {
-            problems.add(raise.origin(), &raise.key("at"), "when? such as at = \"10 min\"", None);
+            problems.add(raise.origin_of("at"), &raise.key("at"), "when? such as at = \"10 min\"", None);
         }
         let on_demand = raise.whole("on_demand_vcpus", 0, 10_000_000, problems);
         let spot = raise.whole("spot_vcpus", 0, 10_000_000, problems);

@@ -18,10 +18,20 @@ fn read(section: &mut Section<'_>, factors: &[Factor], problems: &mut Problems) 
     let cells = section.whole("cells", 1, MOST_SAMPLED, problems);
     if cells.is_none() {
         let hint = Some("write cells = 64".to_string());
-        problems.add(section.origin(), &section.key("cells"), "how many cells are to be taken?", hint);
+        problems.add(
+            section.origin_of("cells"),
+            &section.key("cells"),
+            "how many cells are to be taken?",
+            hint,
+        );
     }
     if factors.is_empty() {
-        problems.add(section.origin(), &section.key("kind"), "there are no factors to take points of", None);
+        problems.add(
+            section.origin_of("kind"),
+            &section.key("kind"),
+            "there are no factors to take points of",
+            None,
+        );
     }
     let seed = section.whole("seed", 0, u32::MAX, problems).unwrap_or(1);
     Sample { cells: cells.unwrap_or(0) as usize, seed: u64::from(seed) }
@@ -51,7 +61,12 @@ pub(super) fn sobol(
     let sample = read(section, factors, problems);
     if factors.len() > MOST_DIMENSIONS {
         let what = format!("{} factors; Sobol' points have {MOST_DIMENSIONS} at most", factors.len());
-        problems.add(section.origin(), &section.key("kind"), what, Some("take a Latin hypercube".into()));
+        problems.add(
+            section.origin_of("kind"),
+            &section.key("kind"),
+            what,
+            Some("take a Latin hypercube".into()),
+        );
     }
     if !ready(factors, problems) {
         return Vec::new();
