@@ -125,6 +125,12 @@ fn probe(mut section: Section<'_>, problems: &mut Problems) -> Probe {
         success_threshold: 1,
         failure_threshold: 3,
     };
+    if read.period < SimDuration::from_secs(1) {
+        let what = "a probe's period is 1 s at the least";
+        let hint =
+            "write period = \"1 s\" or more; left out it is \"10 s\", which the API takes 0 for".to_string();
+        problems.add(section.origin_of("period"), &section.key("period"), what, Some(hint));
+    }
     section.finish(problems);
     read
 }

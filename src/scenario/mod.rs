@@ -11,12 +11,15 @@ mod jobs;
 mod kubelet;
 mod limits;
 mod memory_usage;
+mod names;
 mod placement;
 mod plausible;
 mod pool_depth;
+mod reach;
 mod read;
 mod rollouts;
 mod subnets;
+mod too_late;
 mod usage;
 mod workload;
 

@@ -7,8 +7,8 @@ use super::checked::*;
 use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
-    api_server, capacity_reservations, jobs, kubelet, limits, placement, plausible, pool_depth, subnets,
-    workload,
+    api_server, capacity_reservations, jobs, kubelet, limits, names, placement, plausible, pool_depth, reach,
+    subnets, too_late, workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -113,8 +113,13 @@ pub fn read(
     placement::check_keys(&scenario, &document.root, &mut problems);
     finish_cni(&mut scenario, &document.root, &mut warnings, &mut problems);
     room_at_start(&scenario, &document.root, &mut problems);
+    names::check(&scenario, &document.root, &mut problems);
     plausible::check(&scenario, &mut root, &mut warnings, &mut problems);
     root.finish(&mut problems);
+    if problems.is_empty() {
+        warnings.extend(reach::warnings(&scenario));
+        warnings.extend(too_late::warnings(&scenario));
+    }
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(latencies_meant(problems)) }
 }
 
@@ -307,6 +312,12 @@ fn restarts(section: &mut Section<'_>, problems: &mut Problems) -> Vec<AwsNodeUp
         }
         let at = SimTime::ZERO + entry.span("at", problems).unwrap_or(SimDuration::ZERO);
         let most = int_or_percent(&mut entry, "max_unavailable", problems);
+        if matches!(most, Some(IntOrPercent::Count(0) | IntOrPercent::Percent(0))) {
+            let what =
+                "an update that may take no pod away replaces none: the API refuses it without max_surge";
+            let hint = Some("write max_unavailable = 1, or leave it out for \"10%\"".to_string());
+            problems.add(entry.origin_of("max_unavailable"), &entry.key("max_unavailable"), what, hint);
+        }
         entry.finish(problems);
         AwsNodeUpdate { at, max_unavailable: most.unwrap_or(IntOrPercent::Percent(10)) }
     };
@@ -524,7 +535,8 @@ mod tests {
 
     #[test]
     fn a_wrong_setting_is_told_once_and_where_it_was_typed() {
-        let text = "target_pods = 1000\n[[deployments]]\nreplicas = 1000\n[[node_pools]]\nname = \"default\"\n";
+        let text =
+            "target_pods = 1000\n[[deployments]]\nreplicas = 1000\n[[node_pools]]\nname = \"default\"\n";
         for (setting, key) in [
             ("deployments.0.replicas=abc", "deployments[0].replicas"),
             ("deployments=3", "deployments"),
@@ -535,7 +547,10 @@ mod tests {
         ] {
             let problems = scenario(text, &[setting]).unwrap_err();
             assert_eq!(problems.len(), 1, "{setting}: {problems:#?}");
-            assert_eq!((problems[0].key.as_str(), problems[0].place.as_str()), (key, &*format!("--set {setting}")));
+            assert_eq!(
+                (problems[0].key.as_str(), problems[0].place.as_str()),
+                (key, &*format!("--set {setting}"))
+            );
         }
         let problems = scenario(text, &["deployments.0.replicas=5"]).unwrap_err();
         assert_eq!((problems[0].key.as_str(), problems[0].place.as_str()), ("target_pods", "a.toml:1:1"));
