@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::experiment::{Finished, Plan};
+use crate::experiment::{Finished, Meta};
 
 /// `161.6 s (158.2 to 163.0)`.
 fn instant(three: &[Option<u64>; 3], horizon: &str) -> String {
@@ -24,6 +24,8 @@ pub enum Work {
     Ran { replications: u64, took: Duration },
     /// All were run before.
     ReadBack,
+    /// All were run as so many parts of a sweep.
+    Merged(usize),
 }
 
 impl Work {
@@ -35,6 +37,7 @@ impl Work {
         };
         match self {
             Work::ReadBack => format!("{all} replications, all of them run before"),
+            Work::Merged(parts) => format!("{all} replications, run in {parts} parts"),
             Work::Ran { replications, took } if *replications == all => {
                 format!("{all} replications {}", each(all, took))
             }
@@ -47,25 +50,31 @@ impl Work {
     }
 }
 
-/// The table that a sweep prints, a line a cell, and how it came by its replications.
-pub fn cells_table(plan: &Plan, cells: &[(String, Finished)], work: &Work) -> String {
+/// The table that a sweep prints, a line a cell, and how it came by its replications; `horizon` is that of a cell.
+pub fn cells_table<'a>(
+    meta: &Meta,
+    horizon: &dyn Fn(&str) -> String,
+    cells: impl IntoIterator<Item = (&'a String, &'a Finished)>,
+    work: &Work,
+) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let mut header: Vec<String> = vec!["cell".into()];
-    header.extend(plan.factors.iter().map(|factor| factor.name.clone()));
+    header.extend(meta.factors.iter().cloned());
     let fixed = ["reached", "ready", "time to N, p50", "p95", "nodes", "waste", "least free", "USD", "USD/h"];
     header.extend(fixed.map(String::from));
-    if plan.precision.is_some() {
+    if meta.precision.is_some() {
         header.extend(["runs", "stopped by"].map(String::from));
     }
     table.set_header(header);
-    let of_plan = |id: &str| plan.cells.iter().find(|cell| cell.id() == id).expect("a cell of the plan");
+    let mut all = 0;
     for (id, finished) in cells {
-        let cell = of_plan(id);
+        let place = meta.cell_ids.iter().position(|known| known == id).expect("a cell of the plan");
         let s = &finished.summary;
-        let horizon = cell.scenario.horizon.to_string();
-        let mut row = vec![cell.id()];
-        row.extend(cell.labels.iter().cloned());
+        let horizon = horizon(id);
+        all += s.replications + finished.failures;
+        let mut row = vec![id.clone()];
+        row.extend(meta.labels[place].iter().cloned());
         row.push(format!("{} %", s.reached * 100 / s.replications.max(1)));
         row.push(format!("{:.0}", s.pods_ready));
         row.push(instant(&s.p50, &horizon));
@@ -75,15 +84,14 @@ pub fn cells_table(plan: &Plan, cells: &[(String, Finished)], work: &Work) -> St
         row.push(s.least_free.to_string());
         row.push(format!("{:.2}", s.cost_to_target_usd));
         row.push(format!("{:.2}", s.cost_per_hour_usd));
-        if plan.precision.is_some() {
+        if meta.precision.is_some() {
             row.extend([s.replications.to_string(), finished.stopped_by.name().to_string()]);
         }
         table.add_row(row);
     }
-    for column in table.column_iter_mut().skip(1 + plan.factors.len()) {
+    for column in table.column_iter_mut().skip(1 + meta.factors.len()) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let all: u64 = cells.iter().map(|(_, cell)| cell.summary.replications + cell.failures).sum();
     format!(
         "{table}\nReady: pods at the end, on average. Times with 95 % intervals. Waste: addresses attached, less those of pods, less\n\
          one a node, at the target (on average where no run reached it). {}.\n",

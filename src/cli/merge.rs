@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::summary::as_json;
-use super::{BAD_INPUT, FAILED, OK, PARTS_DO_NOT_FIT};
+use super::cells_table::{Work, cells_table};
+use super::summary::{as_json, files};
+use super::{BAD_INPUT, FAILED, PARTS_DO_NOT_FIT};
 use crate::experiment::{Finished, Folder, Found, Meta, Stored};
+use crate::units::SimDuration;
 
 /// Put the parts of a sharded sweep together: the files are those of one machine's run
 ///
@@ -68,10 +70,18 @@ pub fn run(arguments: &Arguments) -> u8 {
         return code;
     }
     eprintln!("{} cells of {} parts in {}", ordered.len(), arguments.parts.len(), arguments.output.display());
-    match arguments.json {
-        true => super::print(&as_json(&arguments.output, &meta, meta.cell_ids.iter().zip(&ordered))),
-        false => OK,
+    let each = meta.cell_ids.iter().zip(&ordered);
+    if arguments.json {
+        return super::print(&as_json(&arguments.output, &meta, each));
     }
+    // Where a factor sets it, parts do not say which cell has which.
+    let varies = meta.keys.columns.iter().skip(1 + meta.factors.len()).any(|column| column.name == "horizon");
+    let horizon = |_: &str| match varies {
+        true => "its horizon".to_string(),
+        false => SimDuration::from_millis(meta.horizon_ms).to_string(),
+    };
+    let table = cells_table(&meta, &horizon, each, &Work::Merged(arguments.parts.len()));
+    super::print(&(table + &files(&arguments.output)))
 }
 
 /// Writes the whole, unless it is there; on trouble, which is told, the exit code.

@@ -1,6 +1,7 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
 mod cells_table;
+mod chart;
 mod check;
 mod compare;
 mod decide;
@@ -15,6 +16,7 @@ mod subject;
 mod summary;
 mod sweep;
 mod types;
+mod waited;
 mod warm_pool;
 
 use std::path::Path;

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::FAILED;
+use super::{FAILED, chart, waited};
 use crate::catalogue::Catalogue;
 use crate::components::{JobTold, Prepared, Told, Unfinished, Wishes, tell};
 use crate::input::ordered_toml;
-use crate::results::{Kind, Measure, Outcome, TimelinePoint, measures};
+use crate::results::{Kind, Measure, Outcome, measures};
 use crate::scenario::{self, Scenario};
-use crate::units::SimTime;
 use crate::world::cause::Cause;
 
 /// Run one replication of a scenario, or of a cell of an experiment, and say how it went
@@ -212,10 +211,12 @@ fn report(told: &Told, scenario: &Scenario) -> String {
         ),
     );
     line("events", format!("{}, trace hash {:016x}", record.events, record.trace_hash));
-    let _ = writeln!(text, "\n{}", chain(told));
-    let _ = writeln!(text, "{}", by_cause(told));
-    text.push_str(&chart(&record.timeline, counted, target, scenario.horizon.secs_f64(), record.observed_ms));
-    text
+    text + &format!(
+        "\n{}\n{}\n{}",
+        waited::chain(told),
+        waited::by_cause(told),
+        chart::pods(record, scenario, counted)
+    )
 }
 
 /// `batch failed after 35.2 s; 2 not ended`
@@ -241,66 +242,4 @@ fn named(all: impl Iterator<Item = String>) -> String {
     let more = all.len().saturating_sub(3);
     let first = all.into_iter().take(3).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{first} and {more} more") } else { first }
-}
-
-/// What the pod that came last (of those that are Ready) waited for, step by step.
-fn chain(told: &Told) -> String {
-    let ready = told.history.iter().rev().find(|(_, cause, _)| cause.is_none());
-    let Some((pod, _, end)) = ready else { return "no pod became Ready".to_string() };
-    let steps: Vec<(Option<Cause>, SimTime)> =
-        told.history.iter().filter(|(of, ..)| of == pod).map(|(_, cause, at)| (*cause, *at)).collect();
-    let mut text = format!("the last pod, {pod}, Ready at {:.1} s, waited for\n", end.secs_f64());
-    for pair in steps.windows(2) {
-        let (Some(cause), from, to) = (pair[0].0, pair[0].1, pair[1].1) else { continue };
-        let span = to.since(from).secs_f64();
-        if span >= 0.05 {
-            let _ = writeln!(text, "  {:>7.1} s  {span:>6.1} s  {}", from.secs_f64(), cause.name());
-        }
-    }
-    text
-}
-
-fn by_cause(told: &Told) -> String {
-    let mut causes: Vec<(Cause, u64)> =
-        Cause::ALL.iter().map(|cause| (*cause, told.record.cause_pod_ms[*cause as usize])).collect();
-    causes.retain(|(_, ms)| *ms > 0);
-    causes.sort_by_key(|(cause, ms)| (std::cmp::Reverse(*ms), *cause));
-    let total: u64 = causes.iter().map(|(_, ms)| ms).sum();
-    let mut text = String::from("pod-seconds by cause of waiting\n");
-    for (cause, ms) in causes {
-        let share = ms as f64 * 100.0 / total as f64;
-        let _ = writeln!(text, "  {:>10.0} s  {share:>5.1} %  {}", ms as f64 / 1e3, cause.name());
-    }
-    text
-}
-
-/// Pods that count over time, in braille-free blocks that any terminal shows.
-fn chart(timeline: &[TimelinePoint], counted: &str, target: u32, horizon_s: f64, observed_ms: u64) -> String {
-    const ROWS: usize = 10;
-    const COLUMNS: usize = 72;
-    let end_s = (observed_ms as f64 / 1e3).max(1.0);
-    let step_s = horizon_s / (timeline.len().max(2) - 1) as f64;
-    let top = f64::from(target.max(1));
-    let at = |column: usize| {
-        let seconds = end_s * (column + 1) as f64 / COLUMNS as f64;
-        timeline[((seconds / step_s).ceil() as usize).min(timeline.len() - 1)]
-    };
-    let mut text = format!("pods over time (# {counted}, + Running, . wanted), 0 to {end_s:.0} s\n");
-    for row in (0..ROWS).rev() {
-        let level = top * (row as f64 + 0.5) / ROWS as f64;
-        let mark = |column| {
-            let point = at(column);
-            let above = |count: u32| f64::from(count) >= level;
-            match () {
-                () if above(point.pods_ready) => '#',
-                () if above(point.pods_running) => '+',
-                () if above(point.pods_pending + point.pods_running) => '.',
-                () => ' ',
-            }
-        };
-        let line: String = (0..COLUMNS).map(mark).collect();
-        let label = if row == ROWS - 1 { target.to_string() } else { String::new() };
-        let _ = writeln!(text, "{label:>7} |{line}");
-    }
-    text
 }

@@ -33,7 +33,8 @@ pub struct Arguments {
     /// Which cell of the experiment: c0017
     #[arg(long, value_name = "CELL")]
     cell: Option<String>,
-    /// A column of replications.csv: its mean is studied
+    /// A column of replications.csv, with or without its unit: its mean is studied, where a run that never comes to it counts with
+    /// its horizon
     #[arg(long, value_name = "COLUMN", default_value = RESTRICTED_TIME)]
     measure: String,
     /// What is varied, with commas between: estimated, LATENCY, LATENCY=0.5..2, KEY=LOW..HIGH, KEY=A|B|C
@@ -136,7 +137,7 @@ fn foreseen(study: &Study, json: bool) -> String {
     if json {
         return serde_json::to_string_pretty(&forecast.to_json(threads)).expect("JSON is text") + "\n";
     }
-    let mut text = format!("{} of {}\n", study.response.column, study.subject.name);
+    let mut text = format!("{} of {}\n", study.response.column, study.subject.name) + &remark(study);
     for factor in &study.factors {
         text.push_str(&format!("  {:<36} {}\n", factor.name, factor.range));
     }
@@ -148,6 +149,11 @@ fn foreseen(study: &Study, json: bool) -> String {
         forecast.seconds(threads),
         forecast.seconds_each * 1e3
     )
+}
+
+/// A line on what the measure takes for runs without it.
+fn remark(study: &Study) -> String {
+    study.response.remark().map_or(String::new(), |remark| format!("mind that {remark}\n"))
 }
 
 fn told(problems: Vec<Problem>) -> u8 {
@@ -199,7 +205,7 @@ fn execute(study: &Study, threads: Option<usize>) -> Result<(Screened, Shared), 
 fn report(study: &Study, screened: &Screened, shared: &Shared) -> String {
     let (options, response) = (&study.options, &study.response);
     let of_cell = study.subject.cell.as_ref().map_or(String::new(), |cell| format!(", {cell}"));
-    let mut text = format!("{} of {}{of_cell}\n\n", response.column, study.subject.name);
+    let mut text = format!("{} of {}{of_cell}\n{}\n", response.column, study.subject.name, remark(study));
     text.push_str(&format!(
         "Screening, {} trajectories x {} points x {} replications: change for the whole range [{}]\n",
         options.trajectories,

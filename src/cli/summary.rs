@@ -1,10 +1,11 @@
-//! The cells of a sweep as JSON, for `sweep --json` and `merge --json`.
+//! What `sweep` and `merge` both tell: the cells as JSON, and the files.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::experiment::{Finished, Meta};
+use crate::results::tables::TABLES;
 
 /// What a sweep came to: its folder and plan, and the figures of each cell. Times that lie beyond the horizon and ends that too few
 /// replications give are null.
@@ -23,6 +24,12 @@ pub(super) fn as_json<'a>(
         "cells": cells.iter().map(|(id, cell)| of_cell(meta, id, cell)).collect::<Vec<Value>>(),
     });
     serde_json::to_string_pretty(&answer).expect("JSON is text") + "\n"
+}
+
+/// The line that names a folder's files.
+pub(super) fn files(folder: &Path) -> String {
+    let tables = TABLES.map(|(name, _)| format!("{name}.csv")).join(", ");
+    format!("{}: report.html, results.xlsx, {tables}, manifest.json, datapackage.json\n", folder.display())
 }
 
 fn of_cell(meta: &Meta, id: &str, cell: &Finished) -> Value {

@@ -6,14 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::cells_table::{Work, cells_table};
 use super::plan::{PlanArguments, show};
-use super::summary::as_json;
+use super::summary::{as_json, files};
 use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
 use crate::experiment::{
     Cell, Finished, Folder, Found, Meta, Plan, Shard, Step, StoppedBy, Stored, sweep, sweep_within,
 };
 use crate::input::{Document, Node, Problems, Value, ordered_toml};
-use crate::results::tables::TABLES;
 use crate::scenario;
 use crate::units::SimDuration;
 use crate::units::text::parse_duration;
@@ -167,19 +166,18 @@ fn read_back(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swep
 /// Prints what the cells came to.
 fn tell(plan: &Plan, arguments: &Arguments, output: &Path, swept: &Swept) -> u8 {
     let cells = &swept.cells;
+    let (meta, each) = (Meta::of(plan), cells.iter().map(|(id, cell)| (id, cell)));
     let code = if arguments.json {
-        super::print(&as_json(output, &Meta::of(plan), cells.iter().map(|(id, cell)| (id, cell))))
+        super::print(&as_json(output, &meta, each))
     } else {
         let files = if arguments.shard.is_some() {
             format!("{}: a part; kilopod merge puts all parts together\n", output.display())
         } else {
-            let tables = TABLES.map(|(name, _)| format!("{name}.csv")).join(", ");
-            format!(
-                "{}: report.html, results.xlsx, {tables}, manifest.json, datapackage.json\n",
-                output.display()
-            )
+            files(output)
         };
-        super::print(&(cells_table(plan, cells, &swept.work) + &files))
+        let of_plan = |id: &str| plan.cells.iter().find(|cell| cell.id() == id).expect("a cell of the plan");
+        let horizon = |id: &str| of_plan(id).scenario.horizon.to_string();
+        super::print(&(cells_table(&meta, &horizon, each, &swept.work) + &files))
     };
     tell_stops(plan, cells);
     let failed: u64 = cells.iter().map(|(_, cell)| cell.failures).sum();

@@ -64,7 +64,8 @@ impl Estimand {
             }
         }
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let longer = columns.iter().find(|column| name.len() > 2 && column.starts_with(name)).copied();
+        let small = name.to_lowercase();
+        let longer = columns.iter().find(|column| name.len() > 2 && column.starts_with(&small)).copied();
         let hint = match longer.or(nearest(name, &columns)) {
             Some(known) => format!("did you mean {known:?}?"),
             None => "docs/columns.md lists the columns of cells.csv".to_string(),

@@ -1,7 +1,7 @@
 //! `[precision]`: cells go on until what is asked of them is known well enough.
 
 use super::estimand::Estimand;
-use crate::input::{Node, Problems, Section, Value};
+use crate::input::{Node, Origin, Problems, Section, Value};
 use crate::results::gathered::Gathered;
 
 /// Replications of a cell at most, unless the experiment says.
@@ -99,21 +99,23 @@ pub(super) fn read(
         from_file.1 = section.text("measure", problems);
         from_file.2 = section.whole("replications", 2, 10_000_000, problems);
     }
-    let origin = section.as_ref().map_or(root.origin(), Section::origin).clone();
+    let in_file = section.as_ref().map_or(root.origin(), |section| section.origin_of("measure"));
+    let typed_measure = typed.measure.as_ref().map(|name| Origin::Argument(format!("--measure {name}")));
+    let origin = typed_measure.as_ref().unwrap_or(in_file);
     if let Some(section) = section {
         section.finish(problems);
     }
     let target = typed.precision.or(from_file.0);
     if target.is_none() && typed.measure.is_some() {
         let what = "--measure names what is to be known well, but nothing says how well";
-        problems.add(&origin, "precision.target", what, Some("add --precision 5%".to_string()));
+        problems.add(origin, "precision.target", what, Some("add --precision 5%".to_string()));
     }
     let measure = typed.measure.clone().or(from_file.1);
     let of = match measure.as_deref().map(Estimand::named) {
         None => Estimand::default(),
         Some(Ok(of)) => of,
         Some(Err((what, hint))) => {
-            problems.add(&origin, "precision.measure", what, Some(hint));
+            problems.add(origin, "precision.measure", what, Some(hint));
             return None;
         }
     };

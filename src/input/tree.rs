@@ -19,18 +19,21 @@ pub struct Source {
 pub enum Origin {
     /// In a file, from this byte on.
     File(Arc<Source>, usize),
-    /// On the command line, as typed.
+    /// Behind `--set`, as typed.
     Setting(String),
+    /// Elsewhere on the command line: `--measure nodes`.
+    Argument(String),
 }
 
 impl Origin {
-    /// On the command line?
+    /// Behind `--set`, where a shell has taken quotes away?
     pub fn is_typed(&self) -> bool {
         matches!(self, Origin::Setting(_))
     }
     pub(super) fn place(&self) -> String {
         match self {
             Origin::Setting(text) => format!("--set {text}"),
+            Origin::Argument(text) => text.clone(),
             Origin::File(source, at) => {
                 let before = &source.text[..*at];
                 let line = before.matches('\n').count() + 1;

@@ -14,9 +14,10 @@ pub(super) fn report(study: &Study, screened: &Screened, shared: &Shared) -> Str
         "title" => escape(&format!("Sensitivity of {}{of_cell}", subject.name)),
         "answer" => escape(&answer(study, shared)),
         "about" => escape(&format!(
-            "{} over {} replications a point, seed {}; {} factors. Study {}, kilopod {}.",
+            "{} over {} replications a point{}, seed {}; {} factors. Study {}, kilopod {}.",
             study.response.column,
             options.replications,
+            study.response.remark().map_or(String::new(), |remark| format!(" ({remark})")),
             subject.seed,
             study.factors.len(),
             study.id,

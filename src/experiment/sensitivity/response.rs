@@ -58,6 +58,12 @@ impl Response {
         })
     }
 
+    /// What its mean takes for runs that never come to it, where that may be.
+    pub fn remark(&self) -> Option<String> {
+        let Of::Measure(Measure { kind: Kind::Instant, .. }) = &self.of else { return None };
+        Some(format!("a run without {} counts with its horizon", self.column))
+    }
+
     /// Of one replication, in the measure's raw unit; an instant that is not reached counts as the horizon. `None`
     /// where the run has no such number.
     pub fn value(&self, record: &ReplicationRecord, horizon_ms: u64) -> Option<f64> {
@@ -93,7 +99,9 @@ mod tests {
             ("cost_to_target_usd", "cost_to_target_usd"),
             ("stuck_share_ppm", "stuck_share_ppm"),
         ] {
-            assert_eq!(Response::named(name).unwrap().column, column);
+            let response = Response::named(name).unwrap();
+            assert_eq!(response.column, column);
+            assert_eq!(response.remark().is_some(), name == "time_to_target_ms", "{name}");
         }
         let hint = |name: &str| Response::named(name).unwrap_err().hint.unwrap();
         assert!(hint("time_restrict_ms").contains("time_restricted_ms"));
