@@ -72,6 +72,16 @@ fn a_bad_line_is_answered_with_its_error_and_id() {
             "Reboot",
         ),
         (Program::Ipamd, r#"{"id":"x","until_ms":1}"#, "instance_type or limits"),
+        (
+            Program::Ipamd,
+            r#"{"id":"x","instance_type":"m5.large","until_ms":99999999999999}"#,
+            "more than a year",
+        ),
+        (
+            Program::Karpenter,
+            r#"{"id":"x","instance_types":"all","zones":["a"],"node_pools":[],"pods":[{"count":4000000000}]}"#,
+            "more than 150000",
+        ),
         (Program::Hpa, r#"{"id":"x","current":1,"max":2}"#, "metric_ratio"),
         (Program::Hpa, r#"{"id":"x","current":1,"max":2,"target_percent":30}"#, "pods"),
         (Program::KubeScheduler, r#"{"id":"x","nodes":[],"pod":{},"profile":"fast"}"#, "fast"),

@@ -35,10 +35,10 @@ pub(super) struct PlanArguments {
     #[arg(value_name = "EXPERIMENT|PLAN")]
     experiment: PathBuf,
     /// Replications of each cell, instead of the experiment's own number; with --precision at most, 2048 if left out
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     replications: Option<u32>,
     /// Seed of all chance, instead of the experiment's own
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// A key of the scenario by its path, places in lists from 0 on: deployments.0.cpu=2 or deployments[0].cpu=2;
     /// WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET. Lists in TOML: 'zones=["us-east-1a"]'

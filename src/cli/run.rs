@@ -30,9 +30,9 @@ pub struct Arguments {
     #[arg(long, value_name = "CELL")]
     cell: Option<String>,
     /// Seed of all chance; 1, or the experiment's own, if left out
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     seed: Option<u64>,
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     replication: u32,
     /// A key of the scenario by its path, places in lists from 0 on: deployments.0.cpu=2 or deployments[0].cpu=2;
     /// WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET. Lists in TOML: 'zones=["us-east-1a"]'

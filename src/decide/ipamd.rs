@@ -125,6 +125,7 @@ struct Answer {
 pub(super) fn answer(line: &str, catalogue: &Catalogue) -> Result<String, String> {
     let case: Case = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let limits = limits(&case, catalogue)?;
+    spans(&case)?;
     if let Some(name) = case.env.keys().find(|name| !ipamd::NAMES.contains(&name.as_str())) {
         return Err(format!("env: {name} is not one of {}", ipamd::NAMES.join(", ")));
     }
@@ -165,6 +166,20 @@ fn limits(case: &Case, catalogue: &Catalogue) -> Result<Limits, String> {
             })
         }
         _ => Err("give either instance_type or limits".into()),
+    }
+}
+
+/// No case is longer than a year, nor is anything in it.
+fn spans(case: &Case) -> Result<(), String> {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    let time = case.time.iter().flat_map(|time| {
+        let own = [time.imds_lag_ms, time.detaching_ms, time.kubelet_retry_ms];
+        time.latency_ms.values().copied().chain(own)
+    });
+    let mut all = case.events.iter().map(|event| event.at_ms).chain([case.until_ms]).chain(time);
+    match all.find(|ms| *ms > YEAR_MS) {
+        Some(ms) => Err(format!("{ms} ms are more than a year ({YEAR_MS} ms)")),
+        None => Ok(()),
     }
 }
 

@@ -18,6 +18,8 @@ use crate::catalogue::{Catalogue, InstanceType};
 use crate::units::Resources;
 
 const REGION: &str = "us-east-1";
+/// Of a case: as many as Kubernetes is made for.
+const MOST_PODS: u64 = 150_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -232,6 +234,10 @@ pub(super) fn answer(line: &str, catalogue: &Catalogue) -> Result<String, String
     let (nodes, names, limits) = existing(&case, &pools, catalogue, &settings)?;
     let offers = Offers::new(types, case.zones.clone(), available, overhead);
     let mut provisioner = Provisioner::new(offers, pools, &shapes);
+    let count: u64 = case.pods.iter().map(|pods| u64::from(pods.count)).sum();
+    if count > MOST_PODS {
+        return Err(format!("pods: {count} are more than {MOST_PODS}"));
+    }
     let pods: Vec<u32> = case
         .pods
         .iter()

@@ -26,7 +26,7 @@ const HINT: &str = "write compare_with = \"c0001\" or compare_with = { FACTOR = 
 pub(super) fn read(root: &mut Section<'_>, typed: &[String], problems: &mut Problems) -> Option<CompareWith> {
     let node = root.get("compare_with").cloned();
     if !typed.is_empty() {
-        let origin = root.origin().clone();
+        let origin = Origin::Argument(format!("--compare-with {}", typed.join(" --compare-with ")));
         let levels: Option<Vec<(String, String)>> = typed
             .iter()
             .map(|text| text.split_once('=').map(|(factor, label)| (factor.to_string(), label.to_string())))

@@ -153,6 +153,11 @@ pub fn read(
     let replications = typed.or(replications).unwrap_or(100);
     let seed = seed(&mut root, &mut problems);
     let seed = overrides.seed.or(seed).unwrap_or(1);
+    let keys = ["base", "scenario", "factors"];
+    if keys.iter().all(|key| nodes.root.get(key).is_none()) {
+        let hint = "write base = \"scenario.toml\" or [scenario], and [[factors]] that change it";
+        problems.add(root.origin(), "", "this experiment has no scenario", Some(hint.to_string()));
+    }
     let base = base(&mut root, folder, settings, &mut problems);
     let mut factors = factors(&mut root, &mut problems);
     conflicts(&factors, settings, &base, &mut problems);

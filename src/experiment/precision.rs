@@ -105,11 +105,6 @@ pub(super) fn read(
     if let Some(section) = section {
         section.finish(problems);
     }
-    let target = typed.precision.or(from_file.0);
-    if target.is_none() && typed.measure.is_some() {
-        let what = "--measure names what is to be known well, but nothing says how well";
-        problems.add(origin, "precision.target", what, Some("add --precision 5%".to_string()));
-    }
     let measure = typed.measure.clone().or(from_file.1);
     let of = match measure.as_deref().map(Estimand::named) {
         None => Estimand::default(),
@@ -119,6 +114,11 @@ pub(super) fn read(
             return None;
         }
     };
+    let target = typed.precision.or(from_file.0);
+    if target.is_none() && typed.measure.is_some() {
+        let what = "--measure names what is to be known well, but nothing says how well";
+        problems.add(origin, "precision.target", what, Some("add --precision 5%".to_string()));
+    }
     let most = typed.replications.or(from_file.2).unwrap_or(MOST_REPLICATIONS);
     Some((Precision { target: target?, of }, most))
 }

@@ -45,7 +45,11 @@ pub struct Problems {
 impl Problems {
     pub fn add(&mut self, origin: &Origin, key: &str, what: impl Into<String>, hint: Option<String>) {
         let (place, line) = (origin.place(), origin.line());
-        self.found.push(Problem { place, line, key: key.to_string(), what: what.into(), hint });
+        let problem = Problem { place, line, key: key.to_string(), what: what.into(), hint };
+        // A parser may stumble over one place again and again.
+        if !self.found.contains(&problem) {
+            self.found.push(problem);
+        }
     }
     /// Is one of a key that is like this?
     pub fn any(&self, like: impl Fn(&str) -> bool) -> bool {

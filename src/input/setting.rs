@@ -92,9 +92,9 @@ fn insert(node: &mut Node, path: &str, new: Node, problems: &mut Problems, whole
             let list = &whole[..whole.len() - rest.len() - 1];
             let what =
                 format!("there is no list {list} yet, of which {} could be a place", split_first(rest).0);
-            let hint = format!(
-                "write {list} in the file, or all of it at once: {list}=[{{ ... }}], in quotes for the shell"
-            );
+            let quotes = if new.origin.is_typed() { ", in quotes for the shell" } else { "" };
+            let hint =
+                format!("write {list} in the file, or set all of it at once: {list}=[{{ ... }}]{quotes}");
             problems.add(&new.origin, whole, what, Some(hint));
         }
         (None, Some(rest)) => {
@@ -197,7 +197,7 @@ mod tests {
             ("deployments.cpu=2", "write deployments.0.cpu for the first"),
             ("deployments.2.cpu=2", "from deployments.0 to deployments.1"),
             ("zones.0=x", "set it as a whole"),
-            ("node_pools.0.weight=3", "all of it at once: node_pools=[{ ... }]"),
+            ("node_pools.0.weight=3", "all of it at once: node_pools=[{ ... }], in quotes"),
             ("horizon.x=3", "horizon has no keys of its own"),
             ("=3", "names with dots"),
             ("karpenter..x=3", "names with dots"),

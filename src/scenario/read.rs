@@ -175,6 +175,9 @@ fn own_catalogue(
 
 /// Static nodes stand in the subnets in turn, each with an address of its own.
 fn room_at_start(scenario: &Scenario, root: &Node, problems: &mut Problems) {
+    if scenario.zones.is_empty() {
+        return;
+    }
     if scenario.subnets.is_empty() {
         let hint = Some("leave subnets out: there is one a zone then".to_string());
         return problems.add(root.origin_of("subnets"), "subnets", "a cluster needs a subnet", hint);
@@ -189,11 +192,12 @@ fn room_at_start(scenario: &Scenario, root: &Node, problems: &mut Problems) {
                 "{} has {room} addresses: {others} are used at the start and up to {of_each} static nodes need one each",
                 subnet.name
             );
-            let hint = Some("fewer used or reserved addresses, or a shorter prefix_length".to_string());
+            let hint = Some("fewer addresses in use or static nodes, or a shorter prefix_length".to_string());
             let key = format!("subnets[{index}]");
             if root.get("subnets").is_none() {
                 // All are alike.
-                return problems.add(root.origin_of("used_addresses"), "used_addresses", what, hint);
+                let key = if others < room { "static_nodes" } else { "used_addresses" };
+                return problems.add(root.origin_of(key), key, what, hint);
             }
             problems.add(root.origin_of(&key), &key, what, hint);
         }
@@ -543,6 +547,8 @@ mod tests {
             ("deployments.0=3", "deployments[0]"),
             ("node_pools.0.instance_types=[\"M5.LARGE\"]", "node_pools[0].instance_types"),
             ("used_addresses=9000", "used_addresses"),
+            ("static_nodes=[{ count = 9000 }]", "static_nodes"),
+            ("zones=[]", "zones"),
             ("deployments.0.security_groups=true", "deployments[0].security_groups"),
         ] {
             let problems = scenario(text, &[setting]).unwrap_err();
