@@ -10,6 +10,7 @@ use crate::components::{JobTold, Prepared, Told, Unfinished, Wishes, tell};
 use crate::input::ordered_toml;
 use crate::results::{Kind, Measure, Outcome, measures};
 use crate::scenario::{self, Scenario};
+use crate::units::SimTime;
 use crate::world::cause::Cause;
 
 /// Run one replication of a scenario, or of a cell of an experiment, and say how it went
