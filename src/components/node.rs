@@ -15,7 +15,7 @@ impl Run<'_> {
                 let found = scenario.catalogue.get(group.instance_type);
                 let mut for_nodes = scenario.subnets.iter().filter(|subnet| subnet.nodes).cycle();
                 let subnet = for_nodes.nth(node as usize).expect("a checked scenario has a subnet for nodes");
-                let own = Prepared::resources(scenario, found, AmiFamily::Al2023).map(|(_, left)| left);
+                let own = scenario.node_resources(found, AmiFamily::Al2023).map(|(_, left)| left);
                 self.nodes.push(Node {
                     stage: NodeStage::Ready,
                     instance_type: group.instance_type,

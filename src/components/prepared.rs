@@ -12,7 +12,6 @@ use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers,
 use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::karpenter::reservations::Reservation;
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape, Spread};
-use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
 use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
@@ -79,7 +78,7 @@ impl Prepared {
     pub fn new(mut scenario: Scenario) -> Prepared {
         scenario.deployments.append(&mut scenario.jobs);
         let revisions = Revisions::unfold(&mut scenario);
-        let daemons = scenario.daemonsets.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
+        let daemons = scenario.daemon_requests();
         let era = Era::of(scenario.profile);
         let settings = |found: &InstanceType| {
             let limits = Limits {
@@ -129,33 +128,6 @@ impl Prepared {
     /// The limit on requests of an API.
     pub(super) fn request_limit(&self, api: &str) -> BucketLimit {
         request_limit(&self.scenario, api)
-    }
-
-    /// Capacity and allocatable of a node of this type; `None` where the catalogue does not say enough.
-    pub(super) fn resources(
-        scenario: &Scenario,
-        found: &InstanceType,
-        family: AmiFamily,
-    ) -> Option<(Resources, Resources)> {
-        let settings = NodeSettings {
-            family: if family == AmiFamily::Bottlerocket {
-                NodeFamily::Bottlerocket
-            } else {
-                NodeFamily::Amazon
-            },
-            max_pods: scenario.cni.max_pods,
-            reserved_enis: scenario.karpenter.reserved_enis,
-            vm_memory_overhead_percent: scenario.karpenter.vm_memory_overhead_percent,
-            pod_enis: scenario.cni.pod_eni,
-        };
-        let all = capacity(found, &settings)?;
-        let left = match scenario.overhead {
-            NodeOverhead::Eks => allocatable(found, &settings)?,
-            NodeOverhead::Fixed { cpu_millis, memory_bytes } => {
-                all - Resources::new(cpu_millis, memory_bytes, 0)
-            }
-        };
-        Some((all, left))
     }
 }
 
@@ -214,8 +186,7 @@ fn provisioner(scenario: &Scenario, era: &Era, daemons: Resources) -> (Provision
             if !(found.complete && runs && named) {
                 continue;
             }
-            let (Some(resources), Some(vcpus)) = (Prepared::resources(scenario, found, family), found.vcpus)
-            else {
+            let (Some(resources), Some(vcpus)) = (scenario.node_resources(found, family), found.vcpus) else {
                 continue;
             };
             let wanted = |key: &str| named_labels.contains(key);

@@ -1,0 +1,34 @@
+//! What a node of an instance type has and leaves to pods, by the scenario's settings.
+
+use super::checked::{AmiFamily, NodeOverhead, Scenario};
+use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
+use crate::catalogue::InstanceType;
+use crate::units::Resources;
+
+impl Scenario {
+    /// Capacity and allocatable of a node of this type; `None` where the catalogue does not say enough.
+    pub fn node_resources(&self, found: &InstanceType, family: AmiFamily) -> Option<(Resources, Resources)> {
+        let settings = NodeSettings {
+            family: match family {
+                AmiFamily::Bottlerocket => NodeFamily::Bottlerocket,
+                AmiFamily::Al2 | AmiFamily::Al2023 => NodeFamily::Amazon,
+            },
+            max_pods: self.cni.max_pods,
+            reserved_enis: self.karpenter.reserved_enis,
+            vm_memory_overhead_percent: self.karpenter.vm_memory_overhead_percent,
+            pod_enis: self.cni.pod_eni,
+        };
+        let all = capacity(found, &settings)?;
+        let left = match self.overhead {
+            NodeOverhead::Eks => allocatable(found, &settings)?,
+            NodeOverhead::Fixed { cpu_millis, memory_bytes } => {
+                all - Resources::new(cpu_millis, memory_bytes, 0)
+            }
+        };
+        Some((all, left))
+    }
+    /// What DaemonSets' pods ask for on every node.
+    pub fn daemon_requests(&self) -> Resources {
+        self.daemonsets.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests)
+    }
+}
