@@ -66,7 +66,7 @@ fn ipamd_goes_as_its_documents_and_tests_say() {
 
 #[test]
 fn karpenter_decides_as_the_providers_tests_say() {
-    check(Program::Karpenter, "karpenter.jsonl", 10);
+    check(Program::Karpenter, "karpenter.jsonl", 13);
 }
 
 #[test]

@@ -44,6 +44,12 @@ fn karpenter_decides_as_the_real_one() {
     check(Program::Karpenter, "karpenter", 460);
 }
 
+/// The same programs on keys in combinations that the cases above do not have.
+#[test]
+fn karpenter_decides_combinations_as_the_real_one() {
+    check(Program::Karpenter, "karpenter-combined", 220);
+}
+
 /// The real plugins of 1.34.4, 1.30.14 and 1.24.17.
 #[test]
 fn kube_scheduler_decides_as_the_real_one() {

@@ -135,9 +135,11 @@ fn instance_label(instance: &InstanceType, rest: &str) -> Option<String> {
         }),
         "capability-flex" => Some(instance.flex.to_string()),
         "ebs-bandwidth" => text(instance.ebs_mbps),
-        "network-bandwidth" => text(instance.network_mbps),
+        // Karpenter's table has forgotten f1.
+        "network-bandwidth" => text(instance.network_mbps.filter(|_| instance.family != "f1")),
         "local-nvme" => positive(instance.local_nvme_gb),
-        "gpu-count" => positive(instance.gpu_count),
+        // A part of a GPU (g6f) is a GPU of which there are none.
+        "gpu-count" => instance.gpu_name.as_ref().map(|_| instance.gpu_count.to_string()),
         "gpu-name" => instance.gpu_name.clone(),
         "gpu-manufacturer" => instance.gpu_manufacturer.clone(),
         "gpu-memory" => text(instance.gpu_memory_mib_each),

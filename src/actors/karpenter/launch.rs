@@ -133,6 +133,10 @@ pub fn request(offers: &Offers, claim: &ClaimSpec) -> Option<Request> {
     let mut left = Offerings { offers, set, kinds, reserved, spot_limit: f64::MAX };
     let mut types = claim.types.clone();
     types.retain(|place| KINDS.iter().any(|kind| left.zones(*place, *kind) != 0));
+    // A type without the label passes where values are out, and fails a bound: none is asked for then.
+    if let Some(written) = set.requirements.written() {
+        types.retain(|place| offers.types[*place].requirements.intersects(&written));
+    }
     if left.any(&types, CapacityType::Reserved) {
         left.kinds = [false; 2];
         types.retain(|place| left.zones(*place, CapacityType::Reserved) != 0);

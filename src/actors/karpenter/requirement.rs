@@ -107,6 +107,11 @@ impl Requirement {
         self.complement != self.values.is_empty()
     }
 
+    /// Bounds beside values that are out, which a NodeClaim cannot say both.
+    fn is_unspeakable(&self) -> bool {
+        self.complement && !self.values.is_empty() && (self.at_least.is_some() || self.at_most.is_some())
+    }
+
     fn bounds(&self, other: &Requirement) -> (Option<i64>, Option<i64>) {
         let at_most = match (self.at_most, other.at_most) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -193,6 +198,16 @@ impl Requirements {
     }
     pub fn has_min_values(&self) -> bool {
         self.0.values().any(|requirement| requirement.min_values.is_some())
+    }
+
+    /// What a NodeClaim says of them, where that is something else: beside a bound, values that are out are left out.
+    pub fn written(&self) -> Option<Requirements> {
+        if !self.0.values().any(Requirement::is_unspeakable) {
+            return None;
+        }
+        let mut written = self.clone();
+        written.0.values_mut().filter(|one| one.is_unspeakable()).for_each(|one| one.values.clear());
+        Some(written)
     }
 
     /// Do they share a value on every label that both name? Two that pass without the label never clash.
