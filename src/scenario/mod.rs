@@ -12,6 +12,7 @@ mod kubelet;
 mod limits;
 mod memory_usage;
 mod names;
+mod node_pools;
 mod node_resources;
 mod placement;
 mod plausible;

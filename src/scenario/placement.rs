@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::checked::{NodePoolSpec, Scenario};
-use super::workload::requirement;
+use super::node_pools::requirement;
 use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE, is_label_value, is_well_known, may_select, normalized,
 };

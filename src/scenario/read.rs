@@ -7,8 +7,8 @@ use super::checked::*;
 use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
-    api_server, capacity_reservations, jobs, kubelet, limits, names, placement, plausible, pool_depth, reach,
-    subnets, too_late, workload,
+    api_server, capacity_reservations, jobs, kubelet, limits, names, node_pools, placement, plausible,
+    pool_depth, reach, subnets, too_late, workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -67,7 +67,7 @@ pub fn read(
         subnets,
         daemonsets: workload::daemonsets(&mut root, profile, &mut problems),
         static_nodes: workload::static_nodes(&mut root, &catalogue, &mut problems),
-        node_pools: workload::node_pools(&mut root, profile, &catalogue, &mut problems),
+        node_pools: node_pools::node_pools(&mut root, profile, &catalogue, &mut problems),
         karpenter: karpenter(root.section("karpenter", &mut problems), &mut problems),
         scheduler: scheduler(root.section("kube_scheduler", &mut problems), &mut problems),
         controller_manager: controller_manager(
