@@ -56,9 +56,23 @@ fn kube_scheduler_decides_as_the_real_one() {
     check(Program::KubeScheduler, "kube-scheduler", 550);
 }
 
+/// The real controller of 1.34.4; `hpa-huge` are numbers that do not fit an int32, from a program of 1.34.4 on amd64.
 #[test]
 fn the_autoscaler_decides_as_the_real_one() {
-    check(Program::Hpa, "hpa", 769);
+    check(Program::Hpa, "hpa", 791);
+}
+
+/// The metric comes after the bounds in the controller's sync, so that a count out of them needs none.
+#[test]
+fn the_autoscaler_answers_a_count_out_of_its_bounds_without_a_metric() {
+    let catalogue = Catalogue::compiled_in();
+    for (line, wanted) in [
+        (r#"{"id":"a","current":5,"max":3}"#, r#"{"id":"a","desired":3}"#),
+        (r#"{"id":"a","current":0,"max":3}"#, r#"{"id":"a","desired":0}"#),
+        (r#"{"id":"a","current":1,"min":2,"max":3}"#, r#"{"id":"a","desired":2}"#),
+    ] {
+        assert_eq!(answer_line(Program::Hpa, line, &catalogue), (wanted.to_owned(), true));
+    }
 }
 
 #[test]

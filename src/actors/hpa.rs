@@ -1,6 +1,6 @@
 //! The horizontal pod autoscaler: how many replicas one sync asks for.
 //!
-//! Counts are i32 and wrap as the real controller's do. Source: kubernetes v1.34.4, `pkg/controller/podautoscaler`.
+//! Counts are i32 and overflow as the real controller's do. Source: kubernetes v1.34.4, `pkg/controller/podautoscaler`.
 
 mod limit;
 mod proposal;
@@ -48,9 +48,9 @@ pub struct Sync {
 }
 
 impl Autoscaler {
-    /// What is asked for at `now_ms` with `current` replicas.
-    pub fn sync(&self, current: i32, metric: &Metric, now_ms: i64) -> Sync {
-        let bounded = if current == 0 && self.min > 0 {
+    /// The count where no metric is looked at: scaled to none by hand, or out of its bounds.
+    pub fn without_metric(&self, current: i32) -> Option<i32> {
+        if current == 0 && self.min > 0 {
             Some(0)
         } else if current > self.max {
             Some(self.max)
@@ -58,13 +58,19 @@ impl Autoscaler {
             Some(self.min)
         } else {
             None
-        };
-        if let Some(desired) = bounded {
+        }
+    }
+
+    /// What is asked for at `now_ms` with `current` replicas.
+    pub fn sync(&self, current: i32, metric: &Metric, now_ms: i64) -> Sync {
+        if let Some(desired) = self.without_metric(current) {
             return Sync { desired, proposal: None };
         }
         let Some(proposal) = proposal(metric, current, self.tolerance) else {
             return Sync { desired: current, proposal: None };
         };
+        // The largest of what the metrics ask for, which starts at 0.
+        let proposal = proposal.max(0);
         let desired = match &self.behavior {
             None => self.without_behavior(current, proposal, now_ms),
             Some(behavior) => self.with_behavior(behavior, current, proposal, now_ms),
@@ -77,7 +83,7 @@ impl Autoscaler {
         let recent = |earlier: &&At<i32>| now_ms - earlier.at_ms <= DOWNSCALE_STABILISATION_MS;
         let stable =
             self.recommendations.iter().filter(recent).map(|earlier| earlier.value).fold(proposal, i32::max);
-        let most = current.wrapping_mul(2).max(4).min(self.max);
+        let most = to_i32((2.0 * f64::from(current)).max(4.0)).min(self.max);
         if stable < self.min { self.min } else { stable.min(most) }
     }
 
@@ -101,10 +107,10 @@ impl Autoscaler {
     }
 }
 
-/// A double as Go on amd64 turns it into an int32: cut, by way of 64 bits.
+/// A double as Go on amd64 turns it into an int32: what does not fit becomes the least one (CVTTSD2SL).
 fn to_i32(value: f64) -> i32 {
-    let wide = if value.abs() < 9_223_372_036_854_775_808.0 { value as i64 } else { i64::MIN };
-    wide as i32
+    // What lies between a bound and the next whole number beyond it is cut to the bound.
+    if value > -2_147_483_649.0 && value < 2_147_483_648.0 { value as i32 } else { i32::MIN }
 }
 
 #[cfg(test)]
@@ -112,6 +118,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Source: go1.24.12 (which builds kubernetes v1.34.4) on amd64, `int32(x)` of a float64.
+    #[test]
+    fn a_double_becomes_an_int32_as_in_go() {
+        for (value, wanted) in [
+            (2.9, 2),
+            (-2.9, -2),
+            (2_147_483_647.5, i32::MAX),
+            (2_147_483_648.0, i32::MIN),
+            (-2_147_483_648.5, i32::MIN),
+            (3e9, i32::MIN),
+            (5e9, i32::MIN),
+            (-3e9, i32::MIN),
+            (1e19, i32::MIN),
+            (f64::INFINITY, i32::MIN),
+            (f64::NAN, i32::MIN),
+        ] {
+            assert_eq!(to_i32(value), wanted, "{value}");
+        }
+    }
 
     fn policies() -> impl Strategy<Value = Policies> {
         let policy = (any::<bool>(), 1i32..200, 1i64..120).prop_map(|(pods, value, seconds)| Policy {

@@ -133,21 +133,29 @@ pub(super) fn answer(line: &str) -> Result<String, String> {
         recommendations,
         scale_events: case.scale_events.iter().map(event).collect(),
     };
-    let desired = autoscaler.sync(case.current, &metric, case.at_ms).desired;
+    let desired = match metric {
+        Some(metric) => autoscaler.sync(case.current, &metric, case.at_ms).desired,
+        // A count out of its bounds needs no metric.
+        None => autoscaler.without_metric(case.current).ok_or(ONE_METRIC)?,
+    };
     serde_json::to_string(&Answer { id: case.id, desired }).map_err(|error| error.to_string())
 }
 
-fn metric(case: &Case) -> Result<Metric, String> {
-    match (case.metric_ratio, case.target_percent, case.proposal) {
-        (Some(ratio), None, None) => Ok(Metric::Ratio { ratio, ready: case.ready.unwrap_or(case.current) }),
+const ONE_METRIC: &str = "give one of metric_ratio, target_percent (with pods) and proposal";
+
+fn metric(case: &Case) -> Result<Option<Metric>, String> {
+    let metric = match (case.metric_ratio, case.target_percent, case.proposal) {
+        (None, None, None) => return Ok(None),
+        (Some(ratio), None, None) => Metric::Ratio { ratio, ready: case.ready.unwrap_or(case.current) },
         (None, Some(target_percent), None) if target_percent > 0 => {
             let pods = case.pods.as_deref().ok_or("pods must be given with target_percent")?;
-            Ok(Metric::Utilisation { target_percent, pods: pods.iter().map(read_pod).collect() })
+            Metric::Utilisation { target_percent, pods: pods.iter().map(read_pod).collect() }
         }
-        (None, Some(_), None) => Err("target_percent must be at least 1".into()),
-        (None, None, Some(proposal)) => Ok(Metric::Replicas(proposal)),
-        _ => Err("give one of metric_ratio, target_percent (with pods) and proposal".into()),
-    }
+        (None, Some(_), None) => return Err("target_percent must be at least 1".into()),
+        (None, None, Some(proposal)) => Metric::Replicas(proposal),
+        _ => return Err(ONE_METRIC.into()),
+    };
+    Ok(Some(metric))
 }
 
 fn read_pod(pod: &CasePod) -> PodMetric {

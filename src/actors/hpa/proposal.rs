@@ -70,7 +70,8 @@ fn utilisation(target: i32, pods: &[PodMetric], current: i32, tolerance: f64) ->
     // Caution: what is not known counts as fully used on the way down and as idle on the way up.
     for pod in pods {
         if missing(pod) && first < 1.0 {
-            usages.push((pod.request_millis * i64::from(target.max(100)) / 100, pod.request_millis));
+            let assumed = pod.request_millis.wrapping_mul(i64::from(target.max(100))) / 100;
+            usages.push((assumed, pod.request_millis));
         } else if (missing(pod) && first > 1.0) || (pod.state == PodState::Ignored && add_ignored) {
             usages.push((0, pod.request_millis));
         }
@@ -87,9 +88,13 @@ fn utilisation(target: i32, pods: &[PodMetric], current: i32, tolerance: f64) ->
 
 /// Utilisation over target; the utilisation is cut to whole percents first. `None` without usages or requests.
 fn ratio(usages: &[(i64, i64)], target: i32) -> Option<f64> {
-    let (used, requested) = usages.iter().fold((0, 0), |(a, b), (used, requested)| (a + used, b + requested));
+    let sum = |(a, b): (i64, i64), (used, requested): &(i64, i64)| {
+        (a.wrapping_add(*used), b.wrapping_add(*requested))
+    };
+    let (used, requested) = usages.iter().fold((0, 0), sum);
     if requested == 0 {
         return None;
     }
-    Some(f64::from((used * 100 / requested) as i32) / f64::from(target))
+    let percent = used.wrapping_mul(100).wrapping_div(requested) as i32;
+    Some(f64::from(percent) / f64::from(target))
 }
