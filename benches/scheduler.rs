@@ -13,6 +13,7 @@ use kilopod::actors::kube_scheduler::score::{self, Strategy};
 use kilopod::actors::kube_scheduler::spread::{HOSTNAME, ZONE};
 use kilopod::actors::kube_scheduler::view::{Container, Node, Pod, Spreading, Version};
 use kilopod::actors::node_affinity::NodeAffinity;
+use kilopod::actors::pod_affinity::PodAffinity;
 use kilopod::chance::{Chance, Component};
 use kilopod::units::Resources;
 
@@ -111,7 +112,8 @@ fn plain(criterion: &mut Criterion) {
         tolerations: Vec::new(),
         spreading: Spreading::Defaults,
         node_affinity: NodeAffinity::default(),
-        anti_affinity: Vec::new(),
+        kind: 0,
+        pod_affinity: PodAffinity::default(),
     };
     let node = |index: u32| Node {
         name: format!("n{index}"),
@@ -122,6 +124,7 @@ fn plain(criterion: &mut Criterion) {
         requested: Resources::ZERO,
         non_zero_requested: Resources::ZERO,
         matching_pods: 0,
+        pods: Vec::new(),
         unschedulable: false,
         taints: Vec::new(),
         images: Vec::new(),

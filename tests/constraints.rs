@@ -1,6 +1,6 @@
 //! Whole runs of pods and pools that say more than room: each rule shows in where pods end up and what they wait for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -310,6 +310,76 @@ fn pods_that_keep_apart_by_zone_are_one_a_zone() {
     assert!(told.record.scheduling_rounds >= 3);
 }
 
+const DB: &str = "name = \"db\"\nreplicas = 6";
+
+/// The web's pods keep off the database's, and these off theirs: kube-scheduler minds the terms of pods that are there.
+#[test]
+fn pods_keep_off_those_of_another_deployment() {
+    let web = |placement: &str| format!("name = \"web\"\nreplicas = 12\n{placement}");
+    let shared = |placement: &str| {
+        let told = run(&scenario_of(&[DB, &web(placement)], &[""]));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{placement}");
+        let hosts = |pods: std::ops::Range<u64>| {
+            let seen = Seen::of(&told);
+            pods.map(|pod| seen.placed[&pod].0).collect::<BTreeSet<u64>>()
+        };
+        hosts(0..6).intersection(&hosts(6..18)).count()
+    };
+    let keeps_off =
+        "pod_anti_affinity = [{ topology_key = \"kubernetes.io/hostname\", deployments = [\"db\"] }]";
+    assert!(shared("") > 0);
+    assert_eq!(shared(keeps_off), 0);
+}
+
+/// A zone with the database is shut: the web's pods that must go there have none.
+#[test]
+fn a_zone_of_pods_that_keep_others_off_is_shut() {
+    let zone = "node_selector = { \"topology.kubernetes.io/zone\" = \"us-east-1b\" }";
+    let db = format!(
+        "{DB}\n{zone}\npod_anti_affinity = [{{ topology_key = \"topology.kubernetes.io/zone\", deployments = [\"web\"] }}]"
+    );
+    let web = format!("name = \"web\"\nschedule = [{{ at = \"3 min\", replicas = 4 }}]\n{zone}");
+    let told = run(&scenario_of(&[&db, &web], &[""]));
+    assert_ne!(told.record.outcome, Outcome::Reached);
+    assert_eq!(told.record.pods_ready_at_end, 6);
+    assert!(
+        told.record.cause_pod_ms[Cause::NoInstanceType as usize] > 4 * 600_000,
+        "four pods for ten minutes"
+    );
+}
+
+#[test]
+fn pods_go_where_those_they_seek_are() {
+    let db = format!("{DB}\nnode_selector = {{ \"topology.kubernetes.io/zone\" = \"us-east-1b\" }}");
+    for (key, nodes) in [("topology.kubernetes.io/zone", 5), ("kubernetes.io/hostname", 0)] {
+        let web = format!(
+            "name = \"web\"\nschedule = [{{ at = \"1 s\", replicas = {} }}]\npod_affinity = [{{ topology_key = \"{key}\", deployments = [\"db\"] }}]",
+            if nodes == 0 { 2 } else { 12 }
+        );
+        let db = db.replace("replicas = 6", if nodes == 0 { "replicas = 4" } else { "replicas = 6" });
+        let told = run(&scenario_of(&[&db, &web], &[""]));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{key}");
+        let seen = Seen::of(&told);
+        let zones: BTreeSet<String> = seen.placed.values().map(|(node, _)| seen.zone(*node)).collect();
+        assert_eq!(zones, BTreeSet::from(["us-east-1b".into()]), "{key}");
+        let with_db: BTreeSet<u64> = (0..4).map(|pod| seen.placed[&pod].0).collect();
+        assert!(nodes > 0 || (4..6).all(|pod| with_db.contains(&seen.placed[&pod].0)));
+    }
+}
+
+/// The first goes anywhere, the others after it; whether it is there already Karpenter sees on nodes it does not manage, too.
+#[test]
+fn pods_that_seek_each_other_share_a_zone() {
+    let pods = "replicas = 12\npod_affinity = [\"topology.kubernetes.io/zone\"]";
+    for more in ["", "[[static_nodes]]\ncount = 1\ninstance_type = \"m5.xlarge\"\n"] {
+        let told = run(&format!("{}{more}", scenario_of(&[pods], &[""])));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{more}");
+        let seen = Seen::of(&told);
+        let zones: BTreeSet<&String> = seen.nodes.values().map(|(zone, _)| zone).collect();
+        assert_eq!(zones.len(), 1, "{more} {zones:?}");
+    }
+}
+
 /// Pods that tolerate everything are bound before the network is there, and start as soon as it is.
 #[test]
 fn a_pod_that_tolerates_everything_waits_for_the_network() {
@@ -420,6 +490,7 @@ fn constrained_runs_keep_their_books() {
         "topology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", max_skew = 2 }, { topology_key = \"kubernetes.io/hostname\", max_skew = 2, when_unsatisfiable = \"ScheduleAnyway\" }]",
         "pod_anti_affinity = [\"kubernetes.io/hostname\"]\ntolerations = [{ operator = \"Exists\", effect = \"NoSchedule\" }]",
         "node_selector = { \"karpenter.sh/capacity-type\" = \"spot\" }\npriority = 5",
+        "pod_affinity = [\"topology.kubernetes.io/zone\"]\npod_anti_affinity = [{ topology_key = \"kubernetes.io/hostname\", deployments = [\"app-2\"] }]",
     ];
     let pool = "capacity_types = [\"spot\", \"on-demand\"]\nstartup_taints = [{ key = \"a\", effect = \"NoSchedule\", removed_after = \"50 s\" }]\n\
                 taints = [{ key = \"b\", effect = \"PreferNoSchedule\" }]\ninstance_types = [\"m5.xlarge\"]";

@@ -12,6 +12,7 @@ use kilopod::actors::karpenter::solve::{
     ByName, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape, Spread,
 };
 use kilopod::actors::karpenter::{NodeFamily, NodeSettings, Operator, allocatable, capacity, kube_reserved};
+use kilopod::actors::pod_affinity::{PodAffinity, PodTerm};
 use kilopod::actors::taints::{Effect, Taint};
 use kilopod::catalogue::{Architecture, Catalogue, InstanceType, SpotAdvice};
 use kilopod::decide::{Program, answer_line};
@@ -161,6 +162,18 @@ struct RowPods {
     node_selector: BTreeMap<String, String>,
     #[serde(default)]
     spread: Vec<RowSpread>,
+    #[serde(default)]
+    affinity: Vec<RowTerm>,
+    #[serde(default)]
+    anti_affinity: Vec<RowTerm>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowTerm {
+    key: String,
+    /// The pods that it selects, by their places among the row's.
+    pods: Vec<u32>,
 }
 
 fn one() -> usize {
@@ -221,7 +234,14 @@ fn shape(row: &RowPods) -> Shape {
         soft: false,
         min_domains: row.min_domains,
     };
+    let terms = |terms: &[RowTerm]| {
+        terms.iter().map(|term| PodTerm::new(&term.key, term.pods.iter().copied())).collect()
+    };
     Shape {
+        pod_affinity: PodAffinity {
+            affinity: terms(&row.affinity),
+            anti_affinity: terms(&row.anti_affinity),
+        },
         node_selector: row.node_selector.clone(),
         spread: row.spread.iter().map(spread).collect(),
         ..Shape::plain(Resources::new(row.cpu_millis, row.memory_bytes, 1))
@@ -337,7 +357,7 @@ fn rounds_place_pods_as_karpenters_tests_say() {
             .extend(wrong.map(|(name, stated)| format!("{}: {name} {}, stated {stated}", row.id, got[name])));
     }
     assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-    assert_eq!(text.lines().count(), 52);
+    assert_eq!(text.lines().count(), 58);
 }
 
 /// P27 (instance_selection_test.go): three equal pods of 49 sizes make one claim, and every type it names holds them.

@@ -10,6 +10,7 @@ use kilopod::actors::kube_scheduler::queue::{Failure, QueueState, QueueVersion, 
 use kilopod::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE, scores};
 use kilopod::actors::kube_scheduler::view::{Container, Node, Pod, Spreading, Version};
 use kilopod::actors::node_affinity::NodeAffinity;
+use kilopod::actors::pod_affinity::PodAffinity;
 use kilopod::actors::taints::{Effect, Taint};
 use kilopod::catalogue::Catalogue;
 use kilopod::components::{Prepared, Wishes, tell};
@@ -99,6 +100,7 @@ fn node(text: &str) -> (Node, bool) {
         requested: Resources::ZERO,
         non_zero_requested: Resources::ZERO,
         matching_pods: matching.parse().unwrap(),
+        pods: Vec::new(),
         unschedulable: false,
         taints: if marks.contains('^') { vec![taint] } else { Vec::new() },
         images: Vec::new(),
@@ -117,7 +119,8 @@ fn soft_spreading_scores_candidates_as_its_tests_say() {
             init_containers: Vec::new(),
             node_selector: selects.then(|| ("selected".to_owned(), "yes".to_owned())).into_iter().collect(),
             node_affinity: NodeAffinity::default(),
-            anti_affinity: Vec::new(),
+            kind: 0,
+            pod_affinity: PodAffinity::default(),
             tolerations: Vec::new(),
             spreading: Spreading::Own(row["constraints"].split_whitespace().map(constraint).collect()),
         };

@@ -11,6 +11,7 @@ use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::reservations::{Mode, Reservation};
 use kilopod::actors::karpenter::solve::{ByName, Limits, NodePool, Placed, Provisioner, Shape};
 use kilopod::actors::node_affinity::{NodeAffinity, Term};
+use kilopod::actors::pod_affinity::{PodAffinity, PodTerm};
 use kilopod::catalogue::{Catalogue, SpotAdvice};
 use kilopod::components::{Prepared, Told, Wishes, tell};
 use kilopod::input::{Document, Problems};
@@ -89,7 +90,7 @@ fn types() -> Vec<Offered> {
     [("large", 6), ("medium", 3), ("small", 2)].map(sized).into()
 }
 
-fn shape(row: &RowPods) -> Shape {
+fn shape((number, row): (u32, &RowPods)) -> Shape {
     let select = |(key, value): (&str, &Option<String>)| Some((key.to_string(), value.clone()?));
     let selected = [(INSTANCE_TYPE, &row.r#type), (NODE_POOL, &row.pool)];
     let prefers = |pool: &String| (1, Term(vec![(NODE_POOL.into(), Requirement::any_of([pool.clone()]))]));
@@ -99,7 +100,10 @@ fn shape(row: &RowPods) -> Shape {
             required: Vec::new(),
             preferred: row.prefers_pool.iter().map(prefers).collect(),
         },
-        anti_affinity: if row.anti_affine { vec![HOSTNAME.into()] } else { Vec::new() },
+        pod_affinity: PodAffinity {
+            anti_affinity: row.anti_affine.then(|| PodTerm::new(HOSTNAME, [number])).into_iter().collect(),
+            ..PodAffinity::default()
+        },
         ..Shape::plain(Resources::new(row.cpu_millis, 0, 1))
     }
 }
@@ -132,7 +136,7 @@ fn provisioner(row: &Row) -> Provisioner {
     let zones = vec!["z1".into(), "z2".into()];
     let available = all_available(&types, 2);
     let offers = Offers::new(types, zones, available, Resources::ZERO).with_reservations(reservations);
-    let shapes: Vec<Shape> = row.pods.iter().map(shape).collect();
+    let shapes: Vec<Shape> = (0..).zip(&row.pods).map(shape).collect();
     Provisioner::new(offers, row.pools.iter().map(pool).collect(), &shapes)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use kilopod::actors::karpenter::labels::{HOSTNAME, ZONE};
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
 use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::solve::{
@@ -10,6 +11,7 @@ use kilopod::actors::karpenter::solve::{
 };
 use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
 use kilopod::actors::node_affinity::Term;
+use kilopod::actors::pod_affinity::{PodAffinity, PodTerm};
 use kilopod::actors::taints::{Effect, Operator, Taint, Toleration, tolerated};
 use kilopod::catalogue::Catalogue;
 use kilopod::units::{MIB, Resources};
@@ -30,10 +32,15 @@ struct Case {
     pods: Vec<usize>,
     /// By shape, as far as there are: required terms, preferred ones with their weights, and does it keep apart by host?
     affinities: Vec<Affinity>,
+    /// By shape, as far as there are.
+    company: Vec<Company>,
     /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there.
     nodes: Vec<(i64, i64, usize, usize)>,
     overhead: i64,
 }
+
+/// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it selects.
+type Company = [Vec<(bool, Vec<usize>)>; 2];
 
 /// Zones of each required term, (weight, zone) of each preferred one, apart by host.
 type Affinity = (Vec<Vec<usize>>, Vec<(i64, usize)>, bool);
@@ -45,6 +52,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let term = || prop::collection::vec(0usize..3, 1..3);
     let preferred = prop::collection::vec((1i64..100, 0usize..3), 0..3);
     let affinity = (prop::collection::vec(term(), 0..3), preferred, prop::bool::weighted(0.3));
+    let selecting = prop::collection::vec(0usize..6, 1..3);
+    let of_company = prop::collection::vec((any::<bool>(), selecting), 0..2);
+    let company = [of_company.clone(), of_company];
     (
         prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
         prop::collection::vec((0..KINDS.len(), 0usize..2), 0..6),
@@ -53,17 +63,21 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::collection::vec(0usize..6, 1..60),
         prop::collection::vec((1i64..8, 1i64..32, 0usize..2, 0usize..6), 0..5),
         prop::collection::vec(affinity, 0..5),
+        prop::collection::vec(company, 0..4),
         0i64..400,
     )
-        .prop_map(|(kinds, unavailable, pools, shapes, pods, nodes, affinities, overhead)| Case {
-            kinds,
-            unavailable,
-            pods: pods.into_iter().map(|pod| pod % shapes.len()).collect(),
-            pools,
-            shapes,
-            affinities,
-            nodes,
-            overhead,
+        .prop_map(|(kinds, unavailable, pools, shapes, pods, nodes, affinities, company, overhead)| {
+            Case {
+                kinds,
+                unavailable,
+                pods: pods.into_iter().map(|pod| pod % shapes.len()).collect(),
+                pools,
+                shapes,
+                affinities,
+                company,
+                nodes,
+                overhead,
+            }
         })
 }
 
@@ -77,19 +91,23 @@ fn term(zones: &[usize]) -> Term {
     Term(vec![("topology.kubernetes.io/zone".into(), Requirement::any_of(zones))])
 }
 
-/// What a pod asks of labels, in the order in which it gives up: required terms, then preferred ones.
-fn relaxed(shape: &Shape) -> Vec<Requirements> {
+/// What a pod asks of labels, in the order in which it gives up: required terms, then preferred ones; and each time what it
+/// asks without its preferences.
+fn relaxed(shape: &Shape) -> Vec<(Requirements, Requirements)> {
     let selector = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     let with = |required: Option<&Term>, preferred: Option<&Term>| {
         let mut asked = selector.clone();
-        required.into_iter().chain(preferred).for_each(|term| term.narrow(&mut asked));
-        asked
+        required.into_iter().for_each(|term| term.narrow(&mut asked));
+        let strict = asked.clone();
+        preferred.into_iter().for_each(|term| term.narrow(&mut asked));
+        (asked, strict)
     };
     let mut preferred: Vec<&(i64, Term)> = shape.node_affinity.preferred.iter().collect();
     preferred.sort_by_key(|(weight, _)| -weight);
     let heaviest = preferred.first().map(|(_, term)| term);
     let required = &shape.node_affinity.required;
-    let mut all: Vec<Requirements> = required.iter().map(|term| with(Some(term), heaviest)).collect();
+    let mut all: Vec<(Requirements, Requirements)> =
+        required.iter().map(|term| with(Some(term), heaviest)).collect();
     if required.is_empty() {
         all.push(with(None, heaviest));
     }
@@ -99,6 +117,12 @@ fn relaxed(shape: &Shape) -> Vec<Requirements> {
         all.push(with(required.last(), None));
     }
     all
+}
+
+/// The zones that are named.
+fn named(requirements: &Requirements) -> Vec<String> {
+    let zone = requirements.get(ZONE).filter(|zone| zone.is_in());
+    zone.into_iter().flat_map(|zone| zone.named()).map(str::to_owned).collect()
 }
 
 fn features(node: &ExistingNode) -> &NodeFeatures {
@@ -160,11 +184,19 @@ fn input(case: &Case) -> Input {
         shape
     };
     let mut shapes: Vec<Shape> = case.shapes.iter().map(shape).collect();
-    for (shape, (required, preferred, apart)) in shapes.iter_mut().zip(&case.affinities) {
+    for (number, (shape, (required, preferred, apart))) in (0..).zip(shapes.iter_mut().zip(&case.affinities))
+    {
         shape.node_affinity.required = required.iter().map(|zones| term(zones)).collect();
         shape.node_affinity.preferred =
             preferred.iter().map(|(weight, zone)| (*weight, term(&[*zone]))).collect();
-        shape.anti_affinity = apart.then(|| "kubernetes.io/hostname".to_string()).into_iter().collect();
+        shape.pod_affinity.anti_affinity.extend(apart.then(|| PodTerm::new(HOSTNAME, [number])));
+    }
+    for (shape, [near, apart]) in shapes.iter_mut().zip(&case.company) {
+        let term = |(by_zone, kinds): &(bool, Vec<usize>)| {
+            PodTerm::new(if *by_zone { ZONE } else { HOSTNAME }, kinds.iter().map(|kind| *kind as u32))
+        };
+        shape.pod_affinity.affinity.extend(near.iter().map(term));
+        shape.pod_affinity.anti_affinity.extend(apart.iter().map(term));
     }
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
@@ -193,14 +225,15 @@ struct Plain {
     requests: Resources,
     requirements: Requirements,
     types: Vec<usize>,
-    /// Of its pods.
-    shapes: Vec<usize>,
 }
+
+/// A pod that was put somewhere: its shape, its host and the zones in which that could come to be, if any were named then.
+type Put = (u32, Placed, Vec<String>);
 
 /// A round of the plain solver.
 struct Round {
-    /// By node: its room, and the shapes of the pods on it.
-    rooms: Vec<(Resources, Vec<usize>)>,
+    rooms: Vec<Resources>,
+    put: Vec<Put>,
     claims: Vec<Plain>,
     sorted: Vec<usize>,
     limits: Vec<Option<i64>>,
@@ -221,11 +254,65 @@ impl Input {
         among.iter().filter(fits).copied().collect()
     }
 
-    fn accepts(&self, claim: &Plain, number: usize, pod: &Requirements) -> Option<Plain> {
-        let shape = &self.shapes[number];
-        if !shape.anti_affinity.is_empty() && claim.shapes.contains(&number) {
-            return None;
+    /// The zones that a label may have.
+    fn zones(&self) -> Vec<&str> {
+        let there = |zone: &&str| self.nodes.iter().any(|node| features(node).labels.allows(ZONE, zone));
+        ZONES.into_iter().filter(|zone| !self.types.is_empty() || there(zone)).collect()
+    }
+
+    /// Lists of zones that a pod on the host must keep to, all of them; `None`: it may not go there.
+    fn company(
+        &self,
+        put: &[Put],
+        number: u32,
+        (host, requirements): (Placed, &Requirements),
+        strict: &Requirements,
+    ) -> Option<Vec<Vec<String>>> {
+        let mut lists = Vec::new();
+        let zones = self.zones();
+        let mut open = |term: &PodTerm, counts: &dyn Fn(u32) -> bool, near: bool| {
+            let there: Vec<&Put> = put.iter().filter(|(shape, ..)| counts(*shape)).collect();
+            let itself = near && counts(number);
+            if term.topology_key == HOSTNAME {
+                let met = there.iter().any(|(_, at, _)| *at == host);
+                return if near { met || (itself && there.is_empty()) } else { !met };
+            }
+            let has = |zone: &str| {
+                there.iter().any(|(_, _, at)| at.iter().any(|at| at == zone) && (!near || at.len() == 1))
+            };
+            let own: Vec<&str> = zones.iter().copied().filter(|zone| strict.allows(ZONE, zone)).collect();
+            let here = |zone: &&str| requirements.allows(ZONE, zone);
+            let mut left: Vec<&str> =
+                own.iter().copied().filter(|zone| has(zone) == near && here(zone)).collect();
+            if itself && !own.iter().any(|zone| has(zone)) {
+                left = own.iter().copied().find(here).into_iter().chain(own.first().copied()).collect();
+            }
+            lists.push(left.iter().map(|zone| zone.to_string()).collect());
+            !left.is_empty()
+        };
+        for (owner, shape) in (0..).zip(&self.shapes) {
+            let PodAffinity { affinity, anti_affinity } = &shape.pod_affinity;
+            let own = owner == number;
+            let met = !own || affinity.iter().all(|term| open(term, &|kind| term.selects(kind), true));
+            let apart = |term: &PodTerm| match own {
+                true => open(term, &|kind| term.selects(kind), false),
+                false => !term.selects(number) || open(term, &|kind| kind == owner, false),
+            };
+            if !met || !anti_affinity.iter().all(apart) {
+                return None;
+            }
         }
+        Some(lists)
+    }
+
+    fn accepts(
+        &self,
+        put: &[Put],
+        (claim, place): (&Plain, usize),
+        number: usize,
+        (pod, strict): &(Requirements, Requirements),
+    ) -> Option<Plain> {
+        let shape = &self.shapes[number];
         if !self.pools[claim.pool].taints.iter().all(|taint| tolerated(taint, &shape.tolerations)) {
             return None;
         }
@@ -234,11 +321,14 @@ impl Input {
         }
         let mut requirements = claim.requirements.clone();
         requirements.add_all(pod);
-        let shapes = claim.shapes.iter().copied().chain([number]).collect();
+        let host = (Placed::Claim(place as u32), &requirements);
+        for zones in self.company(put, number as u32, host, strict)? {
+            requirements.add(ZONE, &Requirement::any_of(zones));
+        }
         let requests = claim.requests + shape.requests;
         let types = self.fitting(&claim.types, &requirements, requests);
         let pods = claim.pods + 1;
-        (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types, shapes })
+        (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types })
     }
 
     /// Where each pod goes, and the claims by their opening.
@@ -253,9 +343,13 @@ impl Input {
             let (a, b) = (&self.pools[*a], &self.pools[*b]);
             b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
         });
-        let bound = |node: &ExistingNode| node.pods.iter().map(|(shape, _)| *shape as usize).collect();
+        let bound = |(place, node): (u32, &ExistingNode)| {
+            let (shape, _) = node.pods[0];
+            (shape, Placed::Existing(place), named(&features(node).labels))
+        };
         let mut round = Round {
-            rooms: self.nodes.iter().map(|node| (node.room, bound(node))).collect(),
+            rooms: self.nodes.iter().map(|node| node.room).collect(),
+            put: (0..).zip(&self.nodes).map(bound).collect(),
             limits: self.limits.iter().map(|limit| limit.cpu_millis).collect(),
             claims: Vec::new(),
             sorted: Vec::new(),
@@ -282,26 +376,32 @@ impl Input {
     fn place(
         &self,
         number: usize,
-        pod: &Requirements,
+        asked: &(Requirements, Requirements),
         round: &mut Round,
         by_weight: &[usize],
     ) -> Option<Placed> {
         let shape = &self.shapes[number];
-        let Round { rooms, claims, sorted, limits } = round;
+        let Round { rooms, put, claims, sorted, limits } = round;
         for (place, node) in self.nodes.iter().enumerate() {
-            let (room, there) = &mut rooms[place];
-            let apart = !shape.anti_affinity.is_empty() && there.contains(&number);
-            if shape.requests.fits(room) && features(node).labels.compatible(pod, false) && !apart {
-                *room = *room - shape.requests;
-                there.push(number);
-                return Some(Placed::Existing(place as u32));
+            let (labels, host) = (&features(node).labels, Placed::Existing(place as u32));
+            let meets = |zones: &Vec<String>| zones.iter().any(|zone| labels.allows(ZONE, zone));
+            let company = || self.company(put, number as u32, (host, labels), &asked.1);
+            if shape.requests.fits(&rooms[place])
+                && labels.compatible(&asked.0, false)
+                && company().is_some_and(|lists| lists.iter().all(meets))
+            {
+                rooms[place] = rooms[place] - shape.requests;
+                put.push((number as u32, host, named(labels)));
+                return Some(host);
             }
         }
         go_sort::sort_by_key(sorted, |claim| claims[*claim].pods);
         for claim in sorted.iter().copied() {
-            if let Some(after) = self.accepts(&claims[claim], number, pod) {
+            if let Some(after) = self.accepts(put, (&claims[claim], claim), number, asked) {
                 claims[claim] = after;
-                return Some(Placed::Claim(claim as u32));
+                let host = Placed::Claim(claim as u32);
+                put.push((number as u32, host, named(&claims[claim].requirements)));
+                return Some(host);
             }
         }
         for pool in by_weight.iter().copied() {
@@ -314,14 +414,15 @@ impl Input {
                 requests: Resources::ZERO,
                 requirements: self.pools[pool].template(),
                 types: (0..self.types.len()).filter(within).collect(),
-                shapes: Vec::new(),
             };
-            if let Some(opened) = self.accepts(&empty, number, pod) {
+            if let Some(opened) = self.accepts(put, (&empty, claims.len()), number, asked) {
                 let most = opened.types.iter().map(|place| self.types[*place].capacity.cpu_millis).max();
                 limits[pool] = limits[pool].map(|left| left - most.unwrap_or(0));
                 sorted.push(claims.len());
+                let host = Placed::Claim(claims.len() as u32);
+                put.push((number as u32, host, named(&opened.requirements)));
                 claims.push(opened);
-                return Some(Placed::Claim(claims.len() as u32 - 1));
+                return Some(host);
             }
         }
         None

@@ -15,6 +15,7 @@ pub mod karpenter;
 pub mod kube_scheduler;
 pub mod memory_pressure;
 pub mod node_affinity;
+pub mod pod_affinity;
 pub mod probe;
 pub mod replica_set;
 pub mod taints;

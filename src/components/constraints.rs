@@ -33,11 +33,11 @@ pub(super) struct Constraints {
 impl Constraints {
     /// `None`: nobody asks for anything but room.
     pub fn new(scenario: &Scenario) -> Option<Box<Constraints>> {
-        let placing = |deployment| Placing::new(deployment, &scenario.scheduler);
+        let placing = |place| Placing::new(place, &scenario.deployments, &scenario.scheduler);
         let constraints = Constraints {
             labels: Vec::new(),
             features: Vec::new(),
-            placings: scenario.deployments.iter().map(placing).collect(),
+            placings: (0..scenario.deployments.len()).map(placing).collect(),
             left: BTreeSet::new(),
         };
         scenario.has_constraints().then(|| Box::new(constraints))
@@ -143,12 +143,13 @@ impl Run<'_> {
     pub(super) fn refit_constrained(&mut self, node: u32) {
         let promised = |spec: &DeploymentSpec| self.promised_to(node, spec.priority);
         let promised: Vec<Resources> = self.scenario.deployments.iter().map(promised).collect();
+        let pods: Vec<u32> = self.fittings.iter().map(|fitting| fitting.on_node(node)).collect();
         let Some(mut constraints) = self.constraints.take() else { return };
         let (at, taints) = (&self.nodes[node as usize], self.taints_of(node));
         let Constraints { labels, placings, .. } = &mut *constraints;
-        for ((placing, fitting), promised) in placings.iter_mut().zip(&self.fittings).zip(promised) {
+        for (placing, promised) in placings.iter_mut().zip(promised) {
             if let Some(labels) = labels.get(node as usize) {
-                placing.update(node, at, labels, &taints, fitting.on_node(node), promised);
+                placing.update(node, at, labels, &taints, &pods, promised);
             }
         }
         self.constraints = Some(constraints);
@@ -186,7 +187,7 @@ impl Run<'_> {
         state.rejected_by_taints = tally.by_taints();
         state.rejected_by_labels = tally.by_labels();
         state.rejected_by_spread = tally.by_spread();
-        state.rejected_by_anti_affinity = tally.by_anti_affinity();
+        state.rejected_by_pod_affinity = tally.by_pod_affinity();
         Some((tally.message(), tally.nodes))
     }
 
@@ -205,7 +206,7 @@ impl Run<'_> {
                 || (pod.rejected_by_taints && tolerates)
                 || (pod.rejected_by_labels && selects)
                 || (pod.rejected_by_spread && placing.has_keys(node))
-                || pod.rejected_by_anti_affinity;
+                || (pod.rejected_by_pod_affinity && (!hints || placing.may_have_company(node)));
             heard && helps
         });
         self.run_scheduler();
@@ -235,18 +236,23 @@ impl Run<'_> {
         placings.map(|placing| placing.tolerates(node)).collect()
     }
 
-    /// A pod was bound: the skew of its Deployment's others may be another.
+    /// A pod was bound: the skew of its Deployment's others may be another, and whoever seeks its company may have it.
     pub(super) fn pod_bound_constrained(&mut self, bound: u32) {
+        let Some(constraints) = &self.constraints else { return };
         let deployment = self.pods[bound as usize].deployment;
-        let spreads = |spec: &DeploymentSpec| !spec.placement.topology_spread.is_empty();
+        let spec = &self.scenario.deployments[deployment as usize];
         // Up to 1.24 this is an event for affinity alone.
-        if !self.queueing_hints || !spreads(&self.scenario.deployments[deployment as usize]) {
+        let spreads = self.queueing_hints && !spec.placement.topology_spread.is_empty();
+        let sought = constraints.placings.iter().any(|placing| placing.seeks(deployment));
+        if !spreads && !sought {
             return;
         }
         let pods = &self.pods;
         self.queue.wake_where(self.now, |pod| {
             let pod = &pods[pod as usize];
-            pod.deployment == deployment && pod.rejected_by_spread
+            let placing = &constraints.placings[pod.deployment as usize];
+            (spreads && pod.deployment == deployment && pod.rejected_by_spread)
+                || (pod.rejected_by_pod_affinity && placing.seeks(deployment))
         });
         self.run_scheduler();
     }
@@ -258,12 +264,27 @@ impl Run<'_> {
         }
     }
     /// Does it help the pod that others were deleted?
-    pub(super) fn is_helped_by_deletion(pod: &Pod, left: &BTreeSet<u32>) -> bool {
-        let minds_others = pod.rejected_by_spread || pod.rejected_by_anti_affinity;
-        pod.rejected_by_fit || (minds_others && left.contains(&pod.deployment))
+    pub(super) fn is_helped_by_deletion(
+        constraints: Option<&Constraints>,
+        hints: bool,
+        pod: &Pod,
+        left: &BTreeSet<u32>,
+    ) -> bool {
+        let without = |constraints: &Constraints| {
+            let placing = &constraints.placings[pod.deployment as usize];
+            left.iter().any(|gone| placing.is_helped_without(*gone, hints))
+        };
+        pod.rejected_by_fit
+            || (pod.rejected_by_spread && left.contains(&pod.deployment))
+            || (pod.rejected_by_pod_affinity && constraints.is_some_and(without))
     }
     pub(super) fn take_left(&mut self) -> BTreeSet<u32> {
         self.constraints.as_mut().map(|constraints| std::mem::take(&mut constraints.left)).unwrap_or_default()
+    }
+
+    /// Do Deployments' pods mind each other's whereabouts? Then those on nodes that Karpenter does not try count, too.
+    pub(super) fn has_company(&self) -> bool {
+        self.constraints.iter().flat_map(|constraints| &constraints.placings).any(Placing::has_company)
     }
 
     /// The node as Karpenter tries it.

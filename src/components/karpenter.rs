@@ -58,6 +58,8 @@ pub(super) struct Tried {
     /// Their places among all, and how many these are.
     places: Vec<u32>,
     count: u64,
+    /// Others with pods that those to be placed may mind.
+    pub elsewhere: Vec<ExistingNode>,
 }
 
 impl Run<'_> {
@@ -125,8 +127,8 @@ impl Run<'_> {
         let moving = self.pods_to_move();
         let shape = |pod: &u32| self.pods[*pod as usize].deployment;
         let shapes: Vec<u32> = waiting.iter().chain(&moving).map(shape).collect();
-        let Tried { indices, nodes, places, count } = self.existing_nodes(self.least_of(&shapes));
-        let existing = Existing { nodes: &nodes, places: Some(&places), count };
+        let Tried { indices, nodes, places, count, elsewhere } = self.existing_nodes(self.least_of(&shapes));
+        let existing = Existing { nodes: &nodes, places: Some(&places), count, elsewhere: &elsewhere };
         let limits = self.limits_left();
         let mut ties = Drawn { chance: self.chance, round: self.rounds as u32, draws: 0 };
         let solution = self.provisioner.solve_among(Mode::Strict, &shapes, existing, &limits, &mut ties);
@@ -162,6 +164,7 @@ impl Run<'_> {
         let (addons, foreign) = (self.tries_addon_nodes(), self.prepared.era.packs_foreign_nodes);
         // Those that are initialized, then the others: how many, and which that are not full.
         let (mut counts, mut tried) = ([0; 2], [Vec::new(), Vec::new()]);
+        let (company, mut elsewhere) = (self.has_company(), Vec::new());
         for (node, index) in self.nodes.iter().zip(0..) {
             let known = !node.unknown && (foreign || !node.is_static());
             let there = node.lives() && known && !node.disrupted && !node.memory_pressure;
@@ -173,6 +176,8 @@ impl Run<'_> {
                     tried[later].push((index, counts[later]));
                 }
                 counts[later] += 1;
+            } else if company && node.lives() && node.is_registered() && !node.disrupted {
+                elsewhere.push(self.existing_node(index));
             }
         }
         let [first, others] = tried;
@@ -182,6 +187,7 @@ impl Run<'_> {
             nodes: all().map(|(index, _)| self.existing_node(index)).collect(),
             places: all().map(|(_, place)| place).collect(),
             count: u64::from(counts[0] + counts[1]),
+            elsewhere,
         }
     }
 

@@ -4,22 +4,24 @@
 //! What only the node itself decides is kept up, and the Deployment's pods by domain; nodes that fit by themselves are kept in
 //! groups for which the others' whereabouts decide alike.
 
+mod company;
 mod domains;
 
 use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use self::domains::Domains;
+use self::company::{Company, Counted, Terms};
 use super::fitting;
 use super::state::Node;
 use crate::actors::kube_scheduler::filter;
 use crate::actors::kube_scheduler::groups::{Groups, Window};
 use crate::actors::kube_scheduler::score::{Strategy, balanced_allocation};
-use crate::actors::kube_scheduler::spread::{self, DEFAULTS, HOSTNAME};
+use crate::actors::kube_scheduler::spread::{self, DEFAULTS};
 use crate::actors::kube_scheduler::view::Version;
+use crate::actors::pod_affinity::{PodAffinity, PodTerm};
 use crate::actors::taints::{Effect, Taint, Toleration, first_untolerated, tolerated};
-use crate::scenario::{DeploymentSpec, Placement, SchedulerSettings};
+use crate::scenario::{DeploymentSpec, Placement, SchedulerSettings, pod_affinity};
 use crate::units::Resources;
 
 /// Why a node is out, as the message of a failed attempt counts it.
@@ -34,7 +36,10 @@ const SPREAD: usize = 6;
 const SPREAD_LABEL: usize = 7;
 const APART: usize = 8;
 const POD_ENI: usize = 9;
-const REASONS: usize = 10;
+/// A pod that is there keeps it off.
+const KEPT_OFF: usize = 10;
+const AFFINITY: usize = 11;
+const REASONS: usize = 12;
 
 /// Reasons, a bit each; none: the node fits.
 type Verdict = u16;
@@ -57,28 +62,8 @@ struct Seen {
     labelled: bool,
     /// By topology key in use.
     domains: Vec<u32>,
-    /// Pods of the Deployment on it.
-    pods: i64,
-}
-
-/// The Deployment's pods by domain.
-#[derive(Clone, Debug)]
-struct Counted {
-    /// Place among the keys in use.
-    key: usize,
-    by_host: bool,
-    domains: Domains,
-}
-
-impl Counted {
-    /// A node comes to count, or counts no more.
-    fn change(&mut self, seen: &Seen, joins: bool) {
-        match seen.domains[self.key] {
-            NOWHERE => {}
-            domain if joins => self.domains.join(domain, seen.pods),
-            domain => self.domains.leave(domain, seen.pods),
-        }
-    }
+    /// Pods on it: of the Deployment, then of each other set that is counted.
+    pods: SmallVec<[i64; 2]>,
 }
 
 #[derive(Clone, Debug)]
@@ -99,9 +84,9 @@ impl Rule {
     }
 }
 
-/// What a node that fits by itself is refused for hangs on: its domains, hosts left out, and how many pods it has, where a
-/// rule is over hosts.
-type Situation = (SmallVec<[u32; 4]>, i64);
+/// What a node that fits by itself is refused for hangs on: its domains, hosts left out, and, where a rule is over hosts, how
+/// many pods it has.
+type Situation = SmallVec<[u32; 4]>;
 
 /// Nodes of a failed attempt by why they are out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -133,8 +118,8 @@ impl Tally {
     pub fn by_spread(&self) -> bool {
         self.any(&[SPREAD, SPREAD_LABEL])
     }
-    pub fn by_anti_affinity(&self) -> bool {
-        self.any(&[APART])
+    pub fn by_pod_affinity(&self) -> bool {
+        self.any(&[AFFINITY, APART, KEPT_OFF])
     }
     /// See [`fitting::message`].
     pub fn message(&self) -> u64 {
@@ -157,8 +142,10 @@ pub(super) struct Placing {
     soft: Vec<Rule>,
     /// A node that lacks a key of the soft rules is left out of their score.
     requires_all: bool,
-    /// What the pods keep apart by, over all nodes.
-    apart: Vec<Counted>,
+    pod_affinity: PodAffinity,
+    company: Company,
+    /// Whose pods are counted: the Deployment's own, then others, by their Deployments.
+    sets: Vec<Vec<u32>>,
     seen: Vec<Seen>,
     /// All nodes, by what they decide by themselves.
     own: Tally,
@@ -169,7 +156,8 @@ pub(super) struct Placing {
 }
 
 impl Placing {
-    pub fn new(deployment: &DeploymentSpec, settings: &SchedulerSettings) -> Placing {
+    pub fn new(own: usize, deployments: &[DeploymentSpec], settings: &SchedulerSettings) -> Placing {
+        let deployment = &deployments[own];
         let placement = &deployment.placement;
         let mut placing = Placing {
             requests: deployment.requests,
@@ -180,7 +168,9 @@ impl Placing {
             hard: Vec::new(),
             soft: Vec::new(),
             requires_all: !placement.topology_spread.is_empty(),
-            apart: Vec::new(),
+            pod_affinity: pod_affinity(own, deployments),
+            company: Company::default(),
+            sets: vec![vec![own as u32]],
             seen: Vec::new(),
             own: Tally::default(),
             groups: Groups::default(),
@@ -196,15 +186,37 @@ impl Placing {
         if placement.topology_spread.is_empty() && defaults {
             placing.soft = DEFAULTS.map(|(key, max_skew)| placing.rule(key, max_skew, 1)).into();
         }
-        placing.apart = placement.pod_anti_affinity.iter().map(|key| placing.counted(key)).collect();
+        placing.read_terms(own as u32, deployments);
         placing
+    }
+
+    /// Its own terms of affinity between pods, and those of others that select its pods.
+    fn read_terms(&mut self, own: u32, deployments: &[DeploymentSpec]) {
+        let all: Vec<PodAffinity> =
+            (0..deployments.len()).map(|place| pod_affinity(place, deployments)).collect();
+        let Terms { near, apart, kept_off } = Terms::new(own, &all);
+        let mut counted = |terms: Vec<PodTerm>| terms.iter().map(|term| self.counted_of(term)).collect();
+        self.company = Company {
+            near: counted(near),
+            seeks_itself: all[own as usize].seeks(own),
+            apart: counted(apart),
+            kept_off: counted(kept_off),
+        };
+    }
+    fn counted_of(&mut self, term: &PodTerm) -> Counted {
+        let known = self.sets.iter().position(|set| *set == term.kinds);
+        let whose = known.unwrap_or_else(|| {
+            self.sets.push(term.kinds.clone());
+            self.sets.len() - 1
+        });
+        Counted::new(self.place(&term.topology_key), &term.topology_key, whose)
     }
 
     fn rule(&mut self, key: &str, max_skew: i64, min_domains: usize) -> Rule {
         Rule { counted: self.counted(key), max_skew, min_domains }
     }
     fn counted(&mut self, key: &str) -> Counted {
-        Counted { key: self.place(key), by_host: key == HOSTNAME, domains: Domains::default() }
+        Counted::new(self.place(key), key, 0)
     }
     /// The key's place among those in use.
     fn place(&mut self, key: &str) -> usize {
@@ -242,14 +254,35 @@ impl Placing {
         self.seen.get(node as usize).is_some_and(|seen| has_all(seen, &self.hard))
     }
 
+    /// Has the node a label that the affinity of its pods goes by, or none of them to keep others off? Then a node that
+    /// appears may help.
+    pub fn may_have_company(&self, node: u32) -> bool {
+        let seen = &self.seen[node as usize];
+        let near = self.company.near.iter().any(|near| seen.domains[near.key] != NOWHERE);
+        near || !self.company.apart.is_empty()
+    }
+    /// Does a pod of the Deployment that comes to a node help those that seek company?
+    pub fn seeks(&self, deployment: u32) -> bool {
+        self.pod_affinity.seeks(deployment)
+    }
+    /// Does one that goes help those that keep off others? With hints nobody thinks of those that are kept off.
+    pub fn is_helped_without(&self, deployment: u32, hints: bool) -> bool {
+        self.pod_affinity.shuns(deployment) || (!hints && !self.company.kept_off.is_empty())
+    }
+    /// Has affinity between pods any say?
+    pub fn has_company(&self) -> bool {
+        self.company.counted().next().is_some()
+    }
+
     /// The node's taints, requests, pods or existence changed, or what is `promised` to pods of as high a priority.
+    /// `pods` are those on it by Deployment.
     pub fn update(
         &mut self,
         index: u32,
         node: &Node,
         labels: &BTreeMap<String, String>,
         taints: &[Taint],
-        pods: u32,
+        pods: &[u32],
         promised: Resources,
     ) {
         if self.seen.len() <= index as usize {
@@ -266,7 +299,8 @@ impl Placing {
             // No pod is put where Karpenter drains, whatever it tolerates.
             seen.tolerated &= !node.disrupted;
             seen.verdict = self.judge(&seen, node, promised);
-            seen.pods = pods.into();
+            let of = |set: &Vec<u32>| set.iter().map(|whose| i64::from(pods[*whose as usize])).sum();
+            seen.pods = self.sets.iter().map(of).collect();
         }
         self.count(&seen, true);
         let situation = (seen.there && seen.verdict == 0).then(|| self.situation(&seen));
@@ -285,18 +319,22 @@ impl Placing {
         let of_rules = |rule: &mut Rule| rule.counted.change(seen, joins);
         self.hard.iter_mut().filter(|_| hard).for_each(of_rules);
         self.soft.iter_mut().filter(|_| soft).for_each(of_rules);
-        self.apart.iter_mut().for_each(|apart| apart.change(seen, joins));
+        self.company.counted_mut().for_each(|counted| counted.change(seen, joins));
     }
 
     /// What the others' whereabouts can tell it from other nodes by.
     fn situation(&self, seen: &Seen) -> Situation {
-        let deciding = || self.hard.iter().map(|rule| &rule.counted).chain(&self.apart);
+        let deciding = || self.hard.iter().map(|rule| &rule.counted).chain(self.company.counted());
         let domains = deciding().filter(|counted| !counted.by_host).map(|counted| seen.domains[counted.key]);
-        let by_host = deciding().any(|counted| counted.by_host);
+        // Of company it matters only whether there is any.
+        let of_rules = self.hard.iter().map(|rule| (&rule.counted, u32::MAX));
+        let hosts = of_rules.chain(self.company.counted().map(|counted| (counted, 1)));
+        let hosts = hosts.filter(|(counted, _)| counted.by_host);
+        let pods = hosts.map(|(counted, most)| (seen.pods[counted.whose] as u32).min(most));
         // A host without the label is in a domain of no host.
         let named = |counted: &&Counted| counted.by_host && seen.domains[counted.key] == NOWHERE;
         let nameless = deciding().find(named).map(|_| NOWHERE);
-        (domains.chain(nameless).collect(), if by_host { seen.pods } else { 0 })
+        domains.chain(pods).chain(nameless).collect()
     }
 
     fn read_labels(&mut self, seen: &mut Seen, labels: &BTreeMap<String, String>) {
@@ -356,8 +394,7 @@ impl Placing {
                 return 1 << SPREAD;
             }
         }
-        let taken = |apart: &Counted| apart.domains.pods(seen.domains[apart.key]) > 0;
-        Verdict::from(self.apart.iter().any(taken)) << APART
+        self.company.verdict(seen)
     }
 
     /// Feasible nodes, up to as many as `most` says of the number of all, beginning at `from` and going round; and how
@@ -439,7 +476,7 @@ impl Placing {
                 }
                 // On a host they are the node's own.
                 let own = rule.counted.by_host;
-                let count = if own { seen.pods } else { rule.counted.domains.pods(domain) };
+                let count = if own { seen.pods[0] } else { rule.counted.domains.pods(domain) };
                 sum + spread::term(count, rule.max_skew, *weight)
             });
             libm::round(sum) as i64

@@ -16,7 +16,7 @@ use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
     AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec,
-    Scenario, TopologySpread, region,
+    Scenario, TopologySpread, pod_affinity, region,
 };
 use crate::units::Resources;
 
@@ -225,7 +225,8 @@ fn provisioner(scenario: &Scenario, era: &Era, daemons: Resources) -> (Provision
     let offers = Offers::new(types, scenario.zones.clone(), available, daemons)
         .with_rules(era.launch)
         .with_reservations(reservations(scenario, &sold));
-    let shapes: Vec<Shape> = scenario.deployments.iter().map(shape).collect();
+    let shapes: Vec<Shape> =
+        (0..scenario.deployments.len()).map(|place| shape(place, &scenario.deployments)).collect();
     (Provisioner::new(offers, pools.collect(), &shapes), sold)
 }
 
@@ -258,7 +259,8 @@ fn selected_by(scenario: &Scenario, pool: &str) -> Vec<u32> {
 }
 
 /// The Deployment's pods as Karpenter packs them.
-fn shape(deployment: &DeploymentSpec) -> Shape {
+fn shape(place: usize, deployments: &[DeploymentSpec]) -> Shape {
+    let deployment = &deployments[place];
     let placement = deployment.placement.clone();
     let spread = |spread: &TopologySpread| Spread {
         key: spread.topology_key.clone(),
@@ -272,6 +274,6 @@ fn shape(deployment: &DeploymentSpec) -> Shape {
         node_selector: placement.node_selector,
         node_affinity: placement.node_affinity,
         tolerations: placement.tolerations,
-        anti_affinity: placement.pod_anti_affinity,
+        pod_affinity: pod_affinity(place, deployments),
     }
 }

@@ -217,8 +217,10 @@ impl Run<'_> {
     /// A pod left a node.
     pub(super) fn pod_deleted_event(&mut self) {
         let left = self.take_left();
-        let pods = &self.pods;
-        self.queue.wake_where(self.now, |pod| Self::is_helped_by_deletion(&pods[pod as usize], &left));
+        let (pods, constraints) = (&self.pods, self.constraints.as_deref());
+        let hints = self.queueing_hints;
+        let helps = |pod: u32| Self::is_helped_by_deletion(constraints, hints, &pods[pod as usize], &left);
+        self.queue.wake_where(self.now, helps);
         self.run_scheduler();
     }
 }

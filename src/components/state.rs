@@ -61,7 +61,7 @@ pub(super) struct Pod {
     pub rejected_by_taints: bool,
     pub rejected_by_labels: bool,
     pub rejected_by_spread: bool,
-    pub rejected_by_anti_affinity: bool,
+    pub rejected_by_pod_affinity: bool,
     /// Marked unschedulable, hence one of Karpenter's.
     pub provisionable: bool,
     pub address: Option<PodAddress>,
@@ -120,7 +120,7 @@ impl Pod {
             rejected_by_taints: false,
             rejected_by_labels: false,
             rejected_by_spread: false,
-            rejected_by_anti_affinity: false,
+            rejected_by_pod_affinity: false,
             provisionable: false,
             address: None,
             sandbox_tries: 0,

@@ -10,6 +10,7 @@ use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE};
 use crate::actors::kube_scheduler::view::{Container, Image, Node, Pod, Spreading, Version};
 use crate::actors::node_affinity::NodeAffinity;
+use crate::actors::pod_affinity::PodAffinity;
 use crate::units::Resources;
 
 #[derive(Deserialize)]
@@ -274,6 +275,7 @@ fn read_node(case: CaseNode) -> Result<Node, String> {
         requested,
         non_zero_requested: case.non_zero_requested.map_or(requested, |sums| sums.read()),
         matching_pods: case.matching_pods,
+        pods: Vec::new(),
         unschedulable: case.unschedulable,
         taints: case.taints.iter().map(CaseTaint::read).collect::<Result<_, _>>()?,
         images: case.images.into_iter().map(image).collect(),
@@ -309,7 +311,8 @@ fn read_pod(case: CasePod, version: Version) -> Result<Pod, String> {
         tolerations: case.tolerations.iter().map(CaseToleration::read).collect::<Result<_, _>>()?,
         spreading,
         node_affinity: NodeAffinity::default(),
-        anti_affinity: Vec::new(),
+        kind: 0,
+        pod_affinity: PodAffinity::default(),
     })
 }
 

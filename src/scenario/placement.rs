@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::checked::{NodePoolSpec, Scenario};
 use super::node_pools::requirement;
+use super::pod_terms::{self, NamedTerm};
 use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE, is_label_value, is_well_known, may_select, normalized,
 };
@@ -22,8 +23,10 @@ pub struct Placement {
     pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
     pub topology_spread: Vec<TopologySpread>,
-    /// Topology keys of the required anti-affinity to the Deployment's own pods.
-    pub pod_anti_affinity: Vec<String>,
+    /// Required affinity to pods.
+    pub pod_affinity: Vec<NamedTerm>,
+    /// Required anti-affinity to pods.
+    pub pod_anti_affinity: Vec<NamedTerm>,
 }
 
 impl Placement {
@@ -38,8 +41,8 @@ impl Placement {
         let selected = self.node_selector.keys().map(String::as_str);
         let asked = terms.flat_map(|term| &term.0).map(|(key, _)| key.as_str());
         let spread = self.topology_spread.iter().map(|spread| spread.topology_key.as_str());
-        let apart = self.pod_anti_affinity.iter().map(String::as_str);
-        selected.chain(asked).chain(spread).chain(apart)
+        let company = self.pod_affinity.iter().chain(&self.pod_anti_affinity);
+        selected.chain(asked).chain(spread).chain(company.map(|term| term.topology_key.as_str()))
     }
 }
 
@@ -74,9 +77,11 @@ pub(super) fn check_keys(scenario: &Scenario, root: &Node, problems: &mut Proble
     let jobs = scenario.jobs.iter().enumerate().map(|(index, spec)| ("jobs", index, spec));
     for (list, index, deployment) in deployments.chain(jobs) {
         let spread = deployment.placement.topology_spread.iter().map(|spread| &spread.topology_key);
-        let apart = &deployment.placement.pod_anti_affinity;
+        let near = deployment.placement.pod_affinity.iter().map(|term| ("pod_affinity", &term.topology_key));
+        let apart = deployment.placement.pod_anti_affinity.iter();
+        let apart = apart.map(|term| ("pod_anti_affinity", &term.topology_key));
         let keys = spread.map(|key| ("topology_spread", key));
-        for (name, key) in keys.chain(apart.iter().map(|key| ("pod_anti_affinity", key))) {
+        for (name, key) in keys.chain(near).chain(apart) {
             if !key.is_empty() && !known(key) {
                 let hint = nearest(key, &[HOSTNAME, ZONE, CAPACITY_TYPE, NODE_POOL]);
                 let hint = hint.map(|known| format!("did you mean {known:?}?"));
@@ -100,12 +105,8 @@ pub(super) fn read(section: &mut Section<'_>, problems: &mut Problems) -> Placem
             .unwrap_or_default(),
         tolerations: tolerations(section, problems),
         topology_spread: topology_spread(section, problems),
-        pod_anti_affinity: section
-            .texts("pod_anti_affinity", problems)
-            .unwrap_or_default()
-            .iter()
-            .map(|key| normalized(key).to_owned())
-            .collect(),
+        pod_affinity: pod_terms::read(section, "pod_affinity", problems),
+        pod_anti_affinity: pod_terms::read(section, "pod_anti_affinity", problems),
     }
 }
 

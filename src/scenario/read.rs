@@ -8,7 +8,7 @@ use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
     api_server, capacity_reservations, jobs, kubelet, limits, names, node_pools, placement, plausible,
-    pool_depth, reach, subnets, too_late, workload,
+    pod_terms, pool_depth, reach, subnets, too_late, workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -113,6 +113,7 @@ pub fn read(
     placement::check_keys(&scenario, &document.root, &mut problems);
     finish_cni(&mut scenario, &document.root, &mut warnings, &mut problems);
     room_at_start(&scenario, &document.root, &mut problems);
+    pod_terms::check_names(&scenario, root.origin(), &mut problems);
     names::check(&scenario, &document.root, &mut problems);
     plausible::check(&scenario, &mut root, &mut warnings, &mut problems);
     root.finish(&mut problems);

@@ -1,8 +1,8 @@
 //! Filter and score of one pod over all nodes of a cluster, plainly: what a run's kept-up counts must agree with.
 
-use super::anti_affinity::Occupied;
 use super::filter::{self, Rejection};
 use super::image;
+use super::pod_affinity::Company;
 use super::score::{Strategy, balanced_allocation};
 use super::spread::{self, HardCounts};
 use super::view::{Node, Pod, Version};
@@ -39,8 +39,8 @@ pub fn judge(
     strategy: &Strategy,
     version: Version,
 ) -> Vec<Result<Scores, Rejection>> {
-    let (hard, occupied) = (HardCounts::new(pod, nodes, version), Occupied::new(pod, nodes));
-    let first = |node| filter::first_rejection(pod, node, &hard, &occupied, version);
+    let (hard, company) = (HardCounts::new(pod, nodes, version), Company::new(pod, nodes));
+    let first = |node| filter::first_rejection(pod, node, &hard, &company, version);
     let rejections: Vec<Option<Rejection>> = nodes.iter().map(first).collect();
     let passed: Vec<usize> = (0..nodes.len()).filter(|place| rejections[*place].is_none()).collect();
     let mut scores = score(pod, nodes, &passed, strategy, version).into_iter();

@@ -2,7 +2,7 @@
 //!
 //! Source: kubernetes v1.34.4, v1.30.14 and v1.24.17, `pkg/scheduler/framework/plugins`.
 
-use super::anti_affinity::Occupied;
+use super::pod_affinity::Company;
 use super::spread::HardCounts;
 use super::view::{Node, Pod, Version};
 use crate::actors::taints::{Effect, Taint, first_untolerated, tolerated};
@@ -22,12 +22,12 @@ impl Rejection {
 }
 
 /// The first rejection, `None` if the pod may go to the node. `hard` are the counts of the pod's hard constraints,
-/// `occupied` the domains that its anti-affinity keeps it off.
+/// `company` where pods are that it minds or that mind it.
 pub fn first_rejection(
     pod: &Pod,
     node: &Node,
     hard: &HardCounts,
-    occupied: &Occupied,
+    company: &Company,
     version: Version,
 ) -> Option<Rejection> {
     unschedulable(pod, node)
@@ -39,10 +39,7 @@ pub fn first_rejection(
             (!reasons.is_empty()).then_some(Rejection { plugin: "NodeResourcesFit", reasons })
         })
         .or_else(|| spread(node, hard))
-        .or_else(|| {
-            let reason = "node(s) didn't match pod anti-affinity rules";
-            occupied.has(node).then(|| Rejection::of("InterPodAffinity", reason)).flatten()
-        })
+        .or_else(|| Rejection::of("InterPodAffinity", company.objection(node)?))
 }
 
 fn unschedulable(pod: &Pod, node: &Node) -> Option<Rejection> {

@@ -1,11 +1,11 @@
 //! kube-scheduler: in which order pods are tried, which nodes they fit, and how these are scored.
 
 pub mod alike;
-pub mod anti_affinity;
 pub mod cycle;
 pub mod filter;
 pub mod groups;
 pub mod image;
+pub mod pod_affinity;
 pub mod preemption;
 pub mod queue;
 pub mod score;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::spread::Constraint;
 use crate::actors::node_affinity::NodeAffinity;
+use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Taint, Toleration};
 use crate::units::{MIB, Resources};
 
@@ -31,11 +32,21 @@ pub struct Node {
     pub requested: Resources,
     /// The same, with [`MISSING_CPU_MILLIS`] and [`MISSING_MEMORY_BYTES`] for what a container does not declare.
     pub non_zero_requested: Resources,
-    /// Pods on it that the selector of the pod's spreading and anti-affinity matches.
+    /// Pods on it that the selector of the pod's spreading matches.
     pub matching_pods: i64,
+    /// Pods on it that have to do with affinity between pods.
+    pub pods: Vec<Others>,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
     pub images: Vec<Image>,
+}
+
+/// Pods of one kind on a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Others {
+    pub kind: u32,
+    pub count: i64,
+    pub pod_affinity: PodAffinity,
 }
 
 /// What a container that does not declare cpu or memory counts for in the scores of NodeResourcesFit.
@@ -68,8 +79,9 @@ pub struct Pod {
     pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
     pub spreading: Spreading,
-    /// Topology keys of its required anti-affinity; it is to the pods of [`Node::matching_pods`], and theirs to it.
-    pub anti_affinity: Vec<String>,
+    /// By which terms of affinity tell it.
+    pub kind: u32,
+    pub pod_affinity: PodAffinity,
 }
 
 impl Pod {

@@ -158,11 +158,17 @@ impl Run<'_> {
     /// The cluster for simulations; those of consolidation leave out nodes that still settle.
     pub(super) fn view(&mut self, consolidates: bool) -> View {
         self.refresh_offers();
-        let Tried { indices, nodes: rooms, .. } = self.existing_nodes(None);
+        let Tried { indices, nodes: rooms, elsewhere, .. } = self.existing_nodes(None);
+        let company = self.has_company();
         let stays = |index: u32| !(consolidates && self.is_settling(&self.nodes[index as usize]));
-        let mut situation = Situation { limits: self.limits_left(), ..Situation::default() };
+        let limits = self.limits_left();
+        let mut situation = Situation { limits, elsewhere, ..Situation::default() };
         let mut nodes = Vec::with_capacity(indices.len());
-        for (index, room) in indices.into_iter().zip(rooms).filter(|(index, _)| stays(*index)) {
+        for (index, room) in indices.into_iter().zip(rooms) {
+            if !stays(index) {
+                situation.elsewhere.extend(company.then_some(room));
+                continue;
+            }
             let node = &self.nodes[index as usize];
             situation.initialized.push(node.is_static() || self.has_initialized_claim(node));
             situation.nodes.push(room);

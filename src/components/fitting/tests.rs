@@ -11,6 +11,7 @@ use crate::actors::kube_scheduler::score::Strategy as Scoring;
 use crate::actors::kube_scheduler::spread::{HOSTNAME, ZONE};
 use crate::actors::kube_scheduler::view::{self, Container, Spreading};
 use crate::actors::node_affinity::NodeAffinity;
+use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Effect, Taint};
 use crate::chance::{Chance, Component};
 
@@ -32,6 +33,7 @@ fn view(index: usize, node: &Node, matching: u32) -> view::Node {
         requested: node.requested,
         non_zero_requested: node.requested,
         matching_pods: matching.into(),
+        pods: Vec::new(),
         unschedulable: false,
         taints: if node.is_tainted() { vec![not_ready] } else { Vec::new() },
         images: Vec::new(),
@@ -51,7 +53,8 @@ fn pod() -> view::Pod {
         tolerations: Vec::new(),
         spreading: Spreading::Defaults,
         node_affinity: NodeAffinity::default(),
-        anti_affinity: Vec::new(),
+        kind: 0,
+        pod_affinity: PodAffinity::default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A Deployment's pods by the domains of a topology key, kept up as nodes change.
+//! Pods by the domains of a topology key, kept up as nodes change.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +44,10 @@ impl Domains {
     /// Pods in the domain; none where no node counts.
     pub fn pods(&self, domain: u32) -> i64 {
         self.by_domain.get(domain as usize).map_or(0, |(_, pods)| *pods)
+    }
+    /// Is there a pod in any of them?
+    pub fn any(&self) -> bool {
+        self.by_pods.last_key_value().is_some_and(|(pods, _)| *pods > 0)
     }
     /// Domains in which a node counts.
     pub fn present(&self) -> usize {

@@ -6,15 +6,17 @@ use super::*;
 use crate::actors::karpenter::requirement::{Operator, Requirement};
 use crate::actors::kube_scheduler::cycle;
 use crate::actors::kube_scheduler::score::Strategy as Scoring;
-use crate::actors::kube_scheduler::spread::{Constraint, ZONE};
-use crate::actors::kube_scheduler::view::{self, Container, Spreading};
+use crate::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE};
+use crate::actors::kube_scheduler::view::{self, Container, Others, Spreading};
 use crate::actors::node_affinity::{NodeAffinity, Term};
 use crate::actors::taints::Operator as Tolerates;
 use crate::chance::Distribution;
-use crate::scenario::{ClientLimit, Rollouts, TopologySpread};
+use crate::scenario::{ClientLimit, NamedTerm, Rollouts, TopologySpread};
 
 const REQUESTS: Resources = Resources::new(700, 900, 1);
 const KEYS: [&str; 3] = [HOSTNAME, ZONE, "rack"];
+/// The Deployment whose pods are placed, and others.
+const NAMES: [&str; 3] = ["app", "db", "cache"];
 
 /// A node: size, labels and taints, what is on it.
 #[derive(Clone, Debug)]
@@ -25,7 +27,8 @@ struct Case {
     zone: Option<u8>,
     rack: Option<u8>,
     taints: Vec<(u8, u8)>,
-    own: u32,
+    /// By [`NAMES`].
+    pods: [u32; 3],
     others: i64,
     ready: bool,
 }
@@ -34,15 +37,16 @@ fn case() -> impl Strategy<Value = Case> {
     let label = || prop::option::weighted(0.8, 0u8..4);
     let taints = prop::collection::vec((0u8..3, 0u8..3), 0..3);
     let size = (1i64..9, 1i64..9, 1i64..9);
-    (size, label(), label(), taints, 0u32..4, 0i64..4, prop::bool::weighted(0.9)).prop_map(
-        |((cpu, memory, slots), zone, rack, taints, own, others, ready)| Case {
+    let mates = prop::array::uniform2(prop::sample::select(vec![0, 0, 0, 1, 2]));
+    (size, label(), label(), taints, 0u32..4, mates, 0i64..4, prop::bool::weighted(0.9)).prop_map(
+        |((cpu, memory, slots), zone, rack, taints, own, [db, cache], others, ready)| Case {
             cpu,
             memory,
             slots,
             zone,
             rack,
             taints,
-            own,
+            pods: [own, db, cache],
             others,
             ready,
         },
@@ -58,6 +62,16 @@ fn term(zones: &[u8]) -> Term {
     Term(vec![(ZONE.into(), Requirement::new(Operator::In, &zones, None))])
 }
 
+/// Up to so many terms, by some key, that select some of [`NAMES`] or the Deployment's own pods.
+fn terms(most: usize) -> impl Strategy<Value = Vec<NamedTerm>> {
+    let term = (0usize..3, prop::collection::vec(prop::sample::select(NAMES.to_vec()), 0..3));
+    let read = |(key, names): (usize, Vec<&str>)| NamedTerm {
+        topology_key: KEYS[key].into(),
+        deployments: names.into_iter().map(String::from).collect(),
+    };
+    prop::collection::vec(term.prop_map(read), 0..=most)
+}
+
 fn placement() -> impl Strategy<Value = Placement> {
     let zones = || prop::collection::vec(0u8..4, 1..3);
     let spread = (0usize..3, 1u32..4, any::<bool>(), prop::option::of(1u32..5));
@@ -67,9 +81,10 @@ fn placement() -> impl Strategy<Value = Placement> {
         prop::collection::vec((1i64..100, zones()), 0..3),
         prop::collection::vec((0u8..3, prop::option::of(0u8..3)), 0..3),
         prop::collection::vec(spread, 0..3),
-        prop::collection::vec(0usize..3, 0..2),
+        terms(2),
+        terms(2),
     )
-        .prop_map(|(rack, required, preferred, tolerations, spread, apart)| Placement {
+        .prop_map(|(rack, required, preferred, tolerations, spread, near, apart)| Placement {
             node_selector: rack.map(|rack| ("rack".to_string(), format!("r{rack}"))).into_iter().collect(),
             node_affinity: NodeAffinity {
                 required: required.iter().map(|zones| term(zones)).collect(),
@@ -93,7 +108,8 @@ fn placement() -> impl Strategy<Value = Placement> {
                     min_domains: min_domains.filter(|_| hard),
                 })
                 .collect(),
-            pod_anti_affinity: apart.into_iter().map(|key| KEYS[key].into()).collect(),
+            pod_affinity: near,
+            pod_anti_affinity: apart,
         })
 }
 
@@ -111,7 +127,7 @@ fn taints(case: &Case) -> Vec<Taint> {
 }
 
 fn node(case: &Case) -> Node {
-    let (own, others) = (i64::from(case.own), case.others);
+    let (own, others) = (i64::from(case.pods[0]), case.others);
     Node {
         stage: if case.ready { NodeStage::Ready } else { NodeStage::Booting },
         allocatable: Resources::new(case.cpu * 500, case.memory * 600, case.slots),
@@ -120,7 +136,8 @@ fn node(case: &Case) -> Node {
     }
 }
 
-fn plain_pod(placement: &Placement, default_spread: bool) -> view::Pod {
+fn plain_pod(deployments: &[DeploymentSpec], default_spread: bool) -> view::Pod {
+    let placement = &deployments[0].placement;
     let constraint = |spread: &TopologySpread| Constraint {
         key: spread.topology_key.clone(),
         max_skew: spread.max_skew.into(),
@@ -145,13 +162,14 @@ fn plain_pod(placement: &Placement, default_spread: bool) -> view::Pod {
             (true, true) => Spreading::Defaults,
             (true, false) => Spreading::None,
         },
-        anti_affinity: placement.pod_anti_affinity.clone(),
+        kind: 0,
+        pod_affinity: pod_affinity(0, deployments),
     }
 }
 
-fn deployment(placement: Placement) -> DeploymentSpec {
+fn deployment(name: &str, placement: Placement) -> DeploymentSpec {
     DeploymentSpec {
-        name: "app".into(),
+        name: name.into(),
         requests: REQUESTS,
         own_requests: REQUESTS,
         image_bytes: 0,
@@ -176,10 +194,15 @@ fn deployment(placement: Placement) -> DeploymentSpec {
 /// What the plain pass says of the nodes that are there.
 fn plainly(
     cases: &[Case],
-    placement: &Placement,
+    deployments: &[DeploymentSpec],
     settings: &SchedulerSettings,
 ) -> Vec<(u32, Result<i64, String>)> {
     let there: Vec<usize> = (0..cases.len()).filter(|index| cases[*index].ready).collect();
+    let others = |(kind, count): (u32, u32)| Others {
+        kind,
+        count: count.into(),
+        pod_affinity: pod_affinity(kind as usize, deployments),
+    };
     let view = |index: &usize| {
         let (case, node) = (&cases[*index], node(&cases[*index]));
         view::Node {
@@ -188,14 +211,15 @@ fn plainly(
             allocatable: node.allocatable,
             requested: node.requested,
             non_zero_requested: node.requested,
-            matching_pods: case.own.into(),
+            matching_pods: case.pods[0].into(),
+            pods: (0..).zip(case.pods).map(others).collect(),
             unschedulable: false,
             taints: taints(case),
             images: Vec::new(),
         }
     };
     let views: Vec<view::Node> = there.iter().map(view).collect();
-    let pod = plain_pod(placement, settings.default_spread);
+    let pod = plain_pod(deployments, settings.default_spread);
     let said = cycle::judge(&pod, &views, &settings.strategy, Version::V1_34);
     let short = |said: Result<cycle::Scores, filter::Rejection>| {
         said.map(|scores| scores.total()).map_err(|rejection| rejection.plugin.to_owned())
@@ -216,10 +240,15 @@ proptest! {
             Scoring::shaped([(0, 0), (60, 10), (100, 2)]),
         ]),
         default_spread in any::<bool>(),
+        others in prop::array::uniform2(terms(1)),
     ) {
         let client = ClientLimit { qps: 50, burst: 100 };
         let settings = SchedulerSettings { client, strategy, default_spread };
-        let mut placing = Placing::new(&deployment(placement.clone()), &settings);
+        let apart = |terms| Placement { pod_anti_affinity: terms, ..Placement::default() };
+        let placements = [placement].into_iter().chain(others.map(apart));
+        let deployments: Vec<DeploymentSpec> =
+            NAMES.iter().zip(placements).map(|(name, placement)| deployment(name, placement)).collect();
+        let mut placing = Placing::new(0, &deployments, &settings);
         let nodes: Vec<Node> = cases.iter().map(node).collect();
         // Beforehand each node was as its neighbour is now, but for its labels, which stay.
         let before = |index: usize| {
@@ -229,9 +258,9 @@ proptest! {
         let was = (0..cases.len()).map(before).enumerate();
         for (index, case) in was.chain(cases.iter().cloned().enumerate()) {
             let labels = labels(index, &case);
-            placing.update(index as u32, &node(&case), &labels, &taints(&case), case.own, Resources::ZERO);
+            placing.update(index as u32, &node(&case), &labels, &taints(&case), &case.pods, Resources::ZERO);
         }
-        let said = plainly(&cases, &placement, &settings);
+        let said = plainly(&cases, &deployments, &settings);
         let (mut found, mut scores) = (Vec::new(), Vec::new());
         let looked_at = placing.feasible_from(3, |nodes| nodes, &mut found);
         prop_assert_eq!(looked_at as usize, said.len());
@@ -248,7 +277,7 @@ proptest! {
             prop_assert_eq!(tally.by_taints(), by("TaintToleration"));
             prop_assert_eq!(tally.by_labels(), by("NodeAffinity"));
             prop_assert_eq!(tally.by_spread(), by("PodTopologySpread"));
-            prop_assert_eq!(tally.by_anti_affinity(), by("InterPodAffinity"));
+            prop_assert_eq!(tally.by_pod_affinity(), by("InterPodAffinity"));
         }
         // Fewer are wanted: they are of those that fit, from the start on.
         let some = placing.feasible_from(3, |_| 2, &mut found);

@@ -50,6 +50,18 @@ fn what_the_api_would_refuse_is_told_with_its_key() {
         "deployments[0].topology_spread",
     );
     of_pods("pod_anti_affinity = [\"rack\"]", "deployments[0].pod_anti_affinity");
+    of_pods("pod_affinity = [{ topology_key = \"rack\" }]", "deployments[0].pod_affinity");
+    let of_term = |term: &str, wanted: &str| {
+        let key = format!("deployments[0].pod_affinity{wanted}");
+        of_pods(&format!("name = \"web\"\npod_affinity = [{term}]"), &key);
+    };
+    let host = "topology_key = \"kubernetes.io/hostname\"";
+    of_term("{ deployments = [\"web\"] }", "[0].topology_key");
+    of_term("3", "[0]");
+    of_term(&format!("{{ {host}, deployments = [] }}"), "[0].deployments");
+    of_term(&format!("{{ {host}, names = [\"web\"] }}"), "[0].names");
+    of_term(&format!("{{ {host}, deployments = [\"wed\"] }}"), "");
+    of_pods("pod_affinity = \"kubernetes.io/hostname\"", "deployments[0].pod_affinity");
     of_pods(
         "[deployments.node_affinity]\nrequired = [{}]",
         "deployments[0].node_affinity.required[0].expressions",
@@ -75,6 +87,10 @@ fn what_the_api_would_refuse_is_told_with_its_key() {
         "scoring_strategy = \"RequestedToCapacityRatio\"\nshape = [{ utilization = 5, score = 1 }, { utilization = 5, score = 11 }]",
         &["kube_scheduler.shape[1].score", "kube_scheduler.shape[1].utilization"],
     );
+    // A pod counts only if every term of an affinity selects it.
+    let both = "name = \"web\"\npod_affinity = [\"kubernetes.io/hostname\", { topology_key = \"topology.kubernetes.io/zone\", deployments = [\"db\"] }]\n\
+                [[deployments]]\nname = \"db\"\nreplicas = 1";
+    of_pods(both, "deployments[0].pod_affinity");
     // A key that a pool gives its nodes is as good as a well-known one.
     check("pod_anti_affinity = [\"rack\"]", "labels = { rack = \"r1\" }", "", &[]);
 }

@@ -4,7 +4,7 @@
 
 use crate::actors::karpenter::launch::{self, ClaimSpec};
 use crate::actors::karpenter::reservations::Mode;
-use crate::actors::karpenter::solve::{ByName, ExistingNode, Limits, Placed, Provisioner};
+use crate::actors::karpenter::solve::{ByName, Existing, ExistingNode, Limits, Placed, Provisioner};
 use crate::units::Resources;
 
 /// The cluster as a simulation sees it.
@@ -17,6 +17,8 @@ pub struct Situation {
     pub nodes: Vec<ExistingNode>,
     /// By node: will it stay as it is? Nothing may rely on one that still comes up.
     pub initialized: Vec<bool>,
+    /// Nodes that are not tried, whose pods others may mind.
+    pub elsewhere: Vec<ExistingNode>,
     /// What is left of each pool's limits.
     pub limits: Vec<Limits>,
 }
@@ -61,9 +63,10 @@ pub fn simulate(
         std::mem::replace(&mut situation.nodes[*place], nothing)
     };
     let candidates: Vec<ExistingNode> = gone.iter().map(shut).collect();
-    let Situation { pending, leaving, nodes, initialized, limits } = &*situation;
+    let Situation { pending, leaving, nodes, initialized, elsewhere, limits } = &*situation;
+    let existing = Existing { elsewhere, ..Existing::all(nodes) };
     let shapes: Vec<u32> = pending.iter().chain(pods).chain(leaving).copied().collect();
-    let solution = provisioner.solve_in(Mode::Fallback, &shapes, nodes, limits, &mut ByName);
+    let solution = provisioner.solve_among(Mode::Fallback, &shapes, existing, limits, &mut ByName);
     let (own, others) = (pending.len()..pending.len() + pods.len(), pending.len() + pods.len()..);
     let lasting = |placed: &Placed| match placed {
         Placed::Existing(place) => initialized[*place as usize],

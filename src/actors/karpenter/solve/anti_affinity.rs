@@ -1,4 +1,4 @@
-//! Required anti-affinity of a shape's pods to each other, as Karpenter keeps it: domains where one may already be.
+//! One term of required anti-affinity as Karpenter keeps it: domains where a pod that keeps others off may already be.
 //!
 //! Source: kubernetes-sigs/karpenter v1.14.0, `topologygroup.go`, `nextDomainAntiAffinity`.
 
@@ -24,6 +24,10 @@ impl Apart {
             domains: domains.map(|domain| (domain, false)).collect(),
             hosts: BTreeSet::new(),
         }
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// So many pods are bound on a node of this domain.

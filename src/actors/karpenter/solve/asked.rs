@@ -7,6 +7,7 @@ use crate::actors::karpenter::labels::NODE_POOL;
 use crate::actors::karpenter::offers::{SetId, Types};
 use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::node_affinity::NodeAffinity;
+use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Taint, Toleration};
 use crate::units::Resources;
 
@@ -87,8 +88,8 @@ pub struct Shape {
     pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
     pub spread: Vec<Spread>,
-    /// Topology keys of the required anti-affinity to pods of its own shape.
-    pub anti_affinity: Vec<String>,
+    /// Its terms tell pods apart by their shapes.
+    pub pod_affinity: PodAffinity,
 }
 
 impl Shape {
@@ -100,7 +101,7 @@ impl Shape {
             node_affinity: NodeAffinity::default(),
             tolerations: Vec::new(),
             spread: Vec::new(),
-            anti_affinity: Vec::new(),
+            pod_affinity: PodAffinity::default(),
         }
     }
 }
@@ -125,11 +126,13 @@ pub struct Existing<'a> {
     pub places: Option<&'a [u32]>,
     /// How many there are with those left out.
     pub count: u64,
+    /// Nodes that are not tried, whose pods affinity between pods counts all the same.
+    pub elsewhere: &'a [ExistingNode],
 }
 
 impl<'a> Existing<'a> {
     pub fn all(nodes: &'a [ExistingNode]) -> Existing<'a> {
-        Existing { nodes, places: None, count: nodes.len() as u64 }
+        Existing { nodes, places: None, count: nodes.len() as u64, elsewhere: &[] }
     }
     /// Nodes that have been tried once the one at `at` took the pod, or none did.
     pub(super) fn tried(&self, at: Option<usize>) -> u64 {

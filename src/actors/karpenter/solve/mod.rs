@@ -1,13 +1,14 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: affinity between pods but for the required anti-affinity of a shape to itself, volumes, host ports, DaemonSets
-//! that choose nodes.
+//! Left out: preferred affinity between pods, volumes, host ports, DaemonSets that choose nodes.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
+mod affinity;
 mod anti_affinity;
 mod asked;
 mod claims;
+mod company;
 pub mod go_sort;
 mod relax;
 mod topology;
@@ -22,6 +23,7 @@ use super::labels::may_select;
 use super::offers::{Offers, SetId, Types};
 use super::requirement::{Requirement, Requirements};
 use super::reservations::{Bookings, Mode};
+use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Effect, Toleration, tolerated};
 use crate::units::Resources;
 
@@ -55,20 +57,26 @@ struct Variant {
 struct Prepared {
     requests: Resources,
     spread: Vec<Spread>,
-    anti_affinity: Vec<String>,
+    pod_affinity: PodAffinity,
+    /// Has it a term of affinity between pods, or does one of another shape select it?
+    has_company: bool,
     variants: Vec<Variant>,
     /// It selects what no pod may select.
     left_out: bool,
 }
 
 impl Prepared {
-    /// Does it matter where other pods of the shape are?
+    /// Does it matter where other pods are, or to others where its own are?
     fn is_topological(&self) -> bool {
-        !self.spread.is_empty() || !self.anti_affinity.is_empty()
+        !self.spread.is_empty() || self.has_company
+    }
+    /// May one of several domains be taken by chance?
+    fn draws(&self) -> bool {
+        !self.spread.is_empty() || !self.pod_affinity.affinity.is_empty()
     }
     /// Does it matter as far as the shape has been relaxed?
     fn minds_others(&self, variant: usize) -> bool {
-        !self.variants[variant].spread.is_empty() || !self.anti_affinity.is_empty()
+        !self.variants[variant].spread.is_empty() || self.has_company
     }
 }
 
@@ -100,7 +108,11 @@ impl Provisioner {
         };
         let pools: Vec<(NodePool, u32, SetId)> = pools.into_iter().map(with_template).collect();
         let mut numbers = 0;
-        let shapes = shapes.iter().map(|shape| prepare(shape, &pools, relax_taints, &mut numbers)).collect();
+        let prepared = |(number, shape): (u32, &Shape)| Prepared {
+            has_company: company::has(number, shapes),
+            ..prepare(shape, &pools, relax_taints, &mut numbers)
+        };
+        let shapes = (0..).zip(shapes).map(prepared).collect();
         Provisioner { offers, pools, shapes, domains }
     }
 
@@ -241,7 +253,8 @@ fn prepare(
     Prepared {
         requests: shape.requests,
         spread: shape.spread.clone(),
-        anti_affinity: shape.anti_affinity.clone(),
+        pod_affinity: shape.pod_affinity.clone(),
+        has_company: false,
         variants,
         left_out: shape.node_selector.iter().any(|(key, value)| !may_select(key, value)),
     }
@@ -280,7 +293,7 @@ impl<'a> Round<'a> {
     ) -> Round<'a> {
         let nodes = existing.nodes;
         let shapes = provisioner.shapes.len();
-        let topology = Topology::new(&provisioner.shapes, &provisioner.domains, nodes);
+        let topology = Topology::new(&provisioner.shapes, &provisioner.domains, existing);
         let shut = |shape: &Prepared| vec![false; if shape.is_topological() { nodes.len() } else { 0 }];
         let shut = provisioner.shapes.iter().map(shut).collect();
         Round {
@@ -306,7 +319,7 @@ impl<'a> Round<'a> {
     fn schedule(&mut self, shape: u32) -> Placed {
         if let Some((at, why)) = self.failed_at[shape as usize]
             && at == self.placements
-            && (self.ties.by_name() || self.provisioner.shapes[shape as usize].spread.is_empty())
+            && (self.ties.by_name() || !self.provisioner.shapes[shape as usize].draws())
         {
             return Placed::Nowhere(why);
         }
@@ -579,14 +592,16 @@ impl<'a> Round<'a> {
     fn reason(&mut self, shape: u32, variant: usize, template: u32) -> Option<Why> {
         let provisioner = &mut *self.provisioner;
         let prepared = &provisioner.shapes[shape as usize];
-        let (_, _, root) = provisioner.pools[template as usize];
+        let (_, pool, root) = provisioner.pools[template as usize];
         if !prepared.variants[variant].templates[template as usize] {
             return None;
         }
         let relaxed = &prepared.variants[variant];
         let set = provisioner.offers.narrow(root, relaxed.number, &relaxed.requirements)?;
         if provisioner.offers.set(set).holds(prepared.requests) {
-            return Some(Why::Limits);
+            // Without limits it is the company.
+            let limited = self.limits[pool as usize].any() || !prepared.has_company;
+            return limited.then_some(Why::Limits);
         }
         provisioner.offers.could_hold(set, prepared.requests).then_some(Why::Unavailable)
     }

@@ -1,13 +1,13 @@
-//! Topology spread and anti-affinity as Karpenter keeps them: pods by domain, in groups that constraints of the same
-//! identity share.
+//! Topology spread as Karpenter keeps it: pods by domain, in groups that constraints of the same identity share; and, beside it,
+//! affinity between pods.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::labels::HOSTNAME;
 use super::super::offers::Offered;
 use super::super::requirement::Requirements;
-use super::anti_affinity::Apart;
-use super::{ExistingNode, NodePool, Prepared, Shape, Spread, Variant};
+use super::company::Company;
+use super::{Existing, ExistingNode, NodePool, Prepared, Shape, Spread, Variant};
 
 /// Which of several domains with equally few pods is taken.
 pub trait Ties {
@@ -37,16 +37,17 @@ pub(super) enum Host {
     Claim(u32),
 }
 
-/// Values of the labels that some pod spreads over or keeps apart by: all that types of the pools carry within the pools' requirements,
-/// each label by itself, and all that a pool lists.
+/// Values of the labels that some pod spreads over, or keeps to others or off them by: all that types of the pools carry within
+/// the pools' requirements, each label by itself, and all that a pool lists.
 pub(super) fn domains(
     types: &[Offered],
     pools: &[NodePool],
     shapes: &[Shape],
 ) -> BTreeMap<String, Vec<String>> {
     let spread = shapes.iter().flat_map(|shape| &shape.spread).map(|spread| spread.key.as_str());
-    let apart = shapes.iter().flat_map(|shape| &shape.anti_affinity).map(String::as_str);
-    let keys: BTreeSet<&str> = spread.chain(apart).collect();
+    let company = shapes.iter().flat_map(|shape| shape.pod_affinity.terms());
+    let company = company.map(|term| term.topology_key.as_str());
+    let keys: BTreeSet<&str> = spread.chain(company).collect();
     let mut domains: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for key in keys {
         let of_key = domains.entry(key.to_owned()).or_default();
@@ -99,7 +100,7 @@ pub(super) struct Topology<'a> {
     groups: Vec<Vec<Group>>,
     /// By shape and variant, as far as it was tried: the groups of its constraints, each once.
     in_use: Vec<Vec<Option<Vec<usize>>>>,
-    apart: Vec<Vec<Apart>>,
+    company: Company,
     /// The domains that groups begin with, by label.
     domains: BTreeMap<String, Vec<String>>,
     nodes: &'a [ExistingNode],
@@ -109,26 +110,17 @@ impl<'a> Topology<'a> {
     pub fn new(
         shapes: &[Prepared],
         domains: &BTreeMap<String, Vec<String>>,
-        nodes: &'a [ExistingNode],
+        existing: Existing<'a>,
     ) -> Topology<'a> {
         let mut topology = Topology {
             groups: vec![Vec::new(); shapes.len()],
             in_use: shapes.iter().map(|shape| vec![None; shape.variants.len()]).collect(),
-            apart: vec![Vec::new(); shapes.len()],
+            company: Company::new(shapes, domains, existing),
             domains: domains.clone(),
-            nodes,
+            nodes: existing.nodes,
         };
         for (shape, prepared) in shapes.iter().enumerate() {
             topology.use_variant(shape as u32, 0, prepared);
-            for key in &prepared.anti_affinity {
-                let domains = topology.domains.get(key).into_iter().flatten().cloned();
-                let mut apart = Apart::new(key, domains);
-                for (node, number) in nodes.iter().zip(0..) {
-                    let (domain, pods) = (domain(node, key), bound(node, shape as u32));
-                    apart.count(Host::Node(number), domain, pods);
-                }
-                topology.apart[shape].push(apart);
-            }
         }
         topology
     }
@@ -211,20 +203,17 @@ impl<'a> Topology<'a> {
             let domain = group.least(&variant.strict, requirements, ties)?;
             chosen.push((group.identity.key.clone(), vec![domain.to_owned()]));
         }
-        for apart in &self.apart[shape as usize] {
-            chosen.extend(apart.choose(host, &variant.strict, requirements)?);
-        }
+        chosen.extend(self.company.choose(shape, host, &variant.strict, requirements, ties)?);
         Some(chosen)
     }
 
-    /// Has the host as many pods of the shape as a constraint over hosts lets it have, as long as none is given up?
+    /// Has the host as many pods as a constraint over hosts lets it have, as long as none is given up?
     pub fn is_full(&self, shape: u32, host: Host) -> bool {
         let full = |group: &Group| {
             let there = || group.hosts.get(&host).copied().unwrap_or(0);
             group.identity.key == HOSTNAME && there() >= group.identity.max_skew
         };
-        self.groups[shape as usize].iter().any(full)
-            || self.apart[shape as usize].iter().any(|apart| apart.is_full(host))
+        self.groups[shape as usize].iter().any(full) || self.company.is_shut(shape, host)
     }
 
     /// May a pod go to the node?
@@ -264,16 +253,16 @@ impl<'a> Topology<'a> {
                 *group.domains.entry(domain.to_owned()).or_insert(0) += 1;
             }
         }
-        self.apart[shape as usize].iter_mut().for_each(|apart| apart.record(host, requirements));
+        self.company.record(shape, host, requirements);
     }
 }
 
 /// The node's value of a label.
-fn domain<'a>(node: &'a ExistingNode, key: &str) -> Option<&'a str> {
+pub(super) fn domain<'a>(node: &'a ExistingNode, key: &str) -> Option<&'a str> {
     node.features().labels.get(key).and_then(|requirement| requirement.single())
 }
 /// Pods of the shape that are bound on the node.
-fn bound(node: &ExistingNode, shape: u32) -> i64 {
+pub(super) fn bound(node: &ExistingNode, shape: u32) -> i64 {
     let pods = node.pods.iter().find(|(of, _)| *of == shape);
     pods.map_or(0, |(_, count)| i64::from(*count))
 }
