@@ -380,6 +380,32 @@ fn pods_that_seek_each_other_share_a_zone() {
     }
 }
 
+/// A lone database node: the web's pods prefer to be there, or anywhere else, where a static node is as empty.
+#[test]
+fn a_preference_for_company_is_a_score() {
+    let together = |key: &str| {
+        let db = "name = \"db\"\nreplicas = 1";
+        let term = "{ topology_key = \"kubernetes.io/hostname\", deployments = [\"db\"], weight = 100 }";
+        let web = format!("name = \"web\"\nschedule = [{{ at = \"30 s\", replicas = 1 }}]\n{key} = [{term}]");
+        let nodes = "static_nodes = [{ count = 4, instance_type = \"m5.4xlarge\" }]\n";
+        let told = run(&format!("{nodes}{}", scenario_of(&[db, &web], &[""])));
+        assert_eq!((told.record.outcome, told.record.nodes_launched), (Outcome::Reached, 0), "{key}");
+        let seen = Seen::of(&told);
+        seen.placed[&0].0 == seen.placed[&1].0
+    };
+    assert!(together("pod_affinity") && !together("pod_anti_affinity"));
+}
+
+/// Karpenter gives a preference up that no node can meet.
+#[test]
+fn a_preferred_term_is_given_up() {
+    let web = "replicas = 4\npod_anti_affinity = [{ topology_key = \"topology.kubernetes.io/zone\", weight = 1 }]\n\
+               pod_affinity = [{ topology_key = \"kubernetes.io/hostname\", weight = 2, deployments = [\"db\"] }]";
+    let db = "name = \"db\"\nschedule = [{ at = \"5 min\", replicas = 1 }]";
+    let told = run(&scenario_of(&[web, db], &[""]));
+    assert_eq!((told.record.outcome, told.record.pods_ready_at_end), (Outcome::Reached, 5));
+}
+
 /// Pods that tolerate everything are bound before the network is there, and start as soon as it is.
 #[test]
 fn a_pod_that_tolerates_everything_waits_for_the_network() {

@@ -166,6 +166,8 @@ struct RowPods {
     affinity: Vec<RowTerm>,
     #[serde(default)]
     anti_affinity: Vec<RowTerm>,
+    #[serde(default)]
+    prefers_apart: Vec<RowTerm>,
 }
 
 #[derive(Deserialize)]
@@ -235,12 +237,15 @@ fn shape(row: &RowPods) -> Shape {
         min_domains: row.min_domains,
     };
     let terms = |terms: &[RowTerm]| {
-        terms.iter().map(|term| PodTerm::new(&term.key, term.pods.iter().copied())).collect()
+        let read = |term: &RowTerm| PodTerm::new(&term.key, term.pods.iter().copied());
+        terms.iter().map(read).collect::<Vec<PodTerm>>()
     };
     Shape {
         pod_affinity: PodAffinity {
             affinity: terms(&row.affinity),
             anti_affinity: terms(&row.anti_affinity),
+            preferred_anti: terms(&row.prefers_apart).into_iter().map(|term| (1, term)).collect(),
+            ..PodAffinity::default()
         },
         node_selector: row.node_selector.clone(),
         spread: row.spread.iter().map(spread).collect(),
@@ -357,7 +362,7 @@ fn rounds_place_pods_as_karpenters_tests_say() {
             .extend(wrong.map(|(name, stated)| format!("{}: {name} {}, stated {stated}", row.id, got[name])));
     }
     assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-    assert_eq!(text.lines().count(), 58);
+    assert_eq!(text.lines().count(), 59);
 }
 
 /// P27 (instance_selection_test.go): three equal pods of 49 sizes make one claim, and every type it names holds them.

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use kilopod::actors::deployment::{self, SetView, Strategy};
 use kilopod::actors::int_or_percent::IntOrPercent;
+use kilopod::actors::kube_scheduler::pod_affinity;
 use kilopod::actors::kube_scheduler::queue::{Failure, QueueState, QueueVersion, SchedulingQueue};
 use kilopod::actors::kube_scheduler::spread::{Constraint, HOSTNAME, ZONE, scores};
-use kilopod::actors::kube_scheduler::view::{Container, Node, Pod, Spreading, Version};
+use kilopod::actors::kube_scheduler::view::{Container, Node, Others, Pod, Spreading, Version};
 use kilopod::actors::node_affinity::NodeAffinity;
-use kilopod::actors::pod_affinity::PodAffinity;
+use kilopod::actors::pod_affinity::{PodAffinity, PodTerm};
 use kilopod::actors::taints::{Effect, Taint};
 use kilopod::catalogue::Catalogue;
 use kilopod::components::{Prepared, Wishes, tell};
 use kilopod::input::{Document, Problems};
 use kilopod::scenario;
 use kilopod::units::{Resources, SimDuration, SimTime};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// All rows of a table hold, or those that do not are told by name; `got` gives what is stated in the last column.
@@ -108,6 +110,19 @@ fn node(text: &str) -> (Node, bool) {
     (node, !marks.contains('!'))
 }
 
+fn bare_pod() -> Pod {
+    Pod {
+        containers: vec![Container::default()],
+        init_containers: Vec::new(),
+        node_selector: BTreeMap::new(),
+        node_affinity: NodeAffinity::default(),
+        kind: 0,
+        pod_affinity: PodAffinity::default(),
+        tolerations: Vec::new(),
+        spreading: Spreading::None,
+    }
+}
+
 /// The candidates are given, as in the real tests, whether they would pass the filters or not.
 #[test]
 fn soft_spreading_scores_candidates_as_its_tests_say() {
@@ -115,14 +130,9 @@ fn soft_spreading_scores_candidates_as_its_tests_say() {
         let (nodes, candidates): (Vec<Node>, Vec<bool>) = row["nodes"].split_whitespace().map(node).unzip();
         let selects = row["nodes"].contains('~');
         let pod = Pod {
-            containers: vec![Container::default()],
-            init_containers: Vec::new(),
             node_selector: selects.then(|| ("selected".to_owned(), "yes".to_owned())).into_iter().collect(),
-            node_affinity: NodeAffinity::default(),
-            kind: 0,
-            pod_affinity: PodAffinity::default(),
-            tolerations: Vec::new(),
             spreading: Spreading::Own(row["constraints"].split_whitespace().map(constraint).collect()),
+            ..bare_pod()
         };
         let passed: Vec<usize> = (0..nodes.len()).filter(|place| candidates[*place]).collect();
         let scores = scores(&pod, &nodes, &passed, Version::V1_34).unwrap();
@@ -176,4 +186,76 @@ fn a_replica_set_makes_its_pods_in_batches_that_double() {
         }
     }
     assert_eq!(created.values().copied().collect::<Vec<_>>(), [1, 2, 4, 3]);
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AffinityRow {
+    id: String,
+    #[serde(rename = "source")]
+    _source: String,
+    pod: AffinityPod,
+    nodes: Vec<AffinityNode>,
+    scores: Vec<i64>,
+}
+
+/// Terms as (kind, topology key, weight).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AffinityPod {
+    kind: String,
+    prefers: Vec<(String, String, i64)>,
+    avoids: Vec<(String, String, i64)>,
+    count: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AffinityNode {
+    labels: BTreeMap<String, String>,
+    pods: Vec<AffinityPod>,
+}
+
+impl AffinityPod {
+    fn kind(name: &str) -> u32 {
+        ["", "S1", "S2"].iter().position(|known| *known == name).unwrap() as u32
+    }
+    fn terms(&self) -> PodAffinity {
+        let read = |terms: &[(String, String, i64)]| {
+            let term = |(name, key, weight): &(String, String, i64)| {
+                (*weight, PodTerm::new(key, [AffinityPod::kind(name)]))
+            };
+            terms.iter().map(term).collect()
+        };
+        PodAffinity {
+            preferred: read(&self.prefers),
+            preferred_anti: read(&self.avoids),
+            ..PodAffinity::default()
+        }
+    }
+}
+
+#[test]
+fn affinity_between_pods_scores_as_the_real_tests_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tables/pod-affinity-scores.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    for line in text.lines() {
+        let row: AffinityRow = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let others = |pod: &AffinityPod| Others {
+            kind: AffinityPod::kind(&pod.kind),
+            count: pod.count.unwrap_or(1),
+            pod_affinity: pod.terms(),
+        };
+        let nodes: Vec<Node> = (row.nodes.iter())
+            .map(|row| Node {
+                labels: row.labels.clone(),
+                pods: row.pods.iter().map(others).collect(),
+                ..node("n").0
+            })
+            .collect();
+        let pod = Pod { kind: AffinityPod::kind(&row.pod.kind), pod_affinity: row.pod.terms(), ..bare_pod() };
+        let passed: Vec<usize> = (0..nodes.len()).collect();
+        assert_eq!(pod_affinity::scores(&pod, &nodes, &passed), row.scores, "{}", row.id);
+    }
+    assert_eq!(text.lines().count(), 11);
 }

@@ -39,8 +39,9 @@ struct Case {
     overhead: i64,
 }
 
-/// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it selects.
-type Company = [Vec<(bool, Vec<usize>)>; 2];
+/// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it
+/// selects and, if it is only preferred, its weight.
+type Company = [Vec<(bool, Vec<usize>, Option<i64>)>; 2];
 
 /// Zones of each required term, (weight, zone) of each preferred one, apart by host.
 type Affinity = (Vec<Vec<usize>>, Vec<(i64, usize)>, bool);
@@ -53,7 +54,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let preferred = prop::collection::vec((1i64..100, 0usize..3), 0..3);
     let affinity = (prop::collection::vec(term(), 0..3), preferred, prop::bool::weighted(0.3));
     let selecting = prop::collection::vec(0usize..6, 1..3);
-    let of_company = prop::collection::vec((any::<bool>(), selecting), 0..2);
+    let of_company = prop::collection::vec((any::<bool>(), selecting, prop::option::of(1i64..4)), 0..3);
     let company = [of_company.clone(), of_company];
     (
         prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
@@ -91,32 +92,48 @@ fn term(zones: &[usize]) -> Term {
     Term(vec![("topology.kubernetes.io/zone".into(), Requirement::any_of(zones))])
 }
 
-/// What a pod asks of labels, in the order in which it gives up: required terms, then preferred ones; and each time what it
-/// asks without its preferences.
-fn relaxed(shape: &Shape) -> Vec<(Requirements, Requirements)> {
+/// What is left of what a pod asks.
+struct Asked {
+    labels: Requirements,
+    /// Without its preferences.
+    strict: Requirements,
+    /// Preferred terms of affinity to pods, and of anti-affinity.
+    near: Vec<PodTerm>,
+    apart: Vec<PodTerm>,
+}
+
+/// What a pod asks, in the order in which it gives up: required terms, then preferred ones of affinity to pods, of anti-affinity
+/// and of affinity to nodes, each time the heaviest.
+fn relaxed(shape: &Shape) -> Vec<Asked> {
+    fn heaviest_first<T>(terms: &[(i64, T)]) -> Vec<&T> {
+        let mut terms: Vec<&(i64, T)> = terms.iter().collect();
+        terms.sort_by_key(|(weight, _)| -weight);
+        terms.into_iter().map(|(_, term)| term).collect()
+    }
     let selector = Requirements::of_labels(shape.node_selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    let with = |required: Option<&Term>, preferred: Option<&Term>| {
-        let mut asked = selector.clone();
-        required.into_iter().for_each(|term| term.narrow(&mut asked));
-        let strict = asked.clone();
-        preferred.into_iter().for_each(|term| term.narrow(&mut asked));
-        (asked, strict)
+    let required: Vec<Option<&Term>> = match shape.node_affinity.required.is_empty() {
+        true => vec![None],
+        false => shape.node_affinity.required.iter().map(Some).collect(),
     };
-    let mut preferred: Vec<&(i64, Term)> = shape.node_affinity.preferred.iter().collect();
-    preferred.sort_by_key(|(weight, _)| -weight);
-    let heaviest = preferred.first().map(|(_, term)| term);
-    let required = &shape.node_affinity.required;
-    let mut all: Vec<(Requirements, Requirements)> =
-        required.iter().map(|term| with(Some(term), heaviest)).collect();
-    if required.is_empty() {
-        all.push(with(None, heaviest));
-    }
-    let next = preferred.iter().skip(1).map(|(_, term)| with(required.last(), Some(term)));
-    all.extend(next);
-    if heaviest.is_some() {
-        all.push(with(required.last(), None));
-    }
-    all
+    let near = heaviest_first(&shape.pod_affinity.preferred);
+    let apart = heaviest_first(&shape.pod_affinity.preferred_anti);
+    let preferred = heaviest_first(&shape.node_affinity.preferred);
+    let counts = [required.len() - 1, near.len(), apart.len(), preferred.len()];
+    let after = |steps: usize| {
+        let mut steps = steps;
+        let [first, near_from, apart_from, preferred_from] = counts.map(|count| {
+            let taken = steps.min(count);
+            steps -= taken;
+            taken
+        });
+        let mut strict = selector.clone();
+        required[first].into_iter().for_each(|term| term.narrow(&mut strict));
+        let mut labels = strict.clone();
+        preferred[preferred_from..].iter().take(1).for_each(|term| term.narrow(&mut labels));
+        let left = |terms: &[&PodTerm]| terms.iter().copied().cloned().collect();
+        Asked { labels, strict, near: left(&near[near_from..]), apart: left(&apart[apart_from..]) }
+    };
+    (0..=counts.iter().sum()).map(after).collect()
 }
 
 /// The zones that are named.
@@ -192,11 +209,19 @@ fn input(case: &Case) -> Input {
         shape.pod_affinity.anti_affinity.extend(apart.then(|| PodTerm::new(HOSTNAME, [number])));
     }
     for (shape, [near, apart]) in shapes.iter_mut().zip(&case.company) {
-        let term = |(by_zone, kinds): &(bool, Vec<usize>)| {
-            PodTerm::new(if *by_zone { ZONE } else { HOSTNAME }, kinds.iter().map(|kind| *kind as u32))
-        };
-        shape.pod_affinity.affinity.extend(near.iter().map(term));
-        shape.pod_affinity.anti_affinity.extend(apart.iter().map(term));
+        let own = &mut shape.pod_affinity;
+        let lists = [(near, &mut own.affinity, &mut own.preferred)];
+        let lists = lists.into_iter().chain([(apart, &mut own.anti_affinity, &mut own.preferred_anti)]);
+        for (terms, required, preferred) in lists {
+            for (by_zone, kinds, weight) in terms {
+                let key = if *by_zone { ZONE } else { HOSTNAME };
+                let term = PodTerm::new(key, kinds.iter().map(|kind| *kind as u32));
+                match weight {
+                    Some(weight) => preferred.push((*weight, term)),
+                    None => required.push(term),
+                }
+            }
+        }
     }
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
@@ -266,7 +291,7 @@ impl Input {
         put: &[Put],
         number: u32,
         (host, requirements): (Placed, &Requirements),
-        strict: &Requirements,
+        asked: &Asked,
     ) -> Option<Vec<Vec<String>>> {
         let mut lists = Vec::new();
         let zones = self.zones();
@@ -280,7 +305,8 @@ impl Input {
             let has = |zone: &str| {
                 there.iter().any(|(_, _, at)| at.iter().any(|at| at == zone) && (!near || at.len() == 1))
             };
-            let own: Vec<&str> = zones.iter().copied().filter(|zone| strict.allows(ZONE, zone)).collect();
+            let own: Vec<&str> =
+                zones.iter().copied().filter(|zone| asked.strict.allows(ZONE, zone)).collect();
             let here = |zone: &&str| requirements.allows(ZONE, zone);
             let mut left: Vec<&str> =
                 own.iter().copied().filter(|zone| has(zone) == near && here(zone)).collect();
@@ -291,14 +317,16 @@ impl Input {
             !left.is_empty()
         };
         for (owner, shape) in (0..).zip(&self.shapes) {
-            let PodAffinity { affinity, anti_affinity } = &shape.pod_affinity;
+            let PodAffinity { affinity, anti_affinity, .. } = &shape.pod_affinity;
             let own = owner == number;
-            let met = !own || affinity.iter().all(|term| open(term, &|kind| term.selects(kind), true));
+            let mut sought = affinity.iter().chain(&asked.near);
+            let met = !own || sought.all(|term| open(term, &|kind| term.selects(kind), true));
+            let own_apart = asked.apart.iter().filter(|_| own);
             let apart = |term: &PodTerm| match own {
                 true => open(term, &|kind| term.selects(kind), false),
                 false => !term.selects(number) || open(term, &|kind| kind == owner, false),
             };
-            if !met || !anti_affinity.iter().all(apart) {
+            if !met || !anti_affinity.iter().chain(own_apart).all(apart) {
                 return None;
             }
         }
@@ -310,19 +338,19 @@ impl Input {
         put: &[Put],
         (claim, place): (&Plain, usize),
         number: usize,
-        (pod, strict): &(Requirements, Requirements),
+        asked: &Asked,
     ) -> Option<Plain> {
         let shape = &self.shapes[number];
         if !self.pools[claim.pool].taints.iter().all(|taint| tolerated(taint, &shape.tolerations)) {
             return None;
         }
-        if !claim.requirements.compatible(pod, true) {
+        if !claim.requirements.compatible(&asked.labels, true) {
             return None;
         }
         let mut requirements = claim.requirements.clone();
-        requirements.add_all(pod);
+        requirements.add_all(&asked.labels);
         let host = (Placed::Claim(place as u32), &requirements);
-        for zones in self.company(put, number as u32, host, strict)? {
+        for zones in self.company(put, number as u32, host, asked)? {
             requirements.add(ZONE, &Requirement::any_of(zones));
         }
         let requests = claim.requests + shape.requests;
@@ -373,21 +401,15 @@ impl Input {
         }
     }
 
-    fn place(
-        &self,
-        number: usize,
-        asked: &(Requirements, Requirements),
-        round: &mut Round,
-        by_weight: &[usize],
-    ) -> Option<Placed> {
+    fn place(&self, number: usize, asked: &Asked, round: &mut Round, by_weight: &[usize]) -> Option<Placed> {
         let shape = &self.shapes[number];
         let Round { rooms, put, claims, sorted, limits } = round;
         for (place, node) in self.nodes.iter().enumerate() {
             let (labels, host) = (&features(node).labels, Placed::Existing(place as u32));
             let meets = |zones: &Vec<String>| zones.iter().any(|zone| labels.allows(ZONE, zone));
-            let company = || self.company(put, number as u32, (host, labels), &asked.1);
+            let company = || self.company(put, number as u32, (host, labels), asked);
             if shape.requests.fits(&rooms[place])
-                && labels.compatible(&asked.0, false)
+                && labels.compatible(&asked.labels, false)
                 && company().is_some_and(|lists| lists.iter().all(meets))
             {
                 rooms[place] = rooms[place] - shape.requests;

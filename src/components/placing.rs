@@ -16,6 +16,7 @@ use super::fitting;
 use super::state::Node;
 use crate::actors::kube_scheduler::filter;
 use crate::actors::kube_scheduler::groups::{Groups, Window};
+use crate::actors::kube_scheduler::pod_affinity::normalise;
 use crate::actors::kube_scheduler::score::{Strategy, balanced_allocation};
 use crate::actors::kube_scheduler::spread::{self, DEFAULTS};
 use crate::actors::kube_scheduler::view::Version;
@@ -194,13 +195,15 @@ impl Placing {
     fn read_terms(&mut self, own: u32, deployments: &[DeploymentSpec]) {
         let all: Vec<PodAffinity> =
             (0..deployments.len()).map(|place| pod_affinity(place, deployments)).collect();
-        let Terms { near, apart, kept_off } = Terms::new(own, &all);
+        let Terms { near, apart, kept_off, leaning } = Terms::new(own, &all);
+        let leaning = leaning.iter().map(|(weight, term)| (*weight, self.counted_of(term))).collect();
         let mut counted = |terms: Vec<PodTerm>| terms.iter().map(|term| self.counted_of(term)).collect();
         self.company = Company {
             near: counted(near),
             seeks_itself: all[own as usize].seeks(own),
             apart: counted(apart),
             kept_off: counted(kept_off),
+            leaning,
         };
     }
     fn counted_of(&mut self, term: &PodTerm) -> Counted {
@@ -271,7 +274,7 @@ impl Placing {
     }
     /// Has affinity between pods any say?
     pub fn has_company(&self) -> bool {
-        self.company.counted().next().is_some()
+        self.company.counted().next().is_some() || !self.company.leaning.is_empty()
     }
 
     /// The node's taints, requests, pods or existence changed, or what is `promised` to pods of as high a priority.
@@ -432,11 +435,11 @@ impl Placing {
     /// The total scores of feasible nodes.
     pub fn scores(&self, found: &[u32], nodes: &[Node], scores: &mut Vec<i64>) {
         let seen = |index: &u32| &self.seen[*index as usize];
-        let spread = self.spread_scores(found);
+        let (spread, company) = (self.spread_scores(found), self.company_scores(found));
         let (taints, weights) =
             (found.iter().map(|i| seen(i).soft_taints), found.iter().map(|i| seen(i).weight));
         let (most_taints, most_weight) = (taints.max().unwrap_or(0), weights.max().unwrap_or(0));
-        let score = |(index, spread): (&u32, i64)| {
+        let score = |((index, spread), company): ((&u32, i64), i64)| {
             let (node, seen) = (&nodes[*index as usize], seen(index));
             let requested = node.requested + self.requests;
             let taints = if most_taints == 0 { 100 } else { 100 - 100 * seen.soft_taints / most_taints };
@@ -446,9 +449,20 @@ impl Placing {
                 + 2 * spread
                 + 3 * taints
                 + 2 * affinity
+                + 2 * company
         };
         scores.clear();
-        scores.extend(found.iter().zip(spread).map(score));
+        scores.extend(found.iter().zip(spread).zip(company).map(score));
+    }
+
+    fn company_scores(&self, found: &[u32]) -> Vec<i64> {
+        if self.company.leaning.is_empty() {
+            return vec![0; found.len()];
+        }
+        let raw = found.iter().map(|index| self.company.score(&self.seen[*index as usize]));
+        let mut scores: Vec<i64> = raw.collect();
+        normalise(&mut scores);
+        scores
     }
 
     fn spread_scores(&self, found: &[u32]) -> Vec<i64> {

@@ -193,7 +193,7 @@ impl From<&Scores> for Shown {
             pod_topology_spread: scores.pod_topology_spread,
             taint_toleration: scores.taint_toleration,
             image_locality: scores.image_locality,
-            inter_pod_affinity: 0,
+            inter_pod_affinity: scores.inter_pod_affinity,
             node_affinity: scores.node_affinity,
         }
     }

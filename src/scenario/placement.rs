@@ -23,9 +23,9 @@ pub struct Placement {
     pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
     pub topology_spread: Vec<TopologySpread>,
-    /// Required affinity to pods.
+    /// Affinity to pods.
     pub pod_affinity: Vec<NamedTerm>,
-    /// Required anti-affinity to pods.
+    /// Anti-affinity to pods.
     pub pod_anti_affinity: Vec<NamedTerm>,
 }
 

@@ -11,6 +11,8 @@ pub struct NamedTerm {
     pub topology_key: String,
     /// Deployments and Jobs whose pods it selects, of all their templates; empty: pods of its own and of the same template.
     pub deployments: Vec<String>,
+    /// 1 to 100: it is only preferred; `None`: required.
+    pub weight: Option<u32>,
 }
 
 impl NamedTerm {
@@ -28,15 +30,24 @@ impl NamedTerm {
 
 /// The terms of one of the Deployments, with numbers for names.
 pub fn pod_affinity(own: usize, deployments: &[DeploymentSpec]) -> PodAffinity {
-    let numbered = |terms: &[NamedTerm]| terms.iter().map(|term| term.numbered(own, deployments)).collect();
+    let required = |terms: &[NamedTerm]| {
+        let terms = terms.iter().filter(|term| term.weight.is_none());
+        terms.map(|term| term.numbered(own, deployments)).collect()
+    };
+    let preferred = |terms: &[NamedTerm]| {
+        let weighted = |term: &NamedTerm| Some((term.weight?.into(), term.numbered(own, deployments)));
+        terms.iter().filter_map(weighted).collect()
+    };
     let placement = &deployments[own].placement;
     PodAffinity {
-        affinity: numbered(&placement.pod_affinity),
-        anti_affinity: numbered(&placement.pod_anti_affinity),
+        affinity: required(&placement.pod_affinity),
+        anti_affinity: required(&placement.pod_anti_affinity),
+        preferred: preferred(&placement.pod_affinity),
+        preferred_anti: preferred(&placement.pod_anti_affinity),
     }
 }
 
-/// A list of topology keys, or of tables `{ topology_key, deployments }`.
+/// A list of topology keys, or of tables `{ topology_key, deployments, weight }`.
 pub(super) fn read(section: &mut Section<'_>, name: &'static str, problems: &mut Problems) -> Vec<NamedTerm> {
     let Some(node) = section.get(name) else { return Vec::new() };
     let key = section.key(name);
@@ -50,7 +61,8 @@ pub(super) fn read(section: &mut Section<'_>, name: &'static str, problems: &mut
         let path = format!("{key}[{place}]");
         match &entry.value {
             Value::Text(key) => {
-                read.push(NamedTerm { topology_key: normalized(key).to_owned(), deployments: Vec::new() });
+                let topology_key = normalized(key).to_owned();
+                read.push(NamedTerm { topology_key, deployments: Vec::new(), weight: None });
             }
             Value::Table(_) => read.extend(term(Section::new(entry, &path, problems), problems)),
             other => {
@@ -66,6 +78,7 @@ pub(super) fn read(section: &mut Section<'_>, name: &'static str, problems: &mut
 fn term(mut entry: Section<'_>, problems: &mut Problems) -> Option<NamedTerm> {
     let topology_key = entry.text("topology_key", problems);
     let deployments = entry.texts("deployments", problems);
+    let weight = entry.whole("weight", 1, 100, problems);
     if topology_key.is_none() {
         let what = "in one what? such as topology_key = \"kubernetes.io/hostname\"";
         problems.add(entry.origin(), &entry.key("topology_key"), what, None);
@@ -76,7 +89,7 @@ fn term(mut entry: Section<'_>, problems: &mut Problems) -> Option<NamedTerm> {
     }
     entry.finish(problems);
     let topology_key = normalized(&topology_key?).to_owned();
-    Some(NamedTerm { topology_key, deployments: deployments.unwrap_or_default() })
+    Some(NamedTerm { topology_key, deployments: deployments.unwrap_or_default(), weight })
 }
 
 /// Names of Deployments that are none, and affinity to pods that cannot be.
@@ -100,7 +113,8 @@ pub(super) fn check_names(scenario: &Scenario, origin: &Origin, problems: &mut P
                 }
             }
         }
-        let terms = &placement.pod_affinity;
+        let required = placement.pod_affinity.iter().filter(|term| term.weight.is_none());
+        let terms: Vec<&NamedTerm> = required.collect();
         let meets = |term: &NamedTerm, name: &str| match term.deployments.is_empty() {
             true => name == spec.name,
             false => term.deployments.iter().any(|named| named == name),

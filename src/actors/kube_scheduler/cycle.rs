@@ -2,14 +2,13 @@
 
 use super::filter::{self, Rejection};
 use super::image;
-use super::pod_affinity::Company;
+use super::pod_affinity::{self, Company};
 use super::score::{Strategy, balanced_allocation};
 use super::spread::{self, HardCounts};
 use super::view::{Node, Pod, Version};
 use crate::actors::taints::{Effect, Toleration, tolerated};
 
-/// Normalised scores, 0 to 100 each; a plugin that is skipped has 0. The pods here have no preferred affinity to other
-/// pods, so InterPodAffinity always is.
+/// Normalised scores, 0 to 100 each; a plugin that is skipped has 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Scores {
     pub node_resources_fit: i64,
@@ -18,6 +17,7 @@ pub struct Scores {
     pub taint_toleration: i64,
     pub image_locality: i64,
     pub node_affinity: i64,
+    pub inter_pod_affinity: i64,
 }
 
 impl Scores {
@@ -29,6 +29,7 @@ impl Scores {
             + 3 * self.taint_toleration
             + self.image_locality
             + 2 * self.node_affinity
+            + 2 * self.inter_pod_affinity
     }
 }
 
@@ -66,6 +67,7 @@ pub fn score(
     let images = image::Spread::new(nodes);
     let taints = taint_scores(pod, nodes, passed);
     let affinity = affinity_scores(pod, nodes, passed);
+    let company = pod_affinity::scores(pod, nodes, passed);
     let of = |(place, node): (usize, &Node)| Scores {
         node_resources_fit: strategy.score(node.non_zero_requested + non_zero, node.allocatable),
         balanced_allocation: if balance {
@@ -77,6 +79,7 @@ pub fn score(
         taint_toleration: taints[place],
         image_locality: images.score(pod, node, version),
         node_affinity: affinity[place],
+        inter_pod_affinity: company[place],
     };
     passed.iter().map(|place| &nodes[*place]).enumerate().map(of).collect()
 }

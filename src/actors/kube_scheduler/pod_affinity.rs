@@ -1,9 +1,9 @@
-//! InterPodAffinity's filter: where a pod's required affinity and anti-affinity, and the anti-affinity of pods that are there
-//! already, let it go. Every node of the cluster counts.
+//! InterPodAffinity: where a pod's required affinity and anti-affinity, and the anti-affinity of pods that are there already,
+//! let it go, and where what is preferred would have it. Every node of the cluster counts.
 //!
-//! Source: kubernetes v1.34.1, `pkg/scheduler/framework/plugins/interpodaffinity/filtering.go`.
+//! Source: kubernetes v1.34.1, `pkg/scheduler/framework/plugins/interpodaffinity/{filtering,scoring}.go`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::view::{Node, Pod};
 use crate::actors::pod_affinity::PodTerm;
@@ -14,6 +14,11 @@ pub const KEPT_OFF: &str = "node(s) didn't satisfy existing pods anti-affinity r
 
 /// Label and value.
 type Domain = (String, String);
+
+fn domain(node: &Node, term: &PodTerm) -> Option<Domain> {
+    let value = node.labels.get(&term.topology_key)?;
+    Some((term.topology_key.clone(), value.clone()))
+}
 
 /// Domains that matter to a pod.
 #[derive(Clone, Debug, Default)]
@@ -39,10 +44,7 @@ impl Company {
             ..Company::default()
         };
         for node in nodes {
-            let domain = |term: &PodTerm| {
-                let value = node.labels.get(&term.topology_key)?;
-                Some((term.topology_key.clone(), value.clone()))
-            };
+            let domain = |term: &PodTerm| domain(node, term);
             for there in node.pods.iter().filter(|there| there.count > 0) {
                 if own.seeks(there.kind) {
                     company.sought.extend(own.affinity.iter().filter_map(domain));
@@ -77,4 +79,38 @@ impl Company {
         let first = self.sought.is_empty() && self.seeks_itself;
         domains().all(|domain| domain.is_some()) && (first || domains().all(there))
     }
+}
+
+/// Scores (0 to 100) of the nodes that passed the filters, given by their places: what the pod makes of those that are there,
+/// and they of it, domain by domain.
+pub fn scores(pod: &Pod, nodes: &[Node], passed: &[usize]) -> Vec<i64> {
+    let mut weights: BTreeMap<Domain, i64> = BTreeMap::new();
+    for node in nodes {
+        for there in &node.pods {
+            let own = pod.pod_affinity.leanings().filter(|(_, term)| term.selects(there.kind));
+            let theirs = there.pod_affinity.draws().filter(|(_, term)| term.selects(pod.kind));
+            for (weight, term) in own.chain(theirs) {
+                if let Some(domain) = domain(node, term) {
+                    *weights.entry(domain).or_insert(0) += weight * there.count;
+                }
+            }
+        }
+    }
+    let raw = |place: &usize| {
+        let of = weights.iter().filter(|((key, value), _)| nodes[*place].labels.get(key) == Some(value));
+        of.map(|(_, weight)| weight).sum()
+    };
+    let mut scores: Vec<i64> = passed.iter().map(raw).collect();
+    normalise(&mut scores);
+    scores
+}
+
+/// Raw scores to 0..100, cut to whole numbers; all 0 where they are equal.
+pub fn normalise(scores: &mut [i64]) {
+    let (Some(least), Some(most)) = (scores.iter().copied().min(), scores.iter().copied().max()) else {
+        return;
+    };
+    let share = |score: i64| (score - least) as f64 / (most - least) as f64;
+    let normalised = |score: i64| if most == least { 0 } else { (100.0 * share(score)) as i64 };
+    scores.iter_mut().for_each(|score| *score = normalised(*score));
 }

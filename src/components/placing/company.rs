@@ -45,14 +45,24 @@ pub(super) struct Company {
     pub apart: Vec<Counted>,
     /// By other Deployments' terms that select it: their pods.
     pub kept_off: Vec<Counted>,
+    /// What the scores go by: pods that it prefers to be with, or they with it, and their weights; below 0: to be without.
+    pub leaning: Vec<(i64, Counted)>,
 }
 
 impl Company {
+    /// Those that decide whether a pod may go to a node.
     pub fn counted(&self) -> impl Iterator<Item = &Counted> {
         self.near.iter().chain(&self.apart).chain(&self.kept_off)
     }
     pub fn counted_mut(&mut self) -> impl Iterator<Item = &mut Counted> {
-        self.near.iter_mut().chain(&mut self.apart).chain(&mut self.kept_off)
+        let leaning = self.leaning.iter_mut().map(|(_, counted)| counted);
+        self.near.iter_mut().chain(&mut self.apart).chain(&mut self.kept_off).chain(leaning)
+    }
+
+    /// What speaks for the node, before it is normalised.
+    pub fn score(&self, seen: &Seen) -> i64 {
+        let leaning = self.leaning.iter();
+        leaning.map(|(weight, counted)| weight * counted.domains.pods(seen.domains[counted.key])).sum()
     }
 
     pub fn verdict(&self, seen: &Seen) -> Verdict {
@@ -78,18 +88,25 @@ pub(super) struct Terms {
     pub near: Vec<PodTerm>,
     pub apart: Vec<PodTerm>,
     pub kept_off: Vec<PodTerm>,
+    pub leaning: Vec<(i64, PodTerm)>,
 }
 
 impl Terms {
     pub fn new(own: u32, all: &[PodAffinity]) -> Terms {
-        let PodAffinity { affinity, anti_affinity } = &all[own as usize];
+        let PodAffinity { affinity, anti_affinity, .. } = &all[own as usize];
         let sought: Vec<u32> = (0..all.len() as u32).filter(|kind| all[own as usize].seeks(*kind)).collect();
         let near = |term: &PodTerm| PodTerm::new(&term.topology_key, sought.iter().copied());
         let of_others = (0..).zip(all).filter(|(kind, _)| *kind != own).flat_map(|(kind, other)| {
             let terms = other.anti_affinity.iter().filter(|term| term.selects(own));
             terms.map(move |term| PodTerm::new(&term.topology_key, [kind]))
         });
+        let own_leanings = all[own as usize].leanings().map(|(weight, term)| (weight, term.clone()));
+        let of_all = (0..).zip(all).flat_map(|(kind, other)| {
+            let terms = other.draws().filter(|(_, term)| term.selects(own));
+            terms.map(move |(weight, term)| (weight, PodTerm::new(&term.topology_key, [kind])))
+        });
         Terms {
+            leaning: own_leanings.chain(of_all).collect(),
             near: affinity.iter().map(near).collect(),
             apart: anti_affinity.clone(),
             kept_off: of_others.collect(),

@@ -64,10 +64,12 @@ fn term(zones: &[u8]) -> Term {
 
 /// Up to so many terms, by some key, that select some of [`NAMES`] or the Deployment's own pods.
 fn terms(most: usize) -> impl Strategy<Value = Vec<NamedTerm>> {
-    let term = (0usize..3, prop::collection::vec(prop::sample::select(NAMES.to_vec()), 0..3));
-    let read = |(key, names): (usize, Vec<&str>)| NamedTerm {
+    let weight = prop::option::of(1u32..100);
+    let term = (0usize..3, prop::collection::vec(prop::sample::select(NAMES.to_vec()), 0..3), weight);
+    let read = |(key, names, weight): (usize, Vec<&str>, Option<u32>)| NamedTerm {
         topology_key: KEYS[key].into(),
         deployments: names.into_iter().map(String::from).collect(),
+        weight,
     };
     prop::collection::vec(term.prop_map(read), 0..=most)
 }
@@ -81,8 +83,8 @@ fn placement() -> impl Strategy<Value = Placement> {
         prop::collection::vec((1i64..100, zones()), 0..3),
         prop::collection::vec((0u8..3, prop::option::of(0u8..3)), 0..3),
         prop::collection::vec(spread, 0..3),
-        terms(2),
-        terms(2),
+        terms(3),
+        terms(3),
     )
         .prop_map(|(rack, required, preferred, tolerations, spread, near, apart)| Placement {
             node_selector: rack.map(|rack| ("rack".to_string(), format!("r{rack}"))).into_iter().collect(),
@@ -240,12 +242,16 @@ proptest! {
             Scoring::shaped([(0, 0), (60, 10), (100, 2)]),
         ]),
         default_spread in any::<bool>(),
-        others in prop::array::uniform2(terms(1)),
+        others in prop::array::uniform2((terms(1), terms(1))),
     ) {
         let client = ClientLimit { qps: 50, burst: 100 };
         let settings = SchedulerSettings { client, strategy, default_spread };
-        let apart = |terms| Placement { pod_anti_affinity: terms, ..Placement::default() };
-        let placements = [placement].into_iter().chain(others.map(apart));
+        let of_other = |(near, apart)| Placement {
+            pod_affinity: near,
+            pod_anti_affinity: apart,
+            ..Placement::default()
+        };
+        let placements = [placement].into_iter().chain(others.map(of_other));
         let deployments: Vec<DeploymentSpec> =
             NAMES.iter().zip(placements).map(|(name, placement)| deployment(name, placement)).collect();
         let mut placing = Placing::new(0, &deployments, &settings);

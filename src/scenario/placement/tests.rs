@@ -59,6 +59,7 @@ fn what_the_api_would_refuse_is_told_with_its_key() {
     of_term("{ deployments = [\"web\"] }", "[0].topology_key");
     of_term("3", "[0]");
     of_term(&format!("{{ {host}, deployments = [] }}"), "[0].deployments");
+    of_term(&format!("{{ {host}, weight = 101 }}"), "[0].weight");
     of_term(&format!("{{ {host}, names = [\"web\"] }}"), "[0].names");
     of_term(&format!("{{ {host}, deployments = [\"wed\"] }}"), "");
     of_pods("pod_affinity = \"kubernetes.io/hostname\"", "deployments[0].pod_affinity");

@@ -1,6 +1,7 @@
-//! Required affinity and anti-affinity between pods: for each term, whom it binds and whose pods it counts.
+//! Affinity and anti-affinity between pods: for each term, whom it binds and whose pods it counts.
 //!
-//! A term of anti-affinity binds both ways: those that have it keep off those that it selects, and these keep off them.
+//! A required term of anti-affinity binds both ways: those that have it keep off those that it selects, and these keep off
+//! them. What is preferred binds as if it were required, until it is given up.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `topology.go`.
 
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use super::super::requirement::Requirements;
 use super::affinity::Near;
 use super::anti_affinity::Apart;
 use super::topology::{Host, Ties, bound, domain};
-use super::{Existing, ExistingNode, Prepared, Shape};
+use super::{Existing, ExistingNode, Prepared, Shape, Variant};
+use crate::actors::pod_affinity::{PodAffinity, PodTerm};
 
 /// Has the shape a term, or does another's select it?
 pub(super) fn has(number: u32, shapes: &[Shape]) -> bool {
@@ -29,6 +31,8 @@ struct Group {
     binds: Vec<u32>,
     /// Shapes whose pods it counts.
     counts: Vec<u32>,
+    /// Only preferred: which of its kind (affinity, anti-affinity), and its place among them.
+    preferred: Option<(usize, usize)>,
     rule: Rule,
 }
 
@@ -48,17 +52,24 @@ impl Company {
         let known = |key: &str| domains.get(key).into_iter().flatten().cloned();
         let mut groups = Vec::new();
         for (shape, prepared) in (0..).zip(shapes) {
-            for term in &prepared.pod_affinity.affinity {
-                let rule = Rule::Near(Near::new(&term.topology_key, known(&term.topology_key)));
-                groups.push(Group { binds: vec![shape], counts: term.kinds.clone(), rule });
-            }
-            for term in &prepared.pod_affinity.anti_affinity {
-                let rule = || Rule::Apart(Apart::new(&term.topology_key, known(&term.topology_key)));
-                groups.push(Group { binds: vec![shape], counts: term.kinds.clone(), rule: rule() });
+            let PodAffinity { affinity, anti_affinity, preferred, preferred_anti } = &prepared.pod_affinity;
+            let near = |term: &PodTerm| Rule::Near(Near::new(&term.topology_key, known(&term.topology_key)));
+            let apart =
+                |term: &PodTerm| Rule::Apart(Apart::new(&term.topology_key, known(&term.topology_key)));
+            groups.extend(affinity.iter().map(|term| Group::own(shape, term, near(term))));
+            for term in anti_affinity {
+                groups.push(Group::own(shape, term, apart(term)));
                 let others: Vec<u32> = term.kinds.iter().copied().filter(|kind| *kind != shape).collect();
                 if !others.is_empty() {
-                    groups.push(Group { binds: others, counts: vec![shape], rule: rule() });
+                    let counts = vec![shape];
+                    groups.push(Group { binds: others, counts, preferred: None, rule: apart(term) });
                 }
+            }
+            for (place, (_, term)) in preferred.iter().enumerate() {
+                groups.push(Group { preferred: Some((0, place)), ..Group::own(shape, term, near(term)) });
+            }
+            for (place, (_, term)) in preferred_anti.iter().enumerate() {
+                groups.push(Group { preferred: Some((1, place)), ..Group::own(shape, term, apart(term)) });
             }
         }
         groups.iter_mut().for_each(|group| group.count(existing));
@@ -70,12 +81,13 @@ impl Company {
         &self,
         shape: u32,
         host: Host,
-        pod: &Requirements,
+        variant: &Variant,
         requirements: &Requirements,
         ties: &mut dyn Ties,
     ) -> Option<Vec<Chosen>> {
         let mut chosen = Vec::new();
-        for group in self.0.iter().filter(|group| group.binds.contains(&shape)) {
+        let pod = &variant.strict;
+        for group in self.0.iter().filter(|group| group.binds.contains(&shape) && group.is_kept_by(variant)) {
             chosen.extend(match &group.rule {
                 Rule::Apart(apart) => apart.choose(host, pod, requirements)?,
                 Rule::Near(near) => {
@@ -89,7 +101,9 @@ impl Company {
     /// Is there a pod on the host that keeps those of the shape off it for good?
     pub fn is_shut(&self, shape: u32, host: Host) -> bool {
         let shut = |group: &Group| match &group.rule {
-            Rule::Apart(apart) => group.binds.contains(&shape) && apart.is_full(host),
+            Rule::Apart(apart) => {
+                group.preferred.is_none() && group.binds.contains(&shape) && apart.is_full(host)
+            }
             Rule::Near(_) => false,
         };
         self.0.iter().any(shut)
@@ -107,6 +121,14 @@ impl Company {
 }
 
 impl Group {
+    fn own(shape: u32, term: &PodTerm, rule: Rule) -> Group {
+        Group { binds: vec![shape], counts: term.kinds.clone(), preferred: None, rule }
+    }
+    /// Has a pod so far relaxed not given it up?
+    fn is_kept_by(&self, variant: &Variant) -> bool {
+        self.preferred.is_none_or(|(kind, place)| variant.preferred_pods[kind].contains(&place))
+    }
+
     /// Counts the pods that are bound.
     fn count(&mut self, existing: Existing<'_>) {
         for (number, node) in (0..).zip(existing.nodes.iter().chain(existing.elsewhere)) {

@@ -1,7 +1,7 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: preferred affinity between pods, volumes, host ports, DaemonSets that choose nodes.
+//! Left out: volumes, host ports, DaemonSets that choose nodes.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
 mod affinity;
@@ -46,6 +46,8 @@ struct Variant {
     tolerations: Vec<Toleration>,
     /// The shape's constraints that are left, by their places.
     spread: Vec<usize>,
+    /// The terms that it prefers and that are left, of affinity to pods and of anti-affinity, by their places.
+    preferred_pods: [Vec<usize>; 2],
     /// It tolerates what is only preferred: its spread groups are others.
     relaxed_taints: bool,
     /// Templates whose taints it tolerates.
@@ -72,7 +74,8 @@ impl Prepared {
     }
     /// May one of several domains be taken by chance?
     fn draws(&self) -> bool {
-        !self.spread.is_empty() || !self.pod_affinity.affinity.is_empty()
+        let PodAffinity { affinity, preferred, .. } = &self.pod_affinity;
+        !self.spread.is_empty() || !affinity.is_empty() || !preferred.is_empty()
     }
     /// Does it matter as far as the shape has been relaxed?
     fn minds_others(&self, variant: usize) -> bool {

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use super::super::requirement::Requirements;
 use super::{NodePool, SetId, Shape, Variant};
 use crate::actors::node_affinity::Term;
+use crate::actors::pod_affinity::PodTerm;
 use crate::actors::taints::{Effect, Operator, Toleration, tolerated};
 
 /// What is left of a shape.
@@ -15,6 +16,8 @@ pub(super) struct Relaxed {
     first_term: usize,
     /// Preferred terms, heaviest first.
     preferred: Vec<Term>,
+    /// Preferred terms of affinity to pods and of anti-affinity by their places, heaviest first.
+    preferred_pods: [Vec<usize>; 2],
     spread: Vec<usize>,
     tolerations: Vec<Toleration>,
     may_tolerate: bool,
@@ -29,6 +32,8 @@ impl Relaxed {
         Relaxed {
             first_term: 0,
             preferred: preferred.into_iter().map(|(_, term)| term).collect(),
+            preferred_pods: [&shape.pod_affinity.preferred, &shape.pod_affinity.preferred_anti]
+                .map(|terms| heaviest_first(terms)),
             spread: (0..shape.spread.len()).collect(),
             tolerations: shape.tolerations.clone(),
             may_tolerate: relax_taints,
@@ -40,6 +45,10 @@ impl Relaxed {
     pub fn relax(&mut self, shape: &Shape) -> bool {
         if self.first_term + 1 < shape.node_affinity.required.len() {
             self.first_term += 1;
+            return true;
+        }
+        if let Some(terms) = self.preferred_pods.iter_mut().find(|terms| !terms.is_empty()) {
+            terms.remove(0);
             return true;
         }
         if !self.preferred.is_empty() {
@@ -89,8 +98,16 @@ impl Relaxed {
             filters,
             tolerations: self.tolerations.clone(),
             spread: self.spread.clone(),
+            preferred_pods: self.preferred_pods.clone(),
             relaxed_taints: self.relaxed_taints,
             templates: pools.iter().map(|(pool, ..)| admits(pool)).collect(),
         }
     }
+}
+
+/// Places of terms, of equal ones in their order.
+fn heaviest_first(terms: &[(i64, PodTerm)]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..terms.len()).collect();
+    places.sort_by_key(|place| Reverse(terms[*place].0));
+    places
 }

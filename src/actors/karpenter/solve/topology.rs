@@ -203,7 +203,7 @@ impl<'a> Topology<'a> {
             let domain = group.least(&variant.strict, requirements, ties)?;
             chosen.push((group.identity.key.clone(), vec![domain.to_owned()]));
         }
-        chosen.extend(self.company.choose(shape, host, &variant.strict, requirements, ties)?);
+        chosen.extend(self.company.choose(shape, host, variant, requirements, ties)?);
         Some(chosen)
     }
 
