@@ -1,5 +1,9 @@
 //! Whole runs of pods and pools that say more than room: each rule shows in where pods end up and what they wait for.
 
+mod common {
+    pub mod runs;
+}
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -537,5 +541,17 @@ fn constrained_runs_keep_their_books() {
             let later = tell(&prepare(&text), 1, 0, on).record;
             assert_eq!(later.pods_ready_at_end, once.record.pods_ready_at_end, "{more}");
         }
+    }
+}
+
+/// A Deployment that affinity names and that is none is told at its line, with the nearest name.
+#[test]
+fn affinity_to_nobody_is_told_where_it_stands() {
+    let text = "target_pods = 1\n[[deployments]]\nname = \"web\"\nreplicas = 1\n\
+                pod_affinity = [{ topology_key = \"kubernetes.io/hostname\", deployments = [\"wep\"] }]\n";
+    let told = common::runs::read_in_full(text).unwrap_err();
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in ["case.toml:5:", "deployments[0].pod_affinity", "did you mean", "web"] {
+        assert!(told[0].contains(part), "{part}: {}", told[0]);
     }
 }

@@ -3,7 +3,7 @@
 use super::checked::{DeploymentSpec, Scenario};
 use crate::actors::karpenter::labels::normalized;
 use crate::actors::pod_affinity::{PodAffinity, PodTerm};
-use crate::input::{Origin, Problems, Section, Value, nearest};
+use crate::input::{Node, Problems, Section, Value, nearest};
 
 /// A term as the scenario says it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,7 +93,7 @@ fn term(mut entry: Section<'_>, problems: &mut Problems) -> Option<NamedTerm> {
 }
 
 /// Names of Deployments that are none, and affinity to pods that cannot be.
-pub(super) fn check_names(scenario: &Scenario, origin: &Origin, problems: &mut Problems) {
+pub(super) fn check_names(scenario: &Scenario, root: &Node, problems: &mut Problems) {
     let all = || scenario.deployments.iter().chain(&scenario.jobs);
     let names: Vec<&str> = all().map(|spec| spec.name.as_str()).collect();
     for (place, spec) in all().enumerate() {
@@ -109,7 +109,12 @@ pub(super) fn check_names(scenario: &Scenario, origin: &Origin, problems: &mut P
             for name in terms.iter().flat_map(|term| &term.deployments) {
                 if !names.contains(&name.as_str()) {
                     let hint = nearest(name, &names).map(|known| format!("did you mean {known:?}?"));
-                    problems.add(origin, &path, format!("there is no Deployment named {name:?}"), hint);
+                    problems.add(
+                        root.origin_of(&path),
+                        &path,
+                        format!("there is no Deployment named {name:?}"),
+                        hint,
+                    );
                 }
             }
         }
@@ -123,7 +128,8 @@ pub(super) fn check_names(scenario: &Scenario, origin: &Origin, problems: &mut P
         if terms.len() > 1 && !names.iter().any(met) {
             let hint = "a pod must be met by every term to count for any: name the same Deployments in all";
             let what = "no Deployment's pods meet all terms, so that its pods would never be placed";
-            problems.add(origin, &format!("{list}[{index}].pod_affinity"), what, Some(hint.into()));
+            let key = format!("{list}[{index}].pod_affinity");
+            problems.add(root.origin_of(&key), &key, what, Some(hint.into()));
         }
     }
 }

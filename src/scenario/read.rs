@@ -113,7 +113,7 @@ pub fn read(
     placement::check_keys(&scenario, &document.root, &mut problems);
     finish_cni(&mut scenario, &document.root, &mut warnings, &mut problems);
     room_at_start(&scenario, &document.root, &mut problems);
-    pod_terms::check_names(&scenario, root.origin(), &mut problems);
+    pod_terms::check_names(&scenario, &document.root, &mut problems);
     names::check(&scenario, &document.root, &mut problems);
     plausible::check(&scenario, &mut root, &mut warnings, &mut problems);
     root.finish(&mut problems);
