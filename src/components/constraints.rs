@@ -354,10 +354,8 @@ impl Run<'_> {
         let at = &self.nodes[node as usize];
         let left =
             at.allocatable - at.requested + Resources::ZERO.with_pod_enis(self.promised_pod_enis(node));
-        // Until then it goes by its own prediction.
-        if self.prepared.era.packs_foreign_nodes || self.is_initialized(node) {
-            return left;
-        }
-        left - self.prepared.system_reserved
+        let reserved = self.prepared.system_reserved;
+        // Until the node is initialized Karpenter goes by its own prediction.
+        if reserved == Resources::ZERO || self.is_initialized(node) { left } else { left - reserved }
     }
 }

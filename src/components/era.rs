@@ -2,7 +2,8 @@
 //!
 //! Karpenter 0.19 launched within its loop: `pkg/controllers/provisioning/provisioner.go` of karpenter-core 8adba7b, and
 //! `pkg/cloudprovider/{instance,instancetype,createfleetbatcher}.go` of karpenter-provider-aws 011c021, 0115e3b and 6024bfc,
-//! all of November and December 2022.
+//! all of November and December 2022; its batch window in `batcher.go` of that time. Today's: karpenter-provider-aws v1.14.1,
+//! `pkg/batcher`, and karpenter core v1.14.0. kubelet's limits: kubernetes v1.27 on, and amazon-eks-ami of 23 September 2022.
 
 use crate::actors::ec2::Retries;
 use crate::actors::ipamd;

@@ -165,9 +165,7 @@ impl<'a> Run<'a> {
                 self.at(self.now + wait, Event::LaunchRequested(claim));
             }
         }
-        if !self.prepared.era.node_claims {
-            self.send_next_fleet();
-        }
+        self.fleet_ended();
     }
 
     fn set_throttled(&mut self, claims: &[u32], throttled: bool) {
@@ -201,9 +199,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        if !self.prepared.era.node_claims {
-            self.send_next_fleet();
-        }
+        self.fleet_ended();
     }
 
     /// What Karpenter asks for now; `None`: nothing is left.

@@ -73,8 +73,14 @@ impl Run<'_> {
         self.launches.fleets.extend(order);
         self.send_next_fleet();
     }
+    /// A call has ended, or will not be tried again.
+    pub(super) fn fleet_ended(&mut self) {
+        if self.launches.calling {
+            self.send_next_fleet();
+        }
+    }
     /// The batcher's next call; after the last the window opens for what has come meanwhile.
-    pub(super) fn send_next_fleet(&mut self) {
+    fn send_next_fleet(&mut self) {
         let next = self.launches.fleets.pop_front();
         self.launches.calling = next.is_some();
         match next {

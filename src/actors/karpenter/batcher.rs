@@ -46,7 +46,7 @@ impl Batcher {
         }
     }
 
-    /// The same of before 2024, when every pod that came prolonged the window.
+    /// The same of Karpenter 0.19, in which every pod that came prolonged the window, new there or not.
     pub fn prolonged_by_all(self) -> Batcher {
         Batcher { only_new: false, ..self }
     }

@@ -135,7 +135,7 @@ fn instance_label(instance: &InstanceType, rest: &str) -> Option<String> {
         }),
         "capability-flex" => Some(instance.flex.to_string()),
         "ebs-bandwidth" => text(instance.ebs_mbps),
-        // Karpenter's table has forgotten f1.
+        // f1 is not in Karpenter's own table (karpenter-provider-aws 1d92708, `zz_generated.bandwidth.go`).
         "network-bandwidth" => text(instance.network_mbps.filter(|_| instance.family != "f1")),
         "local-nvme" => positive(instance.local_nvme_gb),
         // A part of a GPU (g6f) is a GPU of which there are none.
