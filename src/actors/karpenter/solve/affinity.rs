@@ -1,52 +1,23 @@
-//! One term of required affinity as Karpenter keeps it: domains where a pod of the company that is sought is known to be.
+//! A term of affinity: a pod keeps to domains where a pod of the company that it seeks is known to be.
 //!
 //! Source: kubernetes-sigs/karpenter v1.14.0, `topologygroup.go`, `nextDomainAffinity`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::super::labels::HOSTNAME;
 use super::super::requirement::Requirements;
+use super::company::{Chosen, Known};
 use super::topology::{Host, Ties};
 
-#[derive(Clone, Debug)]
-pub(super) struct Near {
-    key: String,
-    /// Is a pod there?
-    domains: BTreeMap<String, bool>,
-    /// Hosts with one.
-    hosts: BTreeSet<Host>,
-}
-
-impl Near {
-    pub fn new(key: &str, domains: impl Iterator<Item = String>) -> Near {
-        let domains = domains.map(|domain| (domain, false)).collect();
-        Near { key: key.to_owned(), domains, hosts: BTreeSet::new() }
-    }
-
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// So many pods are bound on a node of this domain.
-    pub fn count(&mut self, host: Host, domain: Option<&str>, pods: i64) {
-        if let Some(domain) = domain {
-            *self.domains.entry(domain.to_owned()).or_insert(false) |= pods > 0;
-        }
-        if pods > 0 {
-            self.hosts.insert(host);
-        }
-    }
-
+impl Known {
     /// The domains that a pod must keep to on a host with these requirements, none said if any will do; `None`: there is no
     /// company. The first of pods that seek each other (`seeks_itself`) may choose.
-    pub fn choose(
+    pub(super) fn choose_near(
         &self,
         host: Host,
         seeks_itself: bool,
         pod: &Requirements,
         requirements: &Requirements,
         ties: &mut dyn Ties,
-    ) -> Option<Option<(String, Vec<String>)>> {
+    ) -> Option<Option<Chosen>> {
         if self.key == HOSTNAME {
             let first = seeks_itself && self.hosts.is_empty();
             return (first || self.hosts.contains(&host)).then_some(None);
@@ -71,7 +42,7 @@ impl Near {
     }
 
     /// A pod went to the host: it counts if its domain is settled.
-    pub fn record(&mut self, host: Host, requirements: &Requirements) {
+    pub(super) fn record_near(&mut self, host: Host, requirements: &Requirements) {
         self.hosts.insert(host);
         if let Some(domain) = requirements.get(&self.key).and_then(|requirement| requirement.single()) {
             self.domains.insert(domain.to_owned(), true);

@@ -4,13 +4,11 @@
 //! them. What is preferred binds as if it were required, until it is given up.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `topology.go`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::requirement::Requirements;
-use super::affinity::Near;
-use super::anti_affinity::Apart;
 use super::topology::{Host, Ties, bound, domain};
-use super::{Existing, ExistingNode, Prepared, Shape, Variant};
+use super::{Existing, Prepared, Shape, Variant};
 use crate::actors::pod_affinity::{PodAffinity, PodTerm};
 
 /// Has the shape a term, or does another's select it?
@@ -19,10 +17,37 @@ pub(super) fn has(number: u32, shapes: &[Shape]) -> bool {
     shapes[number as usize].pod_affinity.terms().next().is_some() || all.any(|term| term.selects(number))
 }
 
+/// What a round knows of a term's domains, the values of one label.
 #[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub key: String,
+    /// Is a pod there, or may one come to be there?
+    pub domains: BTreeMap<String, bool>,
+    /// Hosts with one.
+    pub hosts: BTreeSet<Host>,
+}
+
+impl Known {
+    fn new(key: &str, domains: impl Iterator<Item = String>) -> Known {
+        let domains = domains.map(|domain| (domain, false)).collect();
+        Known { key: key.to_owned(), domains, hosts: BTreeSet::new() }
+    }
+
+    /// So many pods are bound on a node of this domain.
+    fn count(&mut self, host: Host, domain: Option<&str>, pods: i64) {
+        if let Some(domain) = domain {
+            *self.domains.entry(domain.to_owned()).or_insert(false) |= pods > 0;
+        }
+        if pods > 0 {
+            self.hosts.insert(host);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Rule {
-    Apart(Apart),
-    Near(Near),
+    Apart,
+    Near,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +59,7 @@ struct Group {
     /// Only preferred: which of its kind (affinity, anti-affinity), and its place among them.
     preferred: Option<(usize, usize)>,
     rule: Rule,
+    known: Known,
 }
 
 /// Domains that a pod must keep to, of one label.
@@ -49,27 +75,31 @@ impl Company {
         domains: &BTreeMap<String, Vec<String>>,
         existing: Existing<'_>,
     ) -> Company {
-        let known = |key: &str| domains.get(key).into_iter().flatten().cloned();
+        let of = |key: &str| domains.get(key).into_iter().flatten().cloned();
+        let known = |term: &PodTerm| Known::new(&term.topology_key, of(&term.topology_key));
         let mut groups = Vec::new();
         for (shape, prepared) in (0..).zip(shapes) {
             let PodAffinity { affinity, anti_affinity, preferred, preferred_anti } = &prepared.pod_affinity;
-            let near = |term: &PodTerm| Rule::Near(Near::new(&term.topology_key, known(&term.topology_key)));
-            let apart =
-                |term: &PodTerm| Rule::Apart(Apart::new(&term.topology_key, known(&term.topology_key)));
-            groups.extend(affinity.iter().map(|term| Group::own(shape, term, near(term))));
+            let own = |term: &PodTerm, rule: Rule| Group {
+                binds: vec![shape],
+                counts: term.kinds.clone(),
+                preferred: None,
+                rule,
+                known: known(term),
+            };
+            groups.extend(affinity.iter().map(|term| own(term, Rule::Near)));
             for term in anti_affinity {
-                groups.push(Group::own(shape, term, apart(term)));
+                groups.push(own(term, Rule::Apart));
                 let others: Vec<u32> = term.kinds.iter().copied().filter(|kind| *kind != shape).collect();
                 if !others.is_empty() {
-                    let counts = vec![shape];
-                    groups.push(Group { binds: others, counts, preferred: None, rule: apart(term) });
+                    groups.push(Group { binds: others, counts: vec![shape], ..own(term, Rule::Apart) });
                 }
             }
             for (place, (_, term)) in preferred.iter().enumerate() {
-                groups.push(Group { preferred: Some((0, place)), ..Group::own(shape, term, near(term)) });
+                groups.push(Group { preferred: Some((0, place)), ..own(term, Rule::Near) });
             }
             for (place, (_, term)) in preferred_anti.iter().enumerate() {
-                groups.push(Group { preferred: Some((1, place)), ..Group::own(shape, term, apart(term)) });
+                groups.push(Group { preferred: Some((1, place)), ..own(term, Rule::Apart) });
             }
         }
         groups.iter_mut().for_each(|group| group.count(existing));
@@ -88,11 +118,10 @@ impl Company {
         let mut chosen = Vec::new();
         let pod = &variant.strict;
         for group in self.0.iter().filter(|group| group.binds.contains(&shape) && group.is_kept_by(variant)) {
-            chosen.extend(match &group.rule {
-                Rule::Apart(apart) => apart.choose(host, pod, requirements)?,
-                Rule::Near(near) => {
-                    near.choose(host, group.counts.contains(&shape), pod, requirements, ties)?
-                }
+            let seeks_itself = group.counts.contains(&shape);
+            chosen.extend(match group.rule {
+                Rule::Apart => group.known.choose_apart(host, pod, requirements)?,
+                Rule::Near => group.known.choose_near(host, seeks_itself, pod, requirements, ties)?,
             });
         }
         Some(chosen)
@@ -100,11 +129,9 @@ impl Company {
 
     /// Is there a pod on the host that keeps those of the shape off it for good?
     pub fn is_shut(&self, shape: u32, host: Host) -> bool {
-        let shut = |group: &Group| match &group.rule {
-            Rule::Apart(apart) => {
-                group.preferred.is_none() && group.binds.contains(&shape) && apart.is_full(host)
-            }
-            Rule::Near(_) => false,
+        let shut = |group: &Group| {
+            let required = group.rule == Rule::Apart && group.preferred.is_none();
+            required && group.binds.contains(&shape) && group.known.is_full(host)
         };
         self.0.iter().any(shut)
     }
@@ -112,18 +139,15 @@ impl Company {
     /// A pod went to the host.
     pub fn record(&mut self, shape: u32, host: Host, requirements: &Requirements) {
         for group in self.0.iter_mut().filter(|group| group.counts.contains(&shape)) {
-            match &mut group.rule {
-                Rule::Apart(apart) => apart.record(host, requirements),
-                Rule::Near(near) => near.record(host, requirements),
+            match group.rule {
+                Rule::Apart => group.known.record_apart(host, requirements),
+                Rule::Near => group.known.record_near(host, requirements),
             }
         }
     }
 }
 
 impl Group {
-    fn own(shape: u32, term: &PodTerm, rule: Rule) -> Group {
-        Group { binds: vec![shape], counts: term.kinds.clone(), preferred: None, rule }
-    }
     /// Has a pod so far relaxed not given it up?
     fn is_kept_by(&self, variant: &Variant) -> bool {
         self.preferred.is_none_or(|(kind, place)| variant.preferred_pods[kind].contains(&place))
@@ -133,16 +157,8 @@ impl Group {
     fn count(&mut self, existing: Existing<'_>) {
         for (number, node) in (0..).zip(existing.nodes.iter().chain(existing.elsewhere)) {
             let pods: i64 = self.counts.iter().map(|shape| bound(node, *shape)).sum();
-            self.rule.count(Host::Node(number), node, pods);
-        }
-    }
-}
-
-impl Rule {
-    fn count(&mut self, host: Host, node: &ExistingNode, pods: i64) {
-        match self {
-            Rule::Apart(apart) => apart.count(host, domain(node, apart.key()), pods),
-            Rule::Near(near) => near.count(host, domain(node, near.key()), pods),
+            let domain = domain(node, &self.known.key);
+            self.known.count(Host::Node(number), domain, pods);
         }
     }
 }
