@@ -123,6 +123,12 @@ impl Books {
         self.attached_peak = self.attached_peak.max(self.attached);
     }
 
+    /// All subnets together have so many addresses more, and had from the start on.
+    pub fn enlarge(&mut self, addresses: u32) {
+        self.free += u64::from(addresses);
+        self.timeline.iter_mut().for_each(|point| point.addresses_free += addresses);
+    }
+
     /// The instant of the timeline's next point.
     pub fn next_point(&self) -> SimTime {
         SimTime::ZERO + self.step * self.timeline.len() as u64

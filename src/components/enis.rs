@@ -234,6 +234,7 @@ impl Run<'_> {
             true => book.take_prefixes(count, &mut taken, &mut below),
             false => book.take_singles(count, &mut taken, &mut below),
         };
+        self.watch.note(book.free(), outcome.is_err());
         if outcome.is_err() {
             self.first_dry[subnet].get_or_insert(now);
             return None;

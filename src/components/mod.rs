@@ -50,6 +50,7 @@ mod spot;
 mod startup;
 mod state;
 mod stock;
+mod subnet_sizes;
 mod surplus;
 mod synchronous;
 mod termination;
@@ -66,6 +67,7 @@ use fitting::Fitting;
 use images::Images;
 use memory_use::Memory;
 use state::{FleetBatch, Node, Pod, PodList, ReplicaSet};
+use subnet_sizes::Watch;
 use trace::TraceLine;
 use waiting::Ledger;
 
@@ -90,6 +92,7 @@ use crate::world::subnet::Subnet;
 pub use jobs::JobTold;
 pub use prepared::Prepared;
 pub use rollouts::Unfinished;
+pub use subnet_sizes::simulate_from_smallest;
 
 /// More events than any run of 10,000 pods needs; beyond it a loop spins.
 const MOST_EVENTS: u64 = 50_000_000;
@@ -132,6 +135,7 @@ pub struct Told {
 }
 
 /// One replication under way.
+#[derive(Clone)]
 struct Run<'a> {
     prepared: &'a Prepared,
     scenario: &'a Scenario,
@@ -141,6 +145,7 @@ struct Run<'a> {
     pods: Vec<Pod>,
     nodes: Vec<Node>,
     subnets: Vec<Subnet>,
+    watch: Watch,
     first_dry: Vec<Option<SimTime>>,
     replica_sets: Vec<ReplicaSet>,
     /// `None` where no pod template changes.
@@ -219,6 +224,7 @@ struct Run<'a> {
     /// What stood in the books at the target, and what pods had waited for until then (ms).
     at_target: Option<(AtTarget, [u64; Cause::COUNT])>,
     stops_when_stuck: bool,
+    checks: bool,
     stuck: bool,
     /// At the last look for a run that is stuck.
     progress: finish::Progress,
@@ -273,35 +279,8 @@ pub fn simulate(prepared: &Prepared, seed: u64, replication: u32) -> Replication
 /// # Panics
 /// If the books do not balance, or if a run never ends.
 pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) -> Told {
-    let mut run = Run::new(prepared, Chance::new(seed, replication), wishes);
-    run.start();
-    let horizon = SimTime::ZERO + run.scenario.horizon;
-    while !run.ends_at_target() && !run.stuck {
-        let next = run.agenda.pop().filter(|(at, _)| *at <= horizon);
-        let Some((at, event)) = next else {
-            run.now = horizon;
-            break;
-        };
-        if at > run.books.next_point() {
-            run.books.pass_points(at);
-        }
-        run.now = at;
-        run.events += 1;
-        assert!(
-            run.events < MOST_EVENTS,
-            "more than {MOST_EVENTS} events by {at}: seed {seed}, {replication}"
-        );
-        run.hash_event(&event);
-        run.trace_event(&event);
-        run.handle(event);
-        if wishes.check {
-            run.check_books();
-        }
-    }
-    if !run.ends_at_target() {
-        // Of a run that is stuck nothing more is told until the horizon: what it holds then, it holds now.
-        run.now = horizon;
-    }
+    let mut run = Run::begun(prepared, Chance::new(seed, replication), wishes);
+    run.run_on();
     let trace = run.lines.take().unwrap_or_default();
     let history = run.ledger.history.take().unwrap_or_default();
     let launched = if wishes.history { run.launched_by_kind() } else { Vec::new() };
@@ -341,6 +320,7 @@ impl<'a> Run<'a> {
                     subnet
                 })
                 .collect(),
+            watch: Watch::default(),
             first_dry: vec![None; scenario.subnets.len()],
             replica_sets: Vec::new(),
             rollouts: rollouts::Rollouts::new(prepared),
@@ -399,6 +379,7 @@ impl<'a> Run<'a> {
             at_target: None,
             // What comes after the target matters even if the target cannot be reached.
             stops_when_stuck: wishes.stop_when_stuck && scenario.until == Until::Target,
+            checks: wishes.check,
             stuck: false,
             progress: finish::Progress::default(),
             market_events: 0,
@@ -440,6 +421,42 @@ impl<'a> Run<'a> {
     }
     fn factor(&self, latency: Latency, component: Component, entity: u32, draw: u32) -> f64 {
         self.prepared.samplers[latency as usize].draw(|| self.chance.uniform(component, entity, draw))
+    }
+
+    /// A run at its first instant.
+    fn begun(prepared: &'a Prepared, chance: Chance, wishes: Wishes) -> Self {
+        let mut run = Run::new(prepared, chance, wishes);
+        run.start();
+        run
+    }
+
+    /// Goes on to the run's end, or until the addresses of a subnet that is watched are low; is it at its end?
+    fn run_on(&mut self) -> bool {
+        let horizon = SimTime::ZERO + self.scenario.horizon;
+        while !self.ends_at_target() && !self.stuck {
+            if self.watch.low {
+                return false;
+            }
+            let next = self.agenda.pop().filter(|(at, _)| *at <= horizon);
+            let Some((at, event)) = next else { break };
+            if at > self.books.next_point() {
+                self.books.pass_points(at);
+            }
+            self.now = at;
+            self.events += 1;
+            assert!(self.events < MOST_EVENTS, "more than {MOST_EVENTS} events by {at}: {:?}", self.chance);
+            self.hash_event(&event);
+            self.trace_event(&event);
+            self.handle(event);
+            if self.checks {
+                self.check_books();
+            }
+        }
+        if !self.ends_at_target() {
+            // Of a run that is stuck nothing more is told until the horizon: what it holds then, it holds now.
+            self.now = horizon;
+        }
+        true
     }
 
     fn start(&mut self) {

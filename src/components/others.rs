@@ -25,6 +25,7 @@ impl Run<'_> {
         let other = self.scenario.subnets[subnet as usize].others[user as usize];
         let book = &mut self.subnets[subnet as usize];
         let count = other.addresses.min(book.free_singles());
+        self.watch.note(book.free() - count, count < other.addresses);
         let (chance, mut draw) = (self.chance, 0);
         let lot = self.lots.len() as u32;
         let mut below = |bound| {

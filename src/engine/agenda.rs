@@ -32,7 +32,7 @@ pub struct Scheduled {
 }
 
 /// Events to come, in order of (time, class, sequence).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Agenda<E> {
     /// Events up to the tick at hand in their order: `time << 64 | class << 60 | sequence << 32 | slot`.
     due: Vec<u128>,
@@ -58,7 +58,7 @@ struct Level {
     first: [u32; LISTS],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slot<E> {
     at: SimTime,
     /// Class and sequence number, by which an old handle is told apart; [`NOBODY`] once taken or cancelled.

@@ -120,9 +120,7 @@ pub fn forecast(plan: &Plan, seconds: &dyn Fn() -> f64) -> Forecast {
             if replication > 0 && seconds() - began > SECONDS {
                 break;
             }
-            records.extend(
-                attempt(&|replication| simulate(&prepared, plan.seed, replication), replication).ok(),
-            );
+            records.extend(attempt(|| simulate(&prepared, plan.seed, replication)).ok());
             ran += 1;
         }
         types += records.iter().map(|record| record.nodes_by_type.len()).max().unwrap_or(0);

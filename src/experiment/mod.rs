@@ -11,6 +11,7 @@ mod estimand;
 mod factors;
 mod folder;
 mod forecast;
+mod groups;
 mod identity;
 mod label;
 mod lock;

@@ -2,6 +2,7 @@
 //! their order.
 
 use std::any::Any;
+use std::fs::File;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::design::{Cell, Plan};
 use super::folder::{Folder, FolderError, hex};
+use super::groups::{Outcome, Simulator, groups};
 use super::meta::Shard;
 use super::precision::StoppedBy;
-use crate::components::{Prepared, simulate};
 use crate::results::ReplicationRecord;
 use crate::results::gathered::Gathered;
 use crate::results::rows::{CONFIDENCE, CellRows, CellSummary, ReplicationRows, cell_rows, failure_rows};
@@ -84,39 +85,54 @@ pub(super) type Done<'a> = &'a (dyn Fn(Step) + Sync);
 ///
 /// # Errors
 /// If a finished cell cannot be kept.
-pub fn sweep(
-    plan: &Plan,
+pub fn sweep<'a>(
+    plan: &'a Plan,
     shard: Option<Shard>,
     folder: &Folder,
     done: &(dyn Fn(Step) + Sync),
 ) -> Result<Vec<(String, Finished)>, FolderError> {
-    part(plan, shard)
-        .into_par_iter()
-        .map(|cell| {
-            if let Some(finished) = kept(plan, cell, folder, done) {
-                return Ok((cell.id(), finished));
+    let (mut finished, missing) = kept(plan, shard, folder, done);
+    let run = |cells: Vec<&'a Cell>| {
+        let mut group = Group::new(plan, &cells);
+        looks(plan).into_iter().try_for_each(|look| group.go_on(look, plan, folder, done))?;
+        Ok(group.finished)
+    };
+    let groups = groups(plan, missing).into_par_iter().map(run);
+    finished.extend(groups.collect::<Result<Vec<_>, FolderError>>()?.into_iter().flatten());
+    Ok(in_order(finished))
+}
+
+/// Cells that an interrupted sweep finished, and those that it did not.
+#[expect(clippy::type_complexity)]
+pub(super) fn kept<'a>(
+    plan: &'a Plan,
+    shard: Option<Shard>,
+    folder: &Folder,
+    done: Done<'_>,
+) -> (Vec<(&'a Cell, Finished)>, Vec<&'a Cell>) {
+    let (mut kept, mut missing) = (Vec::new(), Vec::new());
+    for cell in part(plan, shard) {
+        match folder.load(&cell.id()) {
+            Some(finished) => {
+                done(Step::Kept(u64::from(plan.replications)));
+                kept.push((cell, finished));
             }
-            let prepared = Prepared::new(cell.scenario.clone());
-            let simulate = |replication| simulate(&prepared, plan.seed, replication);
-            let finished = run_cell(plan, cell, &simulate, done, &mut folder.rows_of(&cell.id(), true)?)
-                .map_err(|error| folder.no_room(&cell.id(), error))?;
-            folder.store(&cell.id(), &finished)?;
-            Ok((cell.id(), finished))
-        })
-        .collect()
+            None => missing.push(cell),
+        }
+    }
+    (kept, missing)
+}
+
+/// Cells as the plan has them.
+pub(super) fn in_order(mut finished: Vec<(&Cell, Finished)>) -> Vec<(String, Finished)> {
+    finished.sort_by_key(|(cell, _)| cell.number);
+    finished.into_iter().map(|(cell, finished)| (cell.id(), finished)).collect()
 }
 
 /// The cells of a plan, or of a part of it.
-pub(super) fn part(plan: &Plan, shard: Option<Shard>) -> Vec<&Cell> {
+fn part(plan: &Plan, shard: Option<Shard>) -> Vec<&Cell> {
     let wanted = |(index, _): &(usize, &Cell)| shard.is_none_or(|shard| shard.has(*index));
     plan.cells.iter().enumerate().filter(wanted).map(|(_, cell)| cell).collect()
-}
-
-/// A cell that an interrupted sweep finished.
-pub(super) fn kept(plan: &Plan, cell: &Cell, folder: &Folder, done: Done<'_>) -> Option<Finished> {
-    let finished = folder.load(&cell.id())?;
-    done(Step::Kept(u64::from(plan.replications)));
-    Some(finished)
 }
 
 /// The numbers of replications at which it is seen whether a cell goes on; the last is the most.
@@ -127,34 +143,103 @@ pub(super) fn looks(plan: &Plan) -> Vec<u32> {
     }
 }
 
-/// Simulates a replication.
-pub(super) type Simulate<'a> = &'a (dyn Fn(u32) -> ReplicationRecord + Sync);
+/// Cells that are simulated together, on their way.
+pub(super) struct Group<'a> {
+    simulator: Simulator,
+    /// Those that want more replications, all of them equally many.
+    open: Vec<Open<'a>>,
+    pub finished: Vec<(&'a Cell, Finished)>,
+}
 
-/// All replications of a cell, as many as it needs; their rows go to `out`.
-fn run_cell(
-    plan: &Plan,
-    cell: &Cell,
-    simulate: Simulate<'_>,
-    done: Done<'_>,
-    out: &mut dyn Write,
-) -> io::Result<Finished> {
-    let mut runs = Runs::new(cell);
-    let mut stopped_by = None;
-    for look in looks(plan) {
-        runs.extend(look, simulate, done, out)?;
-        stopped_by = runs.stopped_by(plan);
-        if stopped_by.is_some() {
-            break;
+/// A cell that wants more replications.
+struct Open<'a> {
+    /// In its group.
+    place: usize,
+    cell: &'a Cell,
+    runs: Runs,
+}
+
+impl<'a> Group<'a> {
+    pub fn new(plan: &Plan, cells: &[&'a Cell]) -> Group<'a> {
+        let begun = |(place, cell): (usize, &&'a Cell)| Open { place, cell, runs: Runs::new(cell) };
+        let open = cells.iter().enumerate().map(begun).collect();
+        Group { simulator: Simulator::new(cells, plan.seed), open, finished: Vec::new() }
+    }
+
+    /// Goes on to so many replications; cells for which they are enough are kept.
+    ///
+    /// # Errors
+    /// If a cell cannot be kept.
+    pub fn go_on(
+        &mut self,
+        look: u32,
+        plan: &Plan,
+        folder: &Folder,
+        done: Done<'_>,
+    ) -> Result<(), FolderError> {
+        let rows = |open: &Open<'_>| folder.rows_of(&open.cell.id(), open.runs.count() == 0);
+        let mut outs: Vec<File> = self.open.iter().map(rows).collect::<Result<_, FolderError>>()?;
+        let simulate = |cells: &[usize], replication| self.simulator.outcomes(cells, replication);
+        extend(&mut self.open, look, &simulate, done, &mut outs)
+            .map_err(|(cell, error)| folder.no_room(&cell.id(), error))?;
+        for open in std::mem::take(&mut self.open) {
+            let Some(stopped_by) = open.runs.stopped_by(plan) else {
+                self.open.push(open);
+                continue;
+            };
+            let finished = open.runs.finished(plan, open.cell, stopped_by, done);
+            folder.store(&open.cell.id(), &finished)?;
+            self.finished.push((open.cell, finished));
+        }
+        Ok(())
+    }
+
+    /// No cell goes on, for want of time; where there is more they do, so that they are not kept.
+    pub fn run_out_of_time(&mut self, plan: &Plan, done: Done<'_>) {
+        for Open { cell, runs, .. } in std::mem::take(&mut self.open) {
+            self.finished.push((cell, runs.finished(plan, cell, StoppedBy::Time, done)));
         }
     }
-    Ok(runs.finished(plan, cell, stopped_by.unwrap_or_default(), done))
+}
+
+/// Simulates a replication of some cells of a group, told by their places in it.
+type Simulate<'a> = &'a (dyn Fn(&[usize], u32) -> Vec<Outcome> + Sync);
+
+/// Goes on to so many replications of cells that have equally many; their rows go to `outs`.
+fn extend<'a>(
+    open: &mut [Open<'a>],
+    to: u32,
+    simulate: Simulate<'_>,
+    done: Done<'_>,
+    outs: &mut [impl Write],
+) -> Result<(), (&'a Cell, io::Error)> {
+    let places: Vec<usize> = open.iter().map(|open| open.place).collect();
+    let Some(mut count) = open.first().map(|open| open.runs.count()) else { return Ok(()) };
+    while count < to {
+        let next = to.min(count + AT_ONCE);
+        let one = |replication| {
+            let outcomes = simulate(&places, replication);
+            outcomes.iter().for_each(|_| done(Step::Made));
+            outcomes
+        };
+        let outcomes: Vec<Vec<Outcome>> = (count..next).into_par_iter().map(one).collect();
+        let mut by_cell: Vec<Vec<Outcome>> = places.iter().map(|_| Vec::new()).collect();
+        for outcomes in outcomes {
+            by_cell.iter_mut().zip(outcomes).for_each(|(cell, outcome)| cell.push(outcome));
+        }
+        for ((open, outcomes), out) in open.iter_mut().zip(by_cell).zip(outs.iter_mut()) {
+            open.runs.add(outcomes, out).map_err(|error| (open.cell, error))?;
+        }
+        count = next;
+    }
+    Ok(())
 }
 
 /// Replications whose records are in memory at once, some 6 KB each.
 const AT_ONCE: u32 = 1_024;
 
 /// A cell's replications so far. One that panics is told of and left out; the others go on.
-pub(super) struct Runs {
+struct Runs {
     gathered: Gathered,
     rows: ReplicationRows,
     hash: Sha256,
@@ -163,7 +248,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn new(cell: &Cell) -> Self {
+    fn new(cell: &Cell) -> Self {
         Runs {
             gathered: Gathered::new(cell.scenario.subnets.len()),
             rows: ReplicationRows::new(&keys_of(cell)),
@@ -171,48 +256,26 @@ impl Runs {
             failures: Vec::new(),
         }
     }
-    pub(super) fn count(&self) -> u32 {
+    fn count(&self) -> u32 {
         self.gathered.replications() as u32 + self.failures.len() as u32
     }
 
-    /// Goes on to so many replications, whose rows go to `out`.
-    pub(super) fn extend(
-        &mut self,
-        to: u32,
-        simulate: Simulate<'_>,
-        done: Done<'_>,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        while self.count() < to {
-            self.next(to.min(self.count() + AT_ONCE), simulate, done, out)?;
-        }
-        Ok(())
-    }
-
-    fn next(
-        &mut self,
-        to: u32,
-        simulate: Simulate<'_>,
-        done: Done<'_>,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let one = |replication| {
-            let outcome = attempt(simulate, replication);
-            done(Step::Made);
-            outcome.map_err(|message| (replication, message))
-        };
-        let outcomes: Vec<Result<ReplicationRecord, (u32, String)>> =
-            (self.count()..to).into_par_iter().map(one).collect();
+    /// What came of the next replications; their rows go to `out`.
+    fn add(&mut self, outcomes: Vec<Outcome>, out: &mut dyn Write) -> io::Result<()> {
+        let first = self.count();
         let records: Vec<&ReplicationRecord> = outcomes.iter().flatten().collect();
         let text = self.rows.text(&records);
         records.iter().for_each(|record| self.gathered.add(record));
-        self.failures.extend(outcomes.into_iter().filter_map(Result::err));
+        let failed = (first..).zip(outcomes);
+        self.failures.extend(
+            failed.filter_map(|(replication, outcome)| outcome.err().map(|message| (replication, message))),
+        );
         self.hash.update(&text);
         out.write_all(text.as_bytes())
     }
 
     /// Why these are enough; `None` if they are not.
-    pub(super) fn stopped_by(&self, plan: &Plan) -> Option<StoppedBy> {
+    fn stopped_by(&self, plan: &Plan) -> Option<StoppedBy> {
         match &plan.precision {
             Some(precision) if precision.is_met(&self.gathered) => Some(StoppedBy::Precision),
             _ if self.count() >= plan.replications => Some(StoppedBy::Replications),
@@ -221,13 +284,7 @@ impl Runs {
     }
 
     /// The cell's rows.
-    pub(super) fn finished(
-        self,
-        plan: &Plan,
-        cell: &Cell,
-        stopped_by: StoppedBy,
-        done: Done<'_>,
-    ) -> Finished {
+    fn finished(self, plan: &Plan, cell: &Cell, stopped_by: StoppedBy, done: Done<'_>) -> Finished {
         done(Step::Spared(u64::from(plan.replications - self.count())));
         let replay = |(replication, message): (u32, String)| {
             let replay = format!(
@@ -260,9 +317,9 @@ impl Runs {
     }
 }
 
-/// One replication; if it panics, what it said.
-pub(super) fn attempt(simulate: Simulate<'_>, replication: u32) -> Result<ReplicationRecord, String> {
-    catch_unwind(AssertUnwindSafe(|| simulate(replication))).map_err(|panic| message(&*panic))
+/// What `simulate` gives; if it panics, what it said.
+pub(super) fn attempt<T>(simulate: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(simulate)).map_err(|panic| message(&*panic))
 }
 
 /// What a panic said.
@@ -279,6 +336,7 @@ mod tests {
     use super::super::design::{Overrides, read_file};
     use super::*;
     use crate::catalogue::Catalogue;
+    use crate::components::{Prepared, simulate};
     use crate::results::tables::table_place;
 
     #[test]
@@ -290,12 +348,21 @@ mod tests {
         let plan = read_file(&folder, &settings, &overrides, &catalogue).unwrap();
         let cell = &plan.cells[0];
         let prepared = Prepared::new(cell.scenario.clone());
-        let broken = |replication| {
-            assert!(replication != 1, "the books do not balance");
-            simulate(&prepared, plan.seed, replication)
+        let broken = |_: &[usize], replication| {
+            vec![attempt(|| {
+                assert!(replication != 1, "the books do not balance");
+                simulate(&prepared, plan.seed, replication)
+            })]
         };
-        let mut text = Vec::new();
-        let finished = run_cell(&plan, cell, &broken, &|_| {}, &mut text).unwrap();
+        let run = |simulate: Simulate<'_>| {
+            let mut open = [Open { place: 0, cell, runs: Runs::new(cell) }];
+            let mut text = [Vec::new()];
+            extend(&mut open, plan.replications, simulate, &|_| {}, &mut text).unwrap();
+            let [Open { runs, .. }] = open;
+            let stopped_by = runs.stopped_by(&plan).unwrap();
+            (runs.finished(&plan, cell, stopped_by, &|_| {}), text.concat())
+        };
+        let (finished, text) = run(&broken);
         let rows = |name: &str| {
             let place = table_place(name);
             (finished.rows.rows[place], finished.rows.text[place].as_str())
@@ -304,7 +371,7 @@ mod tests {
         assert_eq!(String::from_utf8(text).unwrap().lines().count(), 2);
         let (count, text) = rows("failures");
         assert!(count == 1 && text.contains("the books do not balance") && text.contains("--replication 1"));
-        let all_broken = run_cell(&plan, cell, &|_| panic!("no"), &|_| {}, &mut Vec::new()).unwrap();
+        let (all_broken, _) = run(&|_, _| vec![attempt(|| panic!("no"))]);
         assert_eq!((all_broken.failures, all_broken.rows.rows[1]), (3, 0));
     }
 }

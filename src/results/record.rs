@@ -121,6 +121,20 @@ pub struct ReplicationRecord {
     pub timeline: Vec<TimelinePoint>,
 }
 
+impl ReplicationRecord {
+    /// The record of the same run in subnets that each have so many addresses more, which it had no need of.
+    pub fn in_larger_subnets(&self, more: &[u32]) -> ReplicationRecord {
+        let mut record = self.clone();
+        for (subnet, more) in record.subnets.iter_mut().zip(more) {
+            subnet.least_free += more;
+            subnet.free_at_end += more;
+        }
+        let all: u32 = more.iter().sum();
+        record.timeline.iter_mut().for_each(|point| point.addresses_free += all);
+        record
+    }
+}
+
 /// Addresses over the whole cluster. Waste = attached - assigned to pods - one primary per node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AddressBooks {

@@ -50,7 +50,7 @@ pub enum Until {
 }
 
 /// A scale-out: the cluster, the workload, and what is asked of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
     pub name: String,
     pub profile: Profile,
@@ -91,6 +91,14 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Are they the same but for the prefix lengths of their subnets?
+    pub fn differs_in_subnet_sizes_only(&self, other: &Scenario) -> bool {
+        let mut sized = other.clone();
+        for (subnet, own) in sized.subnets.iter_mut().zip(&self.subnets) {
+            subnet.prefix_length = own.prefix_length;
+        }
+        *self == sized
+    }
     /// Do Deployments differ in priority?
     pub fn has_priorities(&self) -> bool {
         self.deployments.windows(2).any(|pair| pair[0].priority != pair[1].priority)

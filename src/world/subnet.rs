@@ -79,6 +79,17 @@ impl Subnet {
         }
     }
 
+    /// Makes an empty or used subnet that only counts larger by so many addresses, as if it had always been so large.
+    ///
+    /// # Panics
+    /// If it places its addresses.
+    pub fn enlarge(&mut self, addresses: u32) {
+        assert!(self.map.is_none(), "which addresses are free depends on how many there were");
+        self.size += addresses;
+        self.free += addresses;
+        self.least_free += addresses;
+    }
+
     /// Addresses that are nobody's, those reserved for prefixes included.
     pub fn free(&self) -> u32 {
         self.free
