@@ -1,6 +1,8 @@
 //! What ipamd's calls do in EC2 as they end: interfaces made, tied to their instance and deleted, addresses taken from subnets and
 //! given back, and the books of both.
 
+use smallvec::SmallVec;
+
 use super::state::{Held, Tie};
 use super::*;
 use crate::actors::ipamd::{Answer, Api, CidrSerial, SubnetView, subnets_to_try};
@@ -117,10 +119,11 @@ impl Run<'_> {
     }
 
     /// Subnets in which an ENI of the node may be made, in the order in which they are tried.
-    pub(super) fn eni_subnets(&self, node: u32) -> Vec<usize> {
+    pub(super) fn eni_subnets(&self, node: u32) -> SmallVec<[usize; 4]> {
         let (at, settings) = (&self.nodes[node as usize], self.settings(node));
         let specs = &self.scenario.subnets;
-        let of_zone: Vec<usize> = (0..specs.len()).filter(|place| specs[*place].zone == at.zone).collect();
+        let of_zone = (0..specs.len()).filter(|place| specs[*place].zone == at.zone);
+        let of_zone: SmallVec<[usize; 4]> = of_zone.collect();
         if settings.custom_networking {
             return of_zone.into_iter().filter(|place| specs[*place].eni_config).collect();
         }
@@ -130,7 +133,7 @@ impl Run<'_> {
             role_cni: &specs[*place].role_cni,
             clusters: &specs[*place].clusters,
         };
-        let views: Vec<SubnetView<'_>> = of_zone.iter().map(view).collect();
+        let views: SmallVec<[SubnetView<'_>; 4]> = of_zone.iter().map(view).collect();
         let cluster = self.scenario.cluster_name.as_deref();
         let tried = subnets_to_try(&views, settings.subnet_discovery, cluster);
         tried.into_iter().map(|place| of_zone[place]).collect()

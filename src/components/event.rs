@@ -1,6 +1,9 @@
 //! Everything that can happen.
 
-use crate::actors::ipamd::Call;
+use crate::actors::ipamd::{Api, EniSerial};
+
+/// With thousands of events to come every word of one counts.
+const _: () = assert!(size_of::<Event>() <= 16);
 
 /// What happens. A number is that of a pod, a node (which is a NodeClaim from its creation on), a Deployment,
 /// a batch or a command of the disruption loop.
@@ -65,10 +68,23 @@ pub(super) enum Event {
     },
     AwsNodeStarted(u32),
     IpamdWoken(u32),
-    /// Of this process of the node's ipamd.
-    Ec2CallEnded(u32, Call, u8),
+    /// Of this process of the node's ipamd. The fields of [`Call`] one by one, here and below: an event has room in two words.
+    Ec2CallEnded {
+        node: u32,
+        eni: EniSerial,
+        count: u32,
+        api: Api,
+        process: u8,
+    },
     /// A throttled call of a process is sent again, so many attempts before.
-    Ec2CallRetried(u32, Call, u8, u8),
+    Ec2CallRetried {
+        node: u32,
+        eni: EniSerial,
+        count: u32,
+        api: Api,
+        process: u8,
+        tries: u8,
+    },
     /// A rolling update of aws-node begins.
     AwsNodesUpdated(u32),
     /// The pod that it made is Ready.
@@ -268,8 +284,8 @@ impl Event {
             Event::UnregisteredTaintGone(_) => ("unregistered_taint_gone", 16),
             Event::AwsNodeStarted(_) => ("aws_node_started", 17),
             Event::IpamdWoken(_) => ("ipamd_woken", 18),
-            Event::Ec2CallEnded(..) => ("ec2_call_ended", 19),
-            Event::Ec2CallRetried(..) => ("ec2_call_retried", 20),
+            Event::Ec2CallEnded { .. } => ("ec2_call_ended", 19),
+            Event::Ec2CallRetried { .. } => ("ec2_call_retried", 20),
             Event::AwsNodesUpdated(_) => ("aws_nodes_updated", 143),
             Event::AwsNodeReady { .. } => ("aws_node_ready", 144),
             Event::LeaksSought { .. } => ("leaks_sought", 140),
@@ -424,9 +440,9 @@ impl Event {
             | Event::UnregisteredTaintGone(node)
             | Event::AwsNodeStarted(node)
             | Event::IpamdWoken(node)
-            | Event::Ec2CallEnded(node, ..)
+            | Event::Ec2CallEnded { node, .. }
             | Event::AwsNodeReady { node, .. }
-            | Event::Ec2CallRetried(node, ..)
+            | Event::Ec2CallRetried { node, .. }
             | Event::LeaksSought { node, .. }
             | Event::LeakCallSent { node, .. }
             | Event::LeakCallEnded { node, .. }

@@ -425,5 +425,6 @@ impl Run<'_> {
         }
         self.check_cpu();
         self.check_memory();
+        self.check_seen();
     }
 }

@@ -261,8 +261,15 @@ impl<'a> Run<'a> {
 
     pub(super) fn ec2_call_retried(&mut self, node: u32, call: Call, tries: u8, process: u8) {
         let at = &self.nodes[node as usize];
-        if at.lives() && at.process == process {
-            self.send(node, call, tries + 1);
+        if !at.lives() || at.process != process {
+            return;
+        }
+        let (before, cause) = (at.ipamd_throttled, at.address_cause);
+        self.send(node, call, tries + 1);
+        let at = &self.nodes[node as usize];
+        let same = before && at.ipamd_throttled && cause == Cause::AddressThrottled;
+        // A pod's wait ends by itself only where addresses cool.
+        if !(same && at.ipamd.as_ref().is_some_and(|ipamd| !ipamd.pool().may_cool())) {
             self.refresh_addressless(node);
         }
     }
@@ -274,7 +281,8 @@ impl<'a> Run<'a> {
             self.nodes[node as usize].ipamd_throttled = false;
             let takes = self.call_latency(node, latency_of(call.api));
             let process = self.nodes[node as usize].process;
-            self.at(self.now + takes, Event::Ec2CallEnded(node, call, process));
+            let Call { api, eni, count } = call;
+            self.at(self.now + takes, Event::Ec2CallEnded { node, eni, count, api, process });
             return;
         }
         count.throttled += 1;
@@ -290,7 +298,9 @@ impl<'a> Run<'a> {
         match wait {
             Some(wait) => {
                 let process = self.nodes[node as usize].process;
-                self.at(self.now + wait, Event::Ec2CallRetried(node, call, tries, process));
+                let Call { api, eni, count } = call;
+                let retried = Event::Ec2CallRetried { node, eni, count, api, process, tries };
+                self.at(self.now + wait, retried);
             }
             None => {
                 if self.has_parted(node, call) {

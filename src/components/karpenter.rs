@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::{NONE, PodStage};
+use super::state::{NONE, NodeStage, PodStage};
 use super::*;
 use crate::actors::karpenter::launch;
 use crate::actors::karpenter::reservations::Mode;
@@ -20,6 +20,20 @@ pub(super) struct Loop {
     pub gated: bool,
     /// Until when the offerings that were last told the provisioner hold.
     pub offers_hold_until: SimTime,
+    /// Pods that were marked unschedulable, those that have been bound since the last round included.
+    pub marked: Vec<u32>,
+    /// By node: what the last round saw, and what has not changed since.
+    seen: Vec<Seen>,
+}
+
+/// What a round need not look at again as long as the node does not change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Seen {
+    /// It must be looked at.
+    No,
+    Gone,
+    /// No pod finds room: as an initialized node, or as one that is not yet.
+    Full(bool),
 }
 
 impl Loop {
@@ -30,6 +44,15 @@ impl Loop {
             solving: false,
             gated: false,
             offers_hold_until: SimTime::NEVER,
+            marked: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// The node has changed.
+    pub fn look_again(&mut self, node: u32) {
+        if let Some(seen) = self.seen.get_mut(node as usize) {
+            *seen = Seen::No;
         }
     }
 }
@@ -118,11 +141,7 @@ impl Run<'_> {
         self.rounds += 1;
         self.sweep_marks();
         self.refresh_offers();
-        let waits = |pod: &u32| {
-            let state = &self.pods[*pod as usize];
-            state.provisionable && state.stage == PodStage::Pending
-        };
-        let waiting: Vec<u32> = (0..self.pods.len() as u32).filter(waits).collect();
+        let waiting = self.waiting();
         // Those of nodes that go are planned for as if they waited, and stay where they are until they are evicted.
         let moving = self.pods_to_move();
         let shape = |pod: &u32| self.pods[*pod as usize].deployment;
@@ -159,13 +178,60 @@ impl Run<'_> {
         self.trace(|| TraceLine::new("round").count("pods", pods).count("claims", claims));
     }
 
-    /// Nodes and launched claims as Karpenter tries them, initialized ones first, but for those without room for `least`.
-    pub(super) fn existing_nodes(&self, least: Option<Resources>) -> Tried {
+    /// Pods for which a node is wanted.
+    fn waiting(&mut self) -> Vec<u32> {
+        let (marked, pods) = (&mut self.provisioning.marked, &self.pods);
+        marked.retain(|pod| pods[*pod as usize].provisionable);
+        marked.sort();
+        marked.dedup();
+        let waits = |pod: &u32| pods[*pod as usize].stage == PodStage::Pending;
+        marked.iter().copied().filter(waits).collect()
+    }
+
+    /// Nodes and launched claims as Karpenter tries them, initialized ones first, but for those without room for `least`,
+    /// which is the same at each call that has one.
+    pub(super) fn existing_nodes(&mut self, least: Option<Resources>) -> Tried {
+        let mut seen = std::mem::take(&mut self.provisioning.seen);
+        seen.resize(self.nodes.len(), Seen::No);
+        // What Karpenter expects of trunks changes without the node.
+        let mut none = Vec::new();
+        let kept = if least.is_some() && self.pod_enis.is_none() { &mut seen } else { &mut none };
+        let tried = self.look_at_nodes(least, kept);
+        self.provisioning.seen = seen;
+        tried
+    }
+
+    /// Is what the last round saw still so?
+    ///
+    /// # Panics
+    /// If not.
+    pub(super) fn check_seen(&self) {
+        let Some(least) = self.least_of(&[0]) else { return };
+        let told = |seen: &mut [Seen]| {
+            let Tried { indices, places, count, .. } = self.look_at_nodes(Some(least), seen);
+            (indices, places, count)
+        };
+        let (seen, anew) = (told(&mut self.provisioning.seen.clone()), told(&mut []));
+        assert_eq!(seen, anew, "nodes that rounds try, their places and number, at {}", self.now);
+    }
+
+    fn look_at_nodes(&self, least: Option<Resources>, seen: &mut [Seen]) -> Tried {
         let (addons, foreign) = (self.tries_addon_nodes(), self.prepared.era.packs_foreign_nodes);
         // Those that are initialized, then the others: how many, and which that are not full.
         let (mut counts, mut tried) = ([0; 2], [Vec::new(), Vec::new()]);
         let (company, mut elsewhere) = (self.has_company(), Vec::new());
         for (node, index) in self.nodes.iter().zip(0..) {
+            match seen.get(index as usize) {
+                Some(Seen::Gone) => continue,
+                Some(Seen::Full(initialized)) => {
+                    counts[usize::from(!initialized)] += 1;
+                    continue;
+                }
+                Some(Seen::No) | None => {}
+            }
+            let see = |seen: &mut [Seen], what| {
+                seen.get_mut(index as usize).into_iter().for_each(|seen| *seen = what)
+            };
             let known = !node.unknown && (foreign || !node.is_static());
             let there = node.lives() && known && !node.disrupted && !node.memory_pressure;
             let open = self.constraints.is_some() || !node.cordoned;
@@ -174,10 +240,14 @@ impl Run<'_> {
                 let room = self.room_for_karpenter(index);
                 if least.is_none_or(|least| least.fits(&room)) {
                     tried[later].push((index, counts[later]));
+                } else {
+                    see(seen, Seen::Full(later == 0));
                 }
                 counts[later] += 1;
             } else if company && node.lives() && node.is_registered() && !node.disrupted {
                 elsewhere.push(self.existing_node(index));
+            } else if node.stage == NodeStage::Gone {
+                see(seen, Seen::Gone);
             }
         }
         let [first, others] = tried;

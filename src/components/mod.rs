@@ -518,9 +518,11 @@ impl<'a> Run<'a> {
             Event::StartupTaintGone { node, place } => self.startup_taint_gone(node, place),
             Event::AwsNodeStarted(node) => self.aws_node_started(node),
             Event::IpamdWoken(node) => self.ipamd_woken(node),
-            Event::Ec2CallEnded(node, call, process) => self.ec2_call_ended(node, call, process),
-            Event::Ec2CallRetried(node, call, tries, process) => {
-                self.ec2_call_retried(node, call, tries, process)
+            Event::Ec2CallEnded { node, eni, count, api, process } => {
+                self.ec2_call_ended(node, Call { api, eni, count }, process)
+            }
+            Event::Ec2CallRetried { node, eni, count, api, process, tries } => {
+                self.ec2_call_retried(node, Call { api, eni, count }, tries, process)
             }
             Event::AwsNodesUpdated(update) => self.aws_nodes_updated(update),
             Event::AwsNodeReady { node, update } => self.aws_node_ready(node, update),

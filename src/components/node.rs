@@ -100,6 +100,7 @@ impl Run<'_> {
             return false;
         }
         self.nodes[node as usize].stage = stage;
+        self.provisioning.look_again(node);
         self.refresh_nominated(node);
         true
     }

@@ -121,6 +121,7 @@ impl Run<'_> {
             let state = &self.pods[pod as usize];
             if !state.provisionable && state.promised == NONE {
                 self.pods[pod as usize].provisionable = true;
+                self.provisioning.marked.push(pod);
                 self.undecided.push(pod);
             }
             self.trigger(pod, self.now);
@@ -162,6 +163,7 @@ impl Run<'_> {
 
     /// The node changed for the filters.
     pub(super) fn refit(&mut self, node: u32) {
+        self.provisioning.look_again(node);
         let at = &self.nodes[node as usize];
         self.fittings.iter_mut().for_each(|fitting| fitting.update(node, at));
         if self.constraints.is_some() {

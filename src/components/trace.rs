@@ -92,10 +92,10 @@ impl Run<'_> {
         {
             line = line.text("waited_for", cause.name());
         }
-        if let Event::Ec2CallEnded(_, call, _) | Event::Ec2CallRetried(_, call, ..) = event {
-            line = line.text("api", call.api.name());
-            if call.api.counts() {
-                line = line.count("count", call.count as usize);
+        if let Event::Ec2CallEnded { api, count, .. } | Event::Ec2CallRetried { api, count, .. } = event {
+            line = line.text("api", api.name());
+            if api.counts() {
+                line = line.count("count", *count as usize);
             }
         }
         self.trace(|| line);

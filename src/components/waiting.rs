@@ -114,10 +114,13 @@ impl Run<'_> {
     }
 
     /// ipamd took a step: those without an address wait for the next one.
+    #[inline]
     pub(super) fn refresh_addressless(&mut self, node: u32) {
-        if self.nodes[node as usize].without_address.is_empty() {
-            return;
+        if !self.nodes[node as usize].without_address.is_empty() {
+            self.refresh_address_cause(node);
         }
+    }
+    fn refresh_address_cause(&mut self, node: u32) {
         let cause = self.address_cause(node);
         let at = &mut self.nodes[node as usize];
         if std::mem::replace(&mut at.address_cause, cause) == cause {

@@ -212,7 +212,14 @@ impl<E: Copy> Agenda<E> {
             return self.insert_due(slot);
         }
         let apart = tick ^ self.tick;
-        let level = if apart < LISTS as u64 { 0 } else { apart.ilog2() / DIGIT };
+        if apart >= LISTS as u64 {
+            return self.place_far(slot, tick, apart);
+        }
+        self.slots[slot as usize].next = self.levels[0].hang(tick as usize % LISTS, slot);
+    }
+    #[inline(never)]
+    fn place_far(&mut self, slot: u32, tick: u64, apart: u64) {
+        let level = apart.ilog2() / DIGIT;
         let digit = (tick >> (level * DIGIT)) as usize % LISTS;
         self.slots[slot as usize].next = self.levels[level as usize].hang(digit, slot);
     }
@@ -246,7 +253,11 @@ impl<E: Copy> Agenda<E> {
             self.due.push(at.key(slot));
             slot = at.next;
         }
-        self.due.sort_unstable();
+        match &mut self.due[..] {
+            [first, second] if *first > *second => std::mem::swap(first, second),
+            [_, _] => {}
+            due => due.sort_unstable(),
+        }
         Some(NOBODY)
     }
 

@@ -233,6 +233,11 @@ impl Pool {
         self.released.push_back(Released { address, at: now });
     }
 
+    /// Was an address released that has not been seen to have finished cooling?
+    pub fn may_cool(&self) -> bool {
+        !self.released.is_empty()
+    }
+
     /// When the last address that cools at `now` has finished; `None` if none cools.
     pub fn cooled_by(&self, now: SimTime) -> Option<SimTime> {
         let last = self.released.back().filter(|released| self.still_cools(released.at, now))?;

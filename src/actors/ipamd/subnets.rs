@@ -3,6 +3,8 @@
 //! Left out: custom networking (the ENIConfig names the one subnet), DescribeSubnets that fails. Source:
 //! amazon-vpc-cni-k8s v1.23.1, `pkg/awsutils`, `createENI` and `isSubnetValidForENICreation`.
 
+use smallvec::SmallVec;
+
 /// A subnet of the node's zone as DescribeSubnets tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubnetView<'a> {
@@ -34,12 +36,16 @@ impl SubnetView<'_> {
 
 /// Places in `subnets`, the one with most free addresses first; equal ones keep their order. `discovery` is
 /// `ENABLE_SUBNET_DISCOVERY`, `cluster` is `CLUSTER_NAME`.
-pub fn subnets_to_try(subnets: &[SubnetView<'_>], discovery: bool, cluster: Option<&str>) -> Vec<usize> {
+pub fn subnets_to_try(
+    subnets: &[SubnetView<'_>],
+    discovery: bool,
+    cluster: Option<&str>,
+) -> SmallVec<[usize; 4]> {
     let wanted = |place: &usize| {
         let subnet = &subnets[*place];
         if discovery { subnet.is_valid(cluster) } else { subnet.own && subnet.role_cni != "0" }
     };
-    let mut places: Vec<usize> = (0..subnets.len()).filter(wanted).collect();
+    let mut places: SmallVec<[usize; 4]> = (0..subnets.len()).filter(wanted).collect();
     places.sort_by_key(|place| std::cmp::Reverse(subnets[*place].free));
     places
 }
@@ -56,7 +62,7 @@ mod tests {
         let own = SubnetView { free: 10, own: true, role_cni: "", clusters: &[] };
         let tagged = SubnetView { free: 500, own: false, role_cni: "1", clusters: &[] };
         let check = |subnets: &[SubnetView<'_>], discovery, cluster, expected: &[usize]| {
-            assert_eq!(subnets_to_try(subnets, discovery, cluster), expected, "{subnets:?}");
+            assert_eq!(subnets_to_try(subnets, discovery, cluster)[..], *expected, "{subnets:?}");
         };
         check(&[own, tagged], true, None, &[1, 0]);
         check(&[own, tagged], false, None, &[0]);

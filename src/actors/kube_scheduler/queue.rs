@@ -253,18 +253,19 @@ impl SchedulingQueue {
         self.apply_timers(now);
         if self.state(pod) == QueueState::Unschedulable {
             self.unschedulable.retain(|waiting| *waiting != pod);
-            self.leave(pod, now);
+            self.leave(pod, self.back_offs_over_at(now));
         }
     }
 
     /// [`SchedulingQueue::wake`] for every waiting pod of which `concerns` says so.
     pub fn wake_where(&mut self, now: SimTime, mut concerns: impl FnMut(u32) -> bool) {
         self.apply_timers(now);
+        let over = self.back_offs_over_at(now);
         let mut waiting = std::mem::take(&mut self.unschedulable);
         waiting.retain(|pod| {
             let wakes = concerns(*pod);
             if wakes {
-                self.leave(*pod, now);
+                self.leave(*pod, over);
             }
             !wakes
         });
@@ -289,8 +290,9 @@ impl SchedulingQueue {
         if self.version == QueueVersion::V1_23 { LEFTOVER_AFTER_V1_23 } else { LEFTOVER_AFTER }
     }
 
-    fn leave(&mut self, pod: u32, now: SimTime) {
-        if self.leaves_at_all(self.entries[pod as usize].expires, now) {
+    /// Back-offs that end before `over` are over.
+    fn leave(&mut self, pod: u32, over: SimTime) {
+        if self.entries[pod as usize].expires < over {
             self.activate(pod);
         } else {
             self.back_off(pod, Failure::Rejected);
@@ -315,11 +317,11 @@ impl SchedulingQueue {
         }
     }
 
-    /// Is a back-off that ends at `expires` over, seen by an event at `now`?
-    fn leaves_at_all(&self, expires: SimTime, now: SimTime) -> bool {
+    /// To an event at `now` back-offs are over that end before this.
+    fn back_offs_over_at(&self, now: SimTime) -> SimTime {
         match self.version {
-            QueueVersion::V1_34 => floor_second(now, self.phase) > expires,
-            _ => now >= expires,
+            QueueVersion::V1_34 => floor_second(now, self.phase),
+            _ => now + SimDuration::from_nanos(1),
         }
     }
     /// The tick that ends a back-off.
@@ -368,7 +370,8 @@ impl SchedulingQueue {
         let (gone, stay): (Vec<u32>, Vec<u32>) =
             waiting.into_iter().partition(|pod| old(&self.entries[*pod as usize]));
         self.unschedulable = stay;
-        gone.into_iter().for_each(|pod| self.leave(pod, tick));
+        let over = self.back_offs_over_at(tick);
+        gone.into_iter().for_each(|pod| self.leave(pod, over));
     }
 }
 
