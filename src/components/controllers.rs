@@ -1,5 +1,7 @@
 //! The ReplicaSet controller: syncs of at most 500 pods, in batches that double, through a client's limit that
-//! its own events and status writes share; too many pods are deleted at once, at most 500 a sync. Source: `pkg/controller/replicaset/replica_set.go`.
+//! its own events and status writes share; too many pods are deleted at once, at most 500 a sync. One writer sends the events of all
+//! ReplicaSets, each when the one before is answered: once a batch waits for the limit, the next event waits behind it.
+//! Source: `pkg/controller/replicaset/replica_set.go`; `tools/record/event.go` of client-go.
 
 use super::state::{Pod, PodStage};
 use super::*;
@@ -7,16 +9,30 @@ use crate::actors::replica_set::{self, ActivePod};
 use crate::scenario::DeploymentSpec;
 
 const BURST_REPLICAS: u32 = 500;
+/// What draws for the writer of events, which is no Deployment's.
+const WRITER: u32 = u32::MAX;
 /// client-go sends so many events of one object, then hardly any.
 const EVENTS_OF_AN_OBJECT: u32 = 25;
-/// The Deployment's and the ReplicaSet's own writes at the start of a sync, and between two syncs.
+/// The ReplicaSet's own writes at the end of a sync.
 const STATUS_WRITES: u32 = 2;
+
+/// The events of the controller, about pods made and deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct EventWriter {
+    /// Not written yet.
+    pending: u32,
+    writing: bool,
+    draws: u32,
+}
 
 impl Run<'_> {
     pub(super) fn schedule_deployments(&mut self) {
         let scenario = self.scenario;
         for (index, deployment) in scenario.deployments.iter().enumerate() {
-            self.replica_sets.push(ReplicaSet { events_left: EVENTS_OF_AN_OBJECT, ..Default::default() });
+            // Jobs have a controller of their own.
+            let events_left = if deployment.job.is_some() { 0 } else { EVENTS_OF_AN_OBJECT };
+            let draws_as = index as u32;
+            self.replica_sets.push(ReplicaSet { events_left, draws_as, ..Default::default() });
             for (step, (at, _)) in deployment.schedule.iter().enumerate() {
                 self.at(*at, Event::Scaled { deployment: index as u32, step: step as u32 });
             }
@@ -26,12 +42,13 @@ impl Run<'_> {
     pub(super) fn scaled(&mut self, deployment: u32, step: u32) {
         let (at, replicas) = self.scenario.deployments[deployment as usize].schedule[step as usize];
         // Deployments that are scaled at one instant come through the controllers together: recorded, their first pods stand
-        // in the same millisecond. So they draw as the first of them.
+        // in the same millisecond, and their batches alternate to the end. So they draw as the first of them.
         let of_instant = |(spec, first): (&DeploymentSpec, u32)| {
             spec.schedule.iter().position(|(other, _)| *other == at).map(|step| (first, step as u32))
         };
         let together = self.scenario.deployments.iter().zip(0..).find_map(of_instant);
         let (entity, draw) = together.expect("the Deployment itself is scaled at this instant");
+        self.replica_sets[deployment as usize].draws_as = entity;
         let first = self.draw(Latency::FirstPod, Component::Controller, entity, draw);
         self.scale_deployment(deployment, replicas, first);
     }
@@ -105,30 +122,62 @@ impl Run<'_> {
                 set.syncing = false;
                 return self.replicas_changed(deployment);
             }
-            (0..STATUS_WRITES).for_each(|_| {
-                self.controller_client.reserve(self.now);
-            });
         }
         let set = &mut self.replica_sets[deployment as usize];
         let batch = set.batch.min(set.left);
         set.left -= batch;
         set.batch *= 2;
         set.draws += 1;
-        let draws = set.draws;
+        let (entity, draws) = (set.draws_as, 1_000 + set.draws);
         let pods: Vec<u32> = set.unmade.drain(..batch as usize).collect();
-        let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1_000 + draws);
+        let takes = self.draw(Latency::ControllerRequest, Component::Controller, entity, draws);
         let mut answered = self.now;
         for pod in pods {
             let sent = self.controller_client.reserve(self.now);
             answered = sent + takes;
             self.send_request(Flow::KubeSystem, RequestKind::Create, sent, takes, Event::PodCreated(pod));
         }
+        let ends = self.replica_sets[deployment as usize].left == 0;
+        self.with_last_answer(
+            answered,
+            if ends { Event::ReplicaSetSynced(deployment) } else { Event::ReplicaSetSyncs(deployment) },
+        );
+    }
+
+    /// A sync has made, or deleted, what it was to: it writes the status, and the next one begins.
+    pub(super) fn replica_set_synced(&mut self, deployment: u32) {
+        let set = &mut self.replica_sets[deployment as usize];
+        set.draws += 1;
+        let (entity, draws) = (set.draws_as, 1_000 + set.draws);
+        let takes = self.draw(Latency::ControllerRequest, Component::Controller, entity, draws);
+        let sent = (0..STATUS_WRITES).map(|_| self.controller_client.reserve(self.now)).last();
+        let answered = sent.unwrap_or(self.now) + takes;
+        self.at(answered, Event::ReplicaSetSyncs(deployment));
+    }
+
+    /// Something was done to a pod of the ReplicaSet, of which an event tells.
+    pub(super) fn record_event(&mut self, deployment: u32) {
         let set = &mut self.replica_sets[deployment as usize];
         if set.events_left > 0 {
             set.events_left -= 1;
-            self.controller_client.reserve(self.now);
+            self.event_writer.pending += 1;
+            if !self.event_writer.writing {
+                self.write_controller_event();
+            }
         }
-        self.with_last_answer(answered, Event::ReplicaSetSyncs(deployment));
+    }
+    /// The writer takes the next one.
+    pub(super) fn write_controller_event(&mut self) {
+        let writer = &mut self.event_writer;
+        writer.writing = writer.pending > 0;
+        if writer.writing {
+            writer.pending -= 1;
+            writer.draws += 1;
+            let draws = writer.draws;
+            let sent = self.controller_client.reserve(self.now);
+            let takes = self.draw(Latency::ControllerRequest, Component::Controller, WRITER, draws);
+            self.at(sent + takes, Event::ControllerEventWritten);
+        }
     }
 
     /// Those that serve least are deleted, all at once; the next sync sees them gone.
@@ -136,18 +185,14 @@ impl Run<'_> {
         let victims = self.victims(deployment);
         let set = &mut self.replica_sets[deployment as usize];
         set.draws += 1;
-        let (draws, events) = (set.draws, set.events_left.min(victims.len() as u32));
-        set.events_left -= events;
-        (0..STATUS_WRITES + events).for_each(|_| {
-            self.controller_client.reserve(self.now);
-        });
-        let takes = self.draw(Latency::ControllerRequest, Component::Controller, deployment, 1_000 + draws);
+        let (entity, draws) = (set.draws_as, 1_000 + set.draws);
+        let takes = self.draw(Latency::ControllerRequest, Component::Controller, entity, draws);
         let mut answered = self.now + takes;
         for pod in victims {
             answered = self.controller_client.reserve(self.now) + takes;
             self.at(answered, Event::PodDeleted(pod));
         }
-        self.at(answered, Event::ReplicaSetSyncs(deployment));
+        self.at(answered, Event::ReplicaSetSynced(deployment));
     }
 
     fn victims(&self, deployment: u32) -> Vec<u32> {

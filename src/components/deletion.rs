@@ -12,6 +12,7 @@ impl Run<'_> {
         if self.pods[pod as usize].is_active() {
             self.delete_pod(pod);
             self.job_pod_changed(self.pods[pod as usize].deployment);
+            self.record_event(self.pods[pod as usize].deployment);
         }
     }
 

@@ -16,6 +16,10 @@ pub(super) enum Event {
     },
     /// The ReplicaSet controller goes on with a Deployment's sync.
     ReplicaSetSyncs(u32),
+    /// A sync of its has done what there was to do, but for the status.
+    ReplicaSetSynced(u32),
+    /// It has written an event about a pod that it made or deleted.
+    ControllerEventWritten,
     /// Somebody changes a Deployment's pod template; told of the ReplicaSet to come.
     TemplateChanged(u32),
     /// The Deployment controller hears of a change of the Deployment.
@@ -258,6 +262,8 @@ impl Event {
         match self {
             Event::Scaled { .. } => ("scaled", 1),
             Event::ReplicaSetSyncs(_) => ("replica_set_syncs", 2),
+            Event::ReplicaSetSynced(_) => ("replica_set_synced", 160),
+            Event::ControllerEventWritten => ("controller_event_written", 161),
             Event::TemplateChanged(_) => ("template_changed", 130),
             Event::DeploymentSyncs(_) => ("deployment_syncs", 131),
             Event::DeploymentWrote(_) => ("deployment_wrote", 132),
@@ -365,6 +371,7 @@ impl Event {
         match *self {
             Event::Scaled { deployment, .. }
             | Event::ReplicaSetSyncs(deployment)
+            | Event::ReplicaSetSynced(deployment)
             | Event::DeploymentSyncs(deployment)
             | Event::DeploymentWrote(deployment) => (Whom::Deployment, deployment),
             Event::JobSyncs(job) | Event::JobSteps(job) => (Whom::KubernetesJob, job),
@@ -405,6 +412,7 @@ impl Event {
             | Event::TerminateWindowCloses
             | Event::NodesMonitored
             | Event::NodeEventWritten
+            | Event::ControllerEventWritten
             | Event::AwsNodesUpdated(_)
             | Event::ProgressChecked => (Whom::Nobody, 0),
             Event::FleetSent(batch) | Event::FleetAnswered(batch) | Event::TerminateSent(batch) => {

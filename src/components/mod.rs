@@ -153,6 +153,7 @@ struct Run<'a> {
     /// `None` where there are none.
     jobs: Option<Box<jobs::Jobs>>,
     controller_client: ClientBucket,
+    event_writer: controllers::EventWriter,
     daemon_client: ClientBucket,
     /// By Deployment.
     autoscalers: Vec<Option<Autoscaler>>,
@@ -326,6 +327,7 @@ impl<'a> Run<'a> {
             rollouts: rollouts::Rollouts::new(prepared),
             jobs: jobs::Jobs::new(scenario),
             controller_client: ClientBucket::new(client.qps, client.burst),
+            event_writer: controllers::EventWriter::default(),
             daemon_client: ClientBucket::new(client.qps, client.burst),
             autoscalers: Vec::new(),
             queue: SchedulingQueue::new(era.queue, phase),
@@ -489,6 +491,8 @@ impl<'a> Run<'a> {
         match event {
             Event::Scaled { deployment, step } => self.scaled(deployment, step),
             Event::ReplicaSetSyncs(deployment) => self.replica_set_syncs(deployment),
+            Event::ReplicaSetSynced(deployment) => self.replica_set_synced(deployment),
+            Event::ControllerEventWritten => self.write_controller_event(),
             Event::TemplateChanged(set) => self.template_changed(set),
             Event::DeploymentSyncs(deployment) => self.sync_deployment(deployment),
             Event::DeploymentWrote(deployment) => self.deployment_wrote(deployment),

@@ -12,6 +12,7 @@ impl Run<'_> {
         self.queue.add(pod, self.scenario.deployments[deployment].priority, self.now);
         self.refresh_pending(pod);
         self.job_pod_changed(deployment as u32);
+        self.record_event(deployment as u32);
         self.run_scheduler();
     }
 

@@ -456,6 +456,8 @@ pub(super) struct ReplicaSet {
     /// SuccessfulCreate events still to be written.
     pub events_left: u32,
     pub draws: u32,
+    /// The Deployment as which it draws: the first of those that were scaled at one instant.
+    pub draws_as: u32,
 }
 
 impl ReplicaSet {

@@ -62,9 +62,9 @@ fn check(name: &str, runs: &str, bands: &[Band]) -> (Model, Recorded) {
 #[test]
 fn a_thousand_pods_onto_nodes_that_are_there() {
     let bands = [
-        band("pod_created", SHAPE, 0.025, 0.0),
-        band("pod_bound", SHAPE, 0.025, 0.0),
-        band("pod_ready", SHAPE, 0.025, 0.0),
+        band("pod_created", SHAPE, 0.02, 50.0),
+        band("pod_bound", SHAPE, 0.02, 50.0),
+        band("pod_ready", SHAPE, 0.02, 50.0),
         band("attempts", SHAPE, 0.0, 0.0),
         band("condition_patches", SHAPE, 0.0, 0.0),
     ];
@@ -82,7 +82,7 @@ fn a_thousand_pods_with_raised_limits() {
 #[test]
 fn a_thousand_pods_on_nodes_of_many() {
     let bands = [
-        band("pod_created", SHAPE, 0.075, 0.0),
+        band("pod_created", SHAPE, 0.02, 50.0),
         band("pod_bound", SHAPE, 0.075, 0.0),
         band("pod_ready", SHAPE, 0.075, 0.0),
         band("claim_created", SHAPE, 0.075, 0.0),
@@ -100,26 +100,30 @@ fn a_thousand_pods_on_nodes_of_many() {
 #[test]
 fn pods_of_two_sizes_on_twelve_types() {
     let bands = [
-        band("pod_created", SHAPE, 0.05, 0.0),
-        band("pod_bound", SHAPE, 0.125, 0.0),
-        band("pod_ready", SHAPE, 0.125, 0.0),
+        band("pod_created", SHAPE, 0.02, 30.0),
+        band("pod_bound", &[50, 90], 0.025, 0.0),
+        // Hangs on a few pods; recorded runs differ by 4 %.
+        band("pod_bound", &[100], 0.075, 0.0),
+        band("pod_ready", &[50, 90], 0.025, 0.0),
+        band("pod_ready", &[100], 0.075, 0.0),
         band("claim_created", &[50, 90], 0.05, 0.0),
         band("instance_launched", &[50, 90], 0.05, 0.0),
-        band("node_usable", SHAPE, 0.125, 0.0),
+        band("node_usable", &[50, 90], 0.025, 0.0),
+        band("node_usable", &[100], 0.075, 0.0),
         band("attempts", SHAPE, 0.30, 1.0),
         band("condition_patches", SHAPE, 0.30, 1.0),
         band("wait_after_usable", SHAPE, 0.35, 350.0),
     ];
     let (model, recorded) = check("d", "D", &bands);
     assert!((model.count("claim_created") - recorded.count("claim_created")).abs() <= 4.0);
-    check_rounds("D", &model, &recorded, 4, 1.0, 3.0);
+    check_rounds("D", &model, &recorded, 4, 1.0, 2.0);
 }
 
 /// Of one pod a node; the node lifecycle controller sets the pace.
 fn one_a_node(share: f64) -> [Band; 6] {
     [
-        // Three requests of a client that may send 20 a second.
-        band("pod_created", SHAPE, share, 150.0),
+        // A request of a client that may send 20 a second.
+        band("pod_created", SHAPE, share, 50.0),
         band("pod_bound", SHAPE, share, 0.0),
         band("pod_ready", SHAPE, share, 0.0),
         band("node_usable", SHAPE, share, 0.0),
@@ -157,7 +161,7 @@ fn three_hundred_pods_on_nodes_that_are_ready_later() {
 /// A claim costs the API server 11 to 25 patches, and a thousand saturate two cores: counts, and what comes before the
 /// first launch, are held; after that the real machine is slower.
 fn check_saturated(name: &str, runs: &str) {
-    let (model, recorded) = check(name, runs, &[band("pod_created", SHAPE, 0.05, 0.0)]);
+    let (model, recorded) = check(name, runs, &[band("pod_created", SHAPE, 0.05, 50.0)]);
     assert_eq!(model.count("claim_created"), recorded.count("claim_created"));
     assert_eq!(model.count("pod_bound"), recorded.count("pod_bound"));
     check_rounds(runs, &model, &recorded, 1, 1.0, 5.0);
