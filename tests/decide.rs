@@ -38,6 +38,12 @@ fn ipamd_decides_as_the_real_one() {
     check(Program::Ipamd, "ipamd", 700);
 }
 
+/// All settings at once: small and odd nodes, dry subnets, numbers that wrap, metadata that is late.
+#[test]
+fn ipamd_decides_combinations_as_the_real_one() {
+    check(Program::Ipamd, "ipamd-combined", 160);
+}
+
 /// The solver of Karpenter 1.14 and the AWS provider's launch filters, claims in the order of opening.
 #[test]
 fn karpenter_decides_as_the_real_one() {

@@ -2,6 +2,7 @@
 
 use super::pool::{Eni, EniSerial, Pool};
 use super::settings::Settings;
+use super::targets::prefixes_of;
 use crate::units::{SimDuration, SimTime};
 
 /// An ENI younger than this stays.
@@ -13,10 +14,10 @@ pub(super) fn gate_open(settings: &Settings, pool: &Pool, available: i64) -> boo
     if settings.ip_targets() {
         true
     } else if settings.prefix_delegation {
-        available >= (settings.warm_prefix_target + 1).saturating_mul(unit)
+        available >= settings.warm_prefix_target.wrapping_add(1).wrapping_mul(unit)
             || pool.enis.iter().any(|eni| eni.serial != 0 && !eni.trunk && eni.assigned == 0)
     } else {
-        available >= (settings.warm_eni_target + 1).saturating_mul(unit)
+        available >= settings.warm_eni_target.wrapping_add(1).wrapping_mul(unit)
     }
 }
 
@@ -52,7 +53,7 @@ fn others_suffice(settings: &Settings, pool: &Pool, index: usize) -> bool {
         assigned += i64::from(eni.assigned);
         free += eni.cidrs.iter().filter(|cidr| cidr.assigned == 0).count() as i64;
     }
-    let rounded = |target: i64| if settings.prefix_delegation { (target + 15) / 16 * 16 } else { target };
+    let rounded = |target: i64| if settings.prefix_delegation { prefixes_of(target) * 16 } else { target };
     let warm_kept = settings.warm_ip_target == 0 || total - assigned >= rounded(settings.warm_ip_target);
     let minimum_kept = settings.minimum_ip_target == 0 || total >= rounded(settings.minimum_ip_target);
     let prefixes_kept = !settings.prefix_delegation

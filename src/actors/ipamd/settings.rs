@@ -208,9 +208,8 @@ fn read_cooldown(
         return standard;
     };
     match go_atoi(text) {
-        // The program multiplies in 64 bits; what a century cannot use up is cut here.
-        Some(seconds) if seconds >= 0 => Some(SimDuration::from_secs((seconds as u64).min(4_000_000_000))),
-        Some(_) => None,
+        // The program counts in nanoseconds and lets 64 bits wrap; below zero nothing cools.
+        Some(seconds) => u64::try_from(seconds.wrapping_mul(1_000_000_000)).ok().map(SimDuration::from_nanos),
         None => {
             warnings.push(format!("IP_COOLDOWN_PERIOD = {text:?} is not a whole number; aws-node takes 30"));
             standard

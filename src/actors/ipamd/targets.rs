@@ -1,5 +1,6 @@
 //! Too low, too high, and by how much. Source: `isDatastorePoolTooLow`, `isDatastorePoolTooHigh`,
-//! `datastoreTargetState` in `pkg/ipamd/ipamd.go`.
+//! `datastoreTargetState` in `pkg/ipamd/ipamd.go`. Its numbers wrap in 64 bits, so these do: a target that somebody sets to
+//! the largest number there is can be no target at all.
 
 use super::pool::PoolCounts;
 use super::settings::{Settings, Version};
@@ -21,13 +22,14 @@ pub(super) fn target_state(settings: &Settings, counts: &PoolCounts) -> TargetSt
         return TargetState { short, over };
     }
     let (free, prefixes) = (i64::from(counts.free_cidrs), i64::from(counts.cidrs));
-    let for_pods = prefixes - ceil_16(i64::from(counts.assigned) + warm);
-    let over = free.min(for_pods).max(0).min(prefixes - ceil_16(minimum)).max(0);
-    TargetState { short: ceil_16(short), over }
+    let for_pods = prefixes - prefixes_of(warm.wrapping_add(i64::from(counts.assigned)));
+    let over = free.min(for_pods).max(0).min(prefixes - prefixes_of(minimum)).max(0);
+    TargetState { short: prefixes_of(short), over }
 }
 
-fn ceil_16(addresses: i64) -> i64 {
-    (addresses + 15).div_euclid(16)
+/// Prefixes that hold so many addresses, rounded as the program does it.
+pub(super) fn prefixes_of(addresses: i64) -> i64 {
+    addresses.wrapping_add(15) / 16
 }
 
 /// Would the pool manager grow?
@@ -43,7 +45,7 @@ pub(super) fn too_low(settings: &Settings, counts: &PoolCounts) -> bool {
         true => (settings.warm_prefix_target, 16),
         false => (settings.warm_eni_target, settings.addresses_per_eni()),
     };
-    available < target.saturating_mul(unit) || (target == 0 && available == 0)
+    available < target.wrapping_mul(unit) || (target == 0 && available == 0)
 }
 
 /// Would it give addresses back?
@@ -68,14 +70,15 @@ pub(super) fn shrink_budget(settings: &Settings, counts: &PoolCounts) -> i64 {
 
 /// CIDRs a growing pool wants, before the room on an ENI cuts it. Zero only under IP targets without
 /// prefixes (and in v1.12 with prefixes and no target at all).
-pub(super) fn wanted_cidrs(settings: &Settings, counts: &PoolCounts) -> i64 {
+pub(super) fn wanted_cidrs(settings: &Settings, counts: &PoolCounts) -> u32 {
     let least = i64::from(settings.version == Version::V1_23);
-    match (settings.prefix_delegation, settings.ip_targets()) {
+    let wanted = match (settings.prefix_delegation, settings.ip_targets()) {
         (false, false) => i64::from(settings.slots),
         (false, true) => target_state(settings, counts).short,
         (true, true) => target_state(settings, counts).short.max(least),
         (true, false) => (settings.warm_prefix_target - i64::from(counts.free_cidrs)).max(least),
-    }
+    };
+    u32::try_from(wanted.max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

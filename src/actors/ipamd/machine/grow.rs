@@ -19,7 +19,7 @@ impl Ipamd {
         if self.cordoned || self.paused_until(now).is_some() {
             return self.growth_ended(settings, now, Growth::Fine);
         }
-        self.wanted = targets::wanted_cidrs(settings, &self.pool.counts(now)).max(0) as u32;
+        self.wanted = targets::wanted_cidrs(settings, &self.pool.counts(now));
         self.fill_from(settings, now, 0)
     }
 
@@ -70,7 +70,7 @@ impl Ipamd {
         if barred || !room {
             return self.growth_ended(settings, now, Growth::Fine);
         }
-        let wanted = targets::wanted_cidrs(settings, &self.pool.counts(now)).max(0) as u32;
+        let wanted = targets::wanted_cidrs(settings, &self.pool.counts(now));
         self.wanted = wanted.min(settings.slots);
         if self.wanted == 0 {
             self.succeeded(settings, now)

@@ -1,6 +1,7 @@
 //! The store against IMDS, and against EC2 where the two differ. Source: `nodeIPPoolReconcile`,
 //! `eniIPPoolReconcile`, `verifyAndAddIPsToDatastore`.
 
+use super::super::pool::Eni;
 use super::*;
 
 /// A returned CIDR is not taken back for so long.
@@ -49,9 +50,9 @@ impl Ipamd {
     /// Goes through the listed ENIs from the `at`-th on.
     fn mark(&mut self, settings: &Settings, now: SimTime, at: usize) -> Ask {
         for at in at..self.view.len() {
-            let (eni, listed) = (self.view[at].0, self.view[at].1.len());
+            let eni = self.view[at].0;
             let here = Stage::DescribeOne { at: at as u32, verify: false };
-            match self.pool.find(eni).map(|known| known.cidrs.len()) {
+            match self.pool.find(eni).map(|known| alike(known, &self.view[at].1)) {
                 None => {
                     self.pool.add_eni(eni, now);
                     if self.trunk == Some(eni) {
@@ -67,14 +68,14 @@ impl Ipamd {
                     }
                     self.adopt(at);
                 }
-                Some(known) if known != listed => {
+                Some(false) => {
                     return self.call(here, Api::DescribeNetworkInterfaces, eni, 0);
                 }
-                Some(_) if self.view[at].1.iter().any(|cidr| self.freed_long_ago(*cidr, now)) => {
+                Some(true) if self.view[at].1.iter().any(|cidr| self.freed_long_ago(*cidr, now)) => {
                     let verify = Stage::DescribeOne { at: at as u32, verify: true };
                     return self.call(verify, Api::DescribeNetworkInterfaces, eni, 0);
                 }
-                Some(_) => self.merge(at, now),
+                Some(true) => self.merge(at, now),
             }
         }
         let listed: Vec<EniSerial> = self.named_enis().collect();
@@ -155,4 +156,10 @@ impl Ipamd {
         self.view.clear();
         self.nap(Stage::BeforeStep, Nap::BeforeStep, HALF_LOOP)
     }
+}
+
+/// Does IMDS list just what the store has of the ENI? Source: `IPsSimilar`, `PrefixSimilar`.
+fn alike(known: &Eni, listed: &[CidrSerial]) -> bool {
+    known.cidrs.len() == listed.len()
+        && listed.iter().all(|cidr| known.cidrs.iter().any(|stored| stored.serial == *cidr))
 }
