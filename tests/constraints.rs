@@ -555,3 +555,105 @@ fn affinity_to_nobody_is_told_where_it_stands() {
         assert!(told[0].contains(part), "{part}: {}", told[0]);
     }
 }
+
+/// An agent of 1 CPU on the nodes of one pool: two pods fit there beside it, three elsewhere. Only there does it take addresses.
+#[test]
+fn a_daemonset_counts_on_nodes_that_it_chooses() {
+    let pools = [
+        "name = \"a\"\nlabels = { team = \"a\" }\ntaints = [{ key = \"a\", effect = \"NoSchedule\" }]",
+        "name = \"b\"\nlabels = { team = \"b\" }",
+    ];
+    let app = |pool: &str| {
+        format!(
+            "replicas = 12\nnode_selector = {{ team = \"{pool}\" }}\ntolerations = [{{ key = \"a\", operator = \"Exists\" }}]"
+        )
+    };
+    let check = |choice: &str, nodes: [u32; 2]| {
+        let agent = format!(
+            "[[daemonsets]]\nname = \"agent\"\ncpu = \"1\"\nmemory = \"1 GiB\"\nimage = \"10 MB\"\n{choice}\n"
+        );
+        let told = run(&("until = \"horizon\"\n".to_string()
+            + &scenario_of(&[&app("a"), &app("b")], &pools)
+            + &agent));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{choice}");
+        let seen = Seen::of(&told);
+        let of = |deployment: u64| {
+            let pods = seen.placed.iter().filter(|(pod, _)| **pod / 12 == deployment);
+            pods.map(|(_, (node, _))| *node).collect::<BTreeSet<u64>>()
+        };
+        assert_eq!([of(0).len() as u32, of(1).len() as u32], nodes, "{choice}");
+        let with_agent = |nodes: u32, least: u32| if nodes == least { 0 } else { nodes };
+        let pulls: Vec<u64> = told.trace.iter().filter_map(|line| pulled_by_daemon(line)).collect();
+        assert_eq!(
+            pulls.len() as u32,
+            nodes.map(|nodes| with_agent(nodes, 4)).iter().sum::<u32>(),
+            "{choice}"
+        );
+        let chosen: BTreeSet<u64> =
+            [of(0), of(1)].into_iter().filter(|own| own.len() > 4).flatten().collect();
+        assert_eq!(pulls.into_iter().collect::<BTreeSet<u64>>(), chosen, "{choice}");
+    };
+    check("node_selector = { team = \"a\" }", [6, 4]);
+    check("node_selector = { team = \"b\" }", [4, 6]);
+    check("", [6, 6]);
+    check(
+        "node_affinity = { required = [{ expressions = [{ key = \"team\", operator = \"NotIn\", values = [\"a\"] }] }] }",
+        [4, 6],
+    );
+    check(
+        "node_affinity = { preferred = [{ expressions = [{ key = \"team\", operator = \"In\", values = [\"b\"] }] }] }",
+        [6, 6],
+    );
+    check("tolerates_everything = false", [4, 6]);
+    check("tolerations = [{ key = \"a\", operator = \"Exists\" }]", [6, 6]);
+    check("node_selector = { team = \"a\" }\ntolerations = [{ key = \"b\", operator = \"Exists\" }]", [4, 4]);
+}
+
+fn pulled_by_daemon(line: &str) -> Option<u64> {
+    let line: Value = serde_json::from_str(line).unwrap();
+    (line["event"] == "daemon_image").then(|| line["node"].as_u64().unwrap())
+}
+
+/// Beside the agent of 1 CPU an m5.xlarge does not hold the pod any more: Karpenter takes a larger type, and has none where there is
+/// none.
+#[test]
+fn types_of_a_pool_differ_by_their_daemonsets() {
+    let launched = |on: &str, types: &str| {
+        let agent = format!(
+            "[[daemonsets]]\ncpu = \"1\"\nnode_selector = {{ \"node.kubernetes.io/instance-type\" = \"{on}\" }}\n"
+        );
+        let pool = format!("[[node_pools]]\ninstance_types = [{types}]\ncapacity_types = [\"on-demand\"]\n");
+        let told = run(&format!(
+            "[[deployments]]\nreplicas = 1\ncpu = \"3500m\"\nmemory = \"2 GiB\"\n{pool}{agent}"
+        ));
+        let lines = told.trace.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut launches = lines.filter(|line| line["event"] == "instance_launched");
+        launches
+            .next()
+            .map(|line| line["instance_type"].as_str().unwrap().to_owned())
+            .ok_or(told.record.reason)
+    };
+    let both = "\"m5.xlarge\", \"m5.2xlarge\"";
+    assert_eq!(launched("m5.xlarge", both), Ok("m5.2xlarge".into()));
+    assert_eq!(launched("m5.2xlarge", both), Ok("m5.xlarge".into()));
+    assert_eq!(launched("m5.xlarge", "\"m5.xlarge\""), Err(Some(Cause::NoInstanceType)));
+}
+
+#[test]
+fn a_daemonset_without_a_node_is_told_of() {
+    let read = |more: &str| {
+        let mut problems = Problems::default();
+        let text = scenario_of(&["replicas = 3"], &[""]) + "[[daemonsets]]\nname = \"agent\"\n" + more;
+        let document = Document::parse("a.toml", &text, &mut problems);
+        scenario::read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in()))
+    };
+    let warnings = |more: &str| read(more).unwrap().warnings;
+    assert_eq!(
+        warnings("node_selector = { \"node.kubernetes.io/instance-type\" = \"m5.xlarge\" }"),
+        Vec::<String>::new()
+    );
+    let told = warnings("node_selector = { disk = \"ssd\" }");
+    assert!(told.len() == 1 && told[0].starts_with("no pod of daemonsets[0] (agent)"), "{told:?}");
+    let both = "tolerates_everything = true\ntolerations = [{ key = \"a\", operator = \"Exists\" }]";
+    assert_eq!(read(both).unwrap_err()[0].key, "daemonsets[0].tolerations");
+}

@@ -38,6 +38,8 @@ impl<'a> Words<'a> {
     }
 }
 
+/// What DaemonSets request on every node.
+const DAEMONS: Resources = Resources::new(150, 0, 2);
 const NOW: SimTime = SimTime::from_secs(100);
 
 /// `10%+0:Drifted` or `10%@later`.
@@ -97,7 +99,7 @@ fn provisioner(pool: &str, kinds: &str) -> Provisioner {
     };
     let types: Vec<Offered> = names.iter().filter_map(offered).collect();
     let available = all_available(&types, zones.len());
-    let offers = Offers::new(types, zones, available, Resources::new(150, 0, 2));
+    let offers = Offers::new(types, zones, available, DAEMONS);
     let mut requirements = Requirements::default();
     let values = |text: &str| text.split(',').map(str::to_string).collect::<Vec<String>>();
     if pool != "all" {
@@ -118,8 +120,7 @@ fn node(index: u32, text: &str, provisioner: &Provisioner) -> (ExistingNode, boo
     let offered = provisioner.offers.types.iter().position(|offered| offered.name == parts[0]).unwrap();
     let (kind, pods) = (CapacityType::parse(parts[1]).unwrap(), parts[2].parse::<usize>().unwrap());
     let found = &provisioner.offers.types[offered];
-    let used =
-        (0..pods).fold(provisioner.offers.overhead(), |sum, _| sum + Resources::new(1_000, 2_048 * MIB, 1));
+    let used = (0..pods).fold(DAEMONS, |sum, _| sum + Resources::new(1_000, 2_048 * MIB, 1));
     let existing = ExistingNode { room: found.allocatable - used, features: None, pods: Vec::new() };
     let price = found.prices[kind as usize].unwrap();
     (existing, parts.len() == 3, Candidate { offered, kind, ..candidate(index, price, pods) })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kilopod::actors::karpenter::daemons::DaemonSet;
 use kilopod::actors::karpenter::labels::{HOSTNAME, ZONE};
 use kilopod::actors::karpenter::launch;
 use kilopod::actors::karpenter::offers::{CapacityType, Offered, Offers, all_available, runs_al2023};
@@ -12,8 +13,9 @@ use kilopod::actors::karpenter::solve::{
     ByName, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape, Spread,
 };
 use kilopod::actors::karpenter::{NodeFamily, NodeSettings, Operator, allocatable, capacity, kube_reserved};
+use kilopod::actors::node_affinity::Term;
 use kilopod::actors::pod_affinity::{PodAffinity, PodTerm};
-use kilopod::actors::taints::{Effect, Taint};
+use kilopod::actors::taints::{Effect, Taint, Toleration};
 use kilopod::catalogue::{Architecture, Catalogue, InstanceType, SpotAdvice};
 use kilopod::decide::{Program, answer_line};
 use kilopod::units::{MIB, Resources};
@@ -77,6 +79,9 @@ struct Row {
     pools: Vec<RowPool>,
     #[serde(default)]
     daemons: RowResources,
+    /// DaemonSets that choose nodes.
+    #[serde(default)]
+    daemonsets: Vec<RowDaemonSet>,
     #[serde(default)]
     nodes: Vec<RowNode>,
     pods: Vec<RowPods>,
@@ -89,6 +94,32 @@ struct RowResources {
     cpu_millis: i64,
     memory_bytes: i64,
     pods: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowDaemonSet {
+    cpu_millis: i64,
+    #[serde(default)]
+    memory_bytes: i64,
+    #[serde(default)]
+    node_selector: BTreeMap<String, String>,
+    /// By the terms of its affinity.
+    #[serde(default)]
+    required: Vec<Vec<RowRequirement>>,
+}
+
+impl RowDaemonSet {
+    fn read(&self) -> DaemonSet {
+        let expression = |row: &RowRequirement| (row.key.clone(), row.read());
+        let term = |rows: &Vec<RowRequirement>| Term(rows.iter().map(expression).collect());
+        DaemonSet {
+            requests: Resources::new(self.cpu_millis, self.memory_bytes, 1),
+            node_selector: self.node_selector.clone(),
+            required: self.required.iter().map(term).collect(),
+            tolerations: Vec::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -121,6 +152,13 @@ struct RowRequirement {
     operator: String,
     values: Vec<String>,
     min_values: Option<u32>,
+}
+
+impl RowRequirement {
+    fn read(&self) -> Requirement {
+        let (_, operator) = Operator::ALL.into_iter().find(|(name, _)| *name == self.operator).unwrap();
+        Requirement::new(operator, &self.values, self.min_values)
+    }
 }
 
 #[derive(Deserialize)]
@@ -160,6 +198,9 @@ struct RowPods {
     memory_bytes: i64,
     #[serde(default)]
     node_selector: BTreeMap<String, String>,
+    /// Does it tolerate every taint?
+    #[serde(default)]
+    tolerates: bool,
     #[serde(default)]
     spread: Vec<RowSpread>,
     #[serde(default)]
@@ -215,8 +256,7 @@ struct Expected {
 fn pool(row: &RowPool) -> NodePool {
     let mut requirements = Requirements::default();
     for entry in &row.requirements {
-        let (_, operator) = Operator::ALL.into_iter().find(|(name, _)| *name == entry.operator).unwrap();
-        requirements.add(&entry.key, &Requirement::new(operator, &entry.values, entry.min_values));
+        requirements.add(&entry.key, &entry.read());
     }
     NodePool {
         name: row.name.clone(),
@@ -248,6 +288,7 @@ fn shape(row: &RowPods) -> Shape {
             ..PodAffinity::default()
         },
         node_selector: row.node_selector.clone(),
+        tolerations: row.tolerates.then(Toleration::of_everything).into_iter().collect(),
         spread: row.spread.iter().map(spread).collect(),
         ..Shape::plain(Resources::new(row.cpu_millis, row.memory_bytes, 1))
     }
@@ -286,7 +327,9 @@ fn outcome(row: &Row) -> BTreeMap<&'static str, Value> {
     let limits: Vec<Limits> = row.pools.iter().map(limit).collect();
     let pods: Vec<u32> =
         (0..).zip(&row.pods).flat_map(|(shape, pods)| std::iter::repeat_n(shape, pods.count)).collect();
-    let mut provisioner = Provisioner::new(offers(types, daemons), pools, &shapes);
+    let daemonsets = row.daemonsets.iter().map(RowDaemonSet::read).collect();
+    let offers = offers(types, daemons).with_daemonsets(daemonsets);
+    let mut provisioner = Provisioner::new(offers, pools, &shapes);
     let solution = provisioner.solve(&pods, &nodes, &limits, &mut ByName);
     let placed = |is: fn(&Placed) -> bool| solution.placed.iter().filter(|placed| is(placed)).count();
     let mut unschedulable = placed(|placed| matches!(placed, Placed::Nowhere(_)));
@@ -362,7 +405,7 @@ fn rounds_place_pods_as_karpenters_tests_say() {
             .extend(wrong.map(|(name, stated)| format!("{}: {name} {}, stated {stated}", row.id, got[name])));
     }
     assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-    assert_eq!(text.lines().count(), 59);
+    assert_eq!(text.lines().count(), 67);
 }
 
 /// P27 (instance_selection_test.go): three equal pods of 49 sizes make one claim, and every type it names holds them.

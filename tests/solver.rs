@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use kilopod::actors::karpenter::labels::{HOSTNAME, ZONE};
+use kilopod::actors::karpenter::daemons::DaemonSet;
+use kilopod::actors::karpenter::labels::{HOSTNAME, INSTANCE_TYPE, ZONE};
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
 use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::solve::{
@@ -37,6 +38,8 @@ struct Case {
     /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there.
     nodes: Vec<(i64, i64, usize, usize)>,
     overhead: i64,
+    /// DaemonSets: millicores, terms of types, tolerates.
+    daemons: Vec<(i64, Vec<Vec<usize>>, bool)>,
 }
 
 /// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it
@@ -56,6 +59,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let selecting = prop::collection::vec(0usize..6, 1..3);
     let of_company = prop::collection::vec((any::<bool>(), selecting, prop::option::of(1i64..4)), 0..3);
     let company = [of_company.clone(), of_company];
+    let of_types = prop::collection::vec(0..KINDS.len(), 1..5);
     (
         prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
         prop::collection::vec((0..KINDS.len(), 0usize..2), 0..6),
@@ -66,9 +70,10 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::collection::vec(affinity, 0..5),
         prop::collection::vec(company, 0..4),
         0i64..400,
+        prop::collection::vec((1i64..900, prop::collection::vec(of_types, 0..3), any::<bool>()), 0..3),
     )
-        .prop_map(|(kinds, unavailable, pools, shapes, pods, nodes, affinities, company, overhead)| {
-            Case {
+        .prop_map(
+            |(kinds, unavailable, pools, shapes, pods, nodes, affinities, company, overhead, daemons)| Case {
                 kinds,
                 unavailable,
                 pods: pods.into_iter().map(|pod| pod % shapes.len()).collect(),
@@ -78,8 +83,9 @@ fn cases() -> impl Strategy<Value = Case> {
                 company,
                 nodes,
                 overhead,
-            }
-        })
+                daemons,
+            },
+        )
 }
 
 fn taint() -> Taint {
@@ -90,6 +96,12 @@ fn taint() -> Taint {
 fn term(zones: &[usize]) -> Term {
     let zones = zones.iter().map(|zone| ZONES.get(*zone).copied().unwrap_or("us-east-1z").to_owned());
     Term(vec![("topology.kubernetes.io/zone".into(), Requirement::any_of(zones))])
+}
+
+/// Of one of these types.
+fn of_types(kinds: &[usize]) -> Term {
+    let names = kinds.iter().map(|kind| KINDS[*kind].to_owned());
+    Term(vec![(INSTANCE_TYPE.into(), Requirement::any_of(names))])
 }
 
 /// What is left of what a pod asks.
@@ -155,6 +167,7 @@ struct Input {
     shapes: Vec<Shape>,
     nodes: Vec<ExistingNode>,
     overhead: Resources,
+    daemons: Vec<DaemonSet>,
 }
 
 fn input(case: &Case) -> Input {
@@ -223,6 +236,12 @@ fn input(case: &Case) -> Input {
             }
         }
     }
+    let daemon = |(cpu_millis, terms, tolerates): &(i64, Vec<Vec<usize>>, bool)| DaemonSet {
+        requests: Resources::new(*cpu_millis, 0, 1),
+        node_selector: BTreeMap::new(),
+        required: terms.iter().map(|kinds| of_types(kinds)).collect(),
+        tolerations: tolerates.then(Toleration::of_everything).into_iter().collect(),
+    };
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
             labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
@@ -239,6 +258,7 @@ fn input(case: &Case) -> Input {
         shapes,
         nodes: case.nodes.iter().map(node).collect(),
         overhead: Resources::new(case.overhead, 0, 2),
+        daemons: case.daemons.iter().map(daemon).collect(),
     }
 }
 
@@ -265,15 +285,55 @@ struct Round {
 }
 
 impl Input {
-    /// The types of `among` that a claim with these requirements and requests may become.
-    fn fitting(&self, among: &[usize], requirements: &Requirements, requests: Resources) -> Vec<usize> {
+    /// Pools as they are tried.
+    fn by_weight(&self) -> Vec<usize> {
+        let mut by_weight: Vec<usize> = (0..self.pools.len()).collect();
+        by_weight.sort_by(|a, b| {
+            let (a, b) = (&self.pools[*a], &self.pools[*b]);
+            b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
+        });
+        by_weight
+    }
+
+    /// What DaemonSets request by pool and type. Once a term has failed for a type it is left out for good, but for the last.
+    fn overheads(&self) -> Vec<Vec<Resources>> {
+        let mut all = vec![vec![self.overhead; self.types.len()]; self.pools.len()];
+        for daemon in &self.daemons {
+            let mut first = 0;
+            for pool in self.by_weight() {
+                if !self.pools[pool].taints.iter().all(|taint| tolerated(taint, &daemon.tolerations)) {
+                    continue;
+                }
+                for (place, offered) in self.types.iter().enumerate() {
+                    let names = |at: usize| daemon.required[at].0[0].1.has(&offered.name);
+                    while first + 1 < daemon.required.len() && !names(first) {
+                        first += 1;
+                    }
+                    if daemon.required.is_empty() || names(first) {
+                        all[pool][place] += daemon.requests;
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The types of `among` that a claim of the pool with these requirements and requests may become.
+    fn fitting(
+        &self,
+        pool: usize,
+        among: &[usize],
+        requirements: &Requirements,
+        requests: Resources,
+    ) -> Vec<usize> {
+        let overheads = &self.overheads()[pool];
         let fits = |place: &&usize| {
             let offered = &self.types[**place];
             let zones = (0..ZONES.len())
                 .filter(|zone| requirements.allows("topology.kubernetes.io/zone", ZONES[*zone]));
             let mut zones = zones.map(|zone| 1u64 << zone);
             offered.requirements.intersects(requirements)
-                && (requests + self.overhead).fits(&offered.allocatable)
+                && (requests + overheads[**place]).fits(&offered.allocatable)
                 && zones.any(|zone| self.available[**place].iter().any(|there| there & zone != 0))
         };
         among.iter().filter(fits).copied().collect()
@@ -354,7 +414,7 @@ impl Input {
             requirements.add(ZONE, &Requirement::any_of(zones));
         }
         let requests = claim.requests + shape.requests;
-        let types = self.fitting(&claim.types, &requirements, requests);
+        let types = self.fitting(claim.pool, &claim.types, &requirements, requests);
         let pods = claim.pods + 1;
         (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types })
     }
@@ -366,11 +426,7 @@ impl Input {
             let requests = self.shapes[pods[*pod]].requests;
             (-requests.cpu_millis, -requests.memory_bytes, *pod)
         });
-        let mut by_weight: Vec<usize> = (0..self.pools.len()).collect();
-        by_weight.sort_by(|a, b| {
-            let (a, b) = (&self.pools[*a], &self.pools[*b]);
-            b.weight.cmp(&a.weight).then_with(|| b.name.cmp(&a.name))
-        });
+        let by_weight = self.by_weight();
         let bound = |(place, node): (u32, &ExistingNode)| {
             let (shape, _) = node.pods[0];
             (shape, Placed::Existing(place), named(&features(node).labels))
@@ -457,7 +513,8 @@ proptest! {
     fn the_solver_is_the_plain_one(case in cases()) {
         let input = input(&case);
         let zones: Vec<String> = ZONES.map(String::from).to_vec();
-        let offers = Offers::new(input.types.clone(), zones, input.available.clone(), input.overhead);
+        let offers = Offers::new(input.types.clone(), zones, input.available.clone(), input.overhead)
+            .with_daemonsets(input.daemons.clone());
         let mut provisioner = Provisioner::new(offers, input.pools.clone(), &input.shapes);
         let pods: Vec<u32> = case.pods.iter().map(|shape| *shape as u32).collect();
         let solution = provisioner.solve(&pods, &input.nodes, &input.limits, &mut ByName);
@@ -470,6 +527,7 @@ proptest! {
         prop_assert_eq!(got, placed);
         prop_assert_eq!(solution.claims.len(), claims.len());
         let mut booked = vec![0; input.pools.len()];
+        let overheads = input.overheads();
         for (claim, plain) in solution.claims.iter().zip(&claims) {
             let options: Vec<usize> = provisioner.options(claim).iter().collect();
             prop_assert_eq!(&options, &plain.types);
@@ -477,6 +535,8 @@ proptest! {
             // Whatever is launched holds its pods, and the pool keeps its limit.
             let needs = provisioner.requests(claim);
             prop_assert!(options.iter().all(|place| needs.fits(&input.types[*place].allocatable)));
+            let overheads = options.iter().map(|place| overheads[plain.pool][*place]);
+            prop_assert_eq!(needs, plain.requests + overheads.reduce(Resources::least).unwrap());
             booked[plain.pool] += options.iter().map(|place| input.types[*place].capacity.cpu_millis).max().unwrap();
         }
         for (booked, limits) in booked.iter().zip(&input.limits) {

@@ -50,6 +50,9 @@ pub struct Toleration {
 }
 
 impl Toleration {
+    pub fn of_everything() -> Toleration {
+        Toleration { key: String::new(), operator: Operator::Exists, value: String::new(), effect: None }
+    }
     pub fn tolerates(&self, taint: &Taint) -> bool {
         self.effect.is_none_or(|effect| effect == taint.effect)
             && (self.key.is_empty() || self.key == taint.key)

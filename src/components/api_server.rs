@@ -172,8 +172,7 @@ impl Run<'_> {
     /// Pods that a list of all finds.
     fn pods_there(&self) -> u32 {
         let unmade: usize = self.replica_sets.iter().map(|set| set.unmade.len()).sum();
-        let daemons = self.scenario.daemonsets.len() as u32 * self.books.nodes;
-        self.books.wanted_pods - unmade as u32 + daemons
+        self.books.wanted_pods - unmade as u32 + self.daemon_pods()
     }
 
     fn seat_request(&mut self, slot: u32) {

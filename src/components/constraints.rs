@@ -15,13 +15,15 @@ use crate::actors::karpenter::reservations::RESERVATION_ID;
 use crate::actors::karpenter::solve::{ExistingNode, NodeFeatures, labels_of_type};
 use crate::actors::kube_scheduler::nodes_to_find;
 use crate::actors::taints::{Effect, Taint, tolerated};
-use crate::scenario::{DeploymentSpec, region};
+use crate::scenario::{DaemonSetSpec, DeploymentSpec, region};
 
 /// What such a run keeps beside the rest.
 #[derive(Clone, Debug)]
 pub(super) struct Constraints {
     /// By node, from its launch on.
     labels: Vec<BTreeMap<String, String>>,
+    /// By node, from its launch on: what DaemonSets' pods request; empty: the same of every node.
+    daemons: Vec<Resources>,
     /// The same as Karpenter's solver reads them.
     features: Vec<Option<Arc<NodeFeatures>>>,
     /// By Deployment.
@@ -36,6 +38,7 @@ impl Constraints {
         let placing = |place| Placing::new(place, &scenario.deployments, &scenario.scheduler);
         let constraints = Constraints {
             labels: Vec::new(),
+            daemons: Vec::new(),
             features: Vec::new(),
             placings: (0..scenario.deployments.len()).map(placing).collect(),
             left: BTreeSet::new(),
@@ -60,7 +63,33 @@ impl Run<'_> {
         constraints.labels[node as usize] = self.labels_of(node);
         constraints.features.resize(self.nodes.len(), None);
         self.constraints = Some(constraints);
+        self.settle_daemons(node);
         self.tell_solver(node);
+    }
+
+    /// The labels of a node are known: so is which DaemonSets have a pod on it.
+    fn settle_daemons(&mut self, node: u32) {
+        if self.scenario.daemonsets.iter().all(DaemonSetSpec::is_everywhere) {
+            return;
+        }
+        let there = self.scenario.daemonsets.iter().filter(|daemon| self.daemon_comes(node, daemon));
+        let requests = there.fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
+        self.nodes[node as usize].requested = requests;
+        if let Some(constraints) = &mut self.constraints {
+            constraints.daemons.resize(self.nodes.len(), Resources::ZERO);
+            constraints.daemons[node as usize] = requests;
+        }
+    }
+    /// Has the DaemonSet a pod on the node?
+    pub(super) fn daemon_comes(&self, node: u32, daemon: &DaemonSetSpec) -> bool {
+        let Some(constraints) = &self.constraints else { return true };
+        daemon.is_everywhere()
+            || daemon.comes_to(&constraints.labels[node as usize], &self.taints_for_good(node))
+    }
+    /// What DaemonSets' pods request of the node.
+    pub(super) fn daemon_requests(&self, node: u32) -> Resources {
+        let of_node = self.constraints.as_ref().and_then(|known| known.daemons.get(node as usize));
+        of_node.copied().unwrap_or(self.prepared.daemons)
     }
 
     /// Karpenter's solver reads the node's labels, and the taints that stay, anew.
@@ -127,14 +156,19 @@ impl Run<'_> {
     }
     /// Those that stay: all that Karpenter minds, since it leaves others out of account until the node is initialized.
     fn lasting_taints(&self, node: u32) -> Vec<Taint> {
+        let mut taints = self.taints_for_good(node);
+        if self.nodes[node as usize].cordoned {
+            taints.push(taint("node.kubernetes.io/unschedulable", "", Effect::NoSchedule));
+        }
+        taints
+    }
+    /// Those that it has from its first instant on; every DaemonSet's pods tolerate the others, or wait until they are gone.
+    fn taints_for_good(&self, node: u32) -> Vec<Taint> {
         let at = &self.nodes[node as usize];
         let pool = self.scenario.node_pools.get(at.pool as usize);
         let mut taints = pool.map_or_else(Vec::new, |pool| pool.taints.clone());
         if at.critical_addons_only {
             taints.push(critical_addons());
-        }
-        if at.cordoned {
-            taints.push(taint("node.kubernetes.io/unschedulable", "", Effect::NoSchedule));
         }
         taints
     }

@@ -200,7 +200,7 @@ impl Run<'_> {
 
     /// CPU for the pods of Deployments (millicores).
     fn cpu_of(&self, node: u32) -> i64 {
-        self.nodes[node as usize].allocatable.cpu_millis - self.prepared.daemons.cpu_millis
+        self.nodes[node as usize].allocatable.cpu_millis - self.daemon_requests(node).cpu_millis
     }
 
     /// Shares the node's CPU anew, and appoints the next start-up's end.

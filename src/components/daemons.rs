@@ -10,7 +10,7 @@ use super::event::DaemonStep;
 use super::kubelet::NETWORK_RETRY;
 use super::state::NodeStage;
 use super::*;
-use crate::scenario::CniMode;
+use crate::scenario::{CniMode, DaemonSetSpec};
 
 /// Images of DaemonSets are numbered down from here, those of Deployments up from 0.
 const FIRST_IMAGE: u32 = u32::MAX;
@@ -20,7 +20,8 @@ impl Run<'_> {
     pub(super) fn start_daemons(&mut self, node: u32, tolerant: bool) {
         let scenario = self.scenario;
         for (daemon, spec) in (0u16..).zip(&scenario.daemonsets) {
-            if spec.takes_part() && spec.tolerates_everything == tolerant {
+            let due = spec.takes_part() && spec.tolerates_everything == tolerant;
+            if due && self.daemon_comes(node, spec) {
                 let sent = self.daemon_client.reserve(self.now);
                 let takes = self.draw_of_daemon(node, Latency::ControllerRequest);
                 let created = Event::DaemonPod { node, daemon, step: DaemonStep::Created };
@@ -87,6 +88,17 @@ impl Run<'_> {
 
     fn daemon_step(&mut self, node: u32, daemon: u16, step: DaemonStep, at: SimTime) {
         self.at(at, Event::DaemonPod { node, daemon, step });
+    }
+    /// On nodes that Karpenter launched.
+    pub(super) fn daemon_pods(&self) -> u32 {
+        let daemonsets = &self.scenario.daemonsets;
+        if daemonsets.iter().all(DaemonSetSpec::is_everywhere) {
+            return daemonsets.len() as u32 * self.books.nodes;
+        }
+        let has_instance = |node: &Node| !node.is_static() && node.lives() && node.stage > NodeStage::Claim;
+        let launched = (0..).zip(&self.nodes).filter(|(_, node)| has_instance(node));
+        let on = |node| daemonsets.iter().filter(|daemon| self.daemon_comes(node, daemon)).count() as u32;
+        launched.map(|(node, _)| on(node)).sum()
     }
     pub(super) fn draw_of_daemon(&mut self, node: u32, latency: Latency) -> SimDuration {
         self.nodes[node as usize].draws += 1;

@@ -206,8 +206,9 @@ impl Run<'_> {
                 self.note_gone(pod);
             }
         }
+        let daemons = self.daemon_requests(node);
         let at = &mut self.nodes[node as usize];
-        at.requested = self.prepared.daemons;
+        at.requested = daemons;
         at.without_address.clear();
         self.provisioning.look_again(node);
     }

@@ -156,7 +156,7 @@ impl Run<'_> {
         let prepared = self.prepared;
         let needs = |pod: &Pod| {
             let requests = self.scenario.deployments[pod.deployment as usize].requests;
-            (requests + prepared.daemons, pod.deployment as usize)
+            (requests, pod.deployment as usize)
         };
         let limits = self.limits_left();
         let pending: Vec<(Resources, usize)> =
@@ -183,7 +183,7 @@ impl Run<'_> {
             pending.iter().any(|(requests, deployment)| {
                 template.compatible.iter().any(|place| {
                     let (offered, sold) = (&offers.types[place], prepared.sold[place]);
-                    requests.fits(&offered.allocatable)
+                    offers.needs(template, place, *requests).fits(&offered.allocatable)
                         && reach.is_none_or(|reach| reach[*deployment].has(place))
                         && (sold.vcpus <= left_vcpus || self.may_be_reserved(template, place))
                         && addresses(sold.id)
@@ -419,7 +419,7 @@ impl Run<'_> {
             assert_eq!(active, set.active, "pods of Deployment {index} at {}", self.now);
         }
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.lives()) {
-            let daemons = self.prepared.daemons;
+            let daemons = self.daemon_requests(index as u32);
             let sum = node.pods.iter().fold(daemons, |sum, pod| sum + self.requests(*pod));
             assert_eq!(sum, node.requested, "requests of the pods on node {index} at {}", self.now);
         }

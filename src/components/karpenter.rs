@@ -267,12 +267,7 @@ impl Run<'_> {
             return None;
         }
         let asked = self.scenario.deployments.iter().map(|deployment| deployment.requests);
-        asked.reduce(|least, one| Resources {
-            cpu_millis: least.cpu_millis.min(one.cpu_millis),
-            memory_bytes: least.memory_bytes.min(one.memory_bytes),
-            pods: least.pods.min(one.pods),
-            pod_enis: least.pod_enis.min(one.pod_enis),
-        })
+        asked.reduce(Resources::least)
     }
 
     /// What is left of each pool's limits.

@@ -28,7 +28,7 @@ impl Run<'_> {
     }
     /// What pods of Deployments may use before kubelet evicts (bytes).
     pub(super) fn memory_for_pods(&self, node: u32) -> i64 {
-        self.nodes[node as usize].allocatable.memory_bytes - self.prepared.daemons.memory_bytes
+        self.nodes[node as usize].allocatable.memory_bytes - self.daemon_requests(node).memory_bytes
     }
 
     /// The pod's container runs. Where its start-up is work, [`Run::memory_of_start_ends`] tells its end.

@@ -341,10 +341,8 @@ impl Placing {
     }
 
     fn read_labels(&mut self, seen: &mut Seen, labels: &BTreeMap<String, String>) {
-        let Placement { node_selector, node_affinity, .. } = &self.placement;
-        let selected = node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
-        seen.selected = selected && node_affinity.admits(labels);
-        seen.weight = node_affinity.weight(labels);
+        seen.selected = self.placement.selects(labels);
+        seen.weight = self.placement.node_affinity.weight(labels);
         let number = |(key, known): (&String, &mut BTreeMap<String, u32>)| {
             let Some(value) = labels.get(key) else { return NOWHERE };
             let next = known.len() as u32;

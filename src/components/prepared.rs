@@ -7,16 +7,18 @@ use super::era::Era;
 use super::images::ImageTable;
 use super::revisions::Revisions;
 use crate::actors::ipamd::{Api, Limits, Settings};
+use crate::actors::karpenter::daemons::DaemonSet;
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, REGION, ZONE};
 use crate::actors::karpenter::offers::{Available, CapacityType, Offered, Offers, Types, runs_al2023};
 use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::karpenter::reservations::Reservation;
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape, Spread};
+use crate::actors::taints::Toleration;
 use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
-    AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DeploymentSpec, NodeOverhead, NodePoolSpec,
-    Scenario, TopologySpread, pod_affinity, region,
+    AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DaemonSetSpec, DeploymentSpec, NodeOverhead,
+    NodePoolSpec, Scenario, TopologySpread, pod_affinity, region,
 };
 use crate::units::Resources;
 
@@ -55,6 +57,7 @@ pub struct Prepared {
     pub(super) within_reach: Option<Vec<Vec<Types>>>,
     /// By the place among what is offered.
     pub(super) sold: Vec<Sold>,
+    /// What DaemonSets' pods request on a node of which nobody asks for labels or taints.
     pub(super) daemons: Resources,
     pub(super) era: &'static Era,
     /// What Karpenter takes off allocatable beyond kubelet.
@@ -92,7 +95,7 @@ impl Prepared {
         };
         let ipamd: Vec<Option<Settings>> = scenario.catalogue.types().iter().map(settings).collect();
         let bucket = |name: &str| request_limit(&scenario, name);
-        let (provisioner, sold) = provisioner(&scenario, era, daemons);
+        let (provisioner, sold) = provisioner(&scenario, era);
         let reach = |pool: usize| -> Vec<Types> {
             let shapes = 0..scenario.deployments.len() as u32;
             shapes.map(|shape| provisioner.within_reach(shape, pool as u32)).collect()
@@ -165,7 +168,7 @@ fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
 
 /// Karpenter's provisioner over the types that some pool may launch, and what they are sold for. A type stands once
 /// for each AMI family among the pools, since what it leaves to pods depends on it.
-fn provisioner(scenario: &Scenario, era: &Era, daemons: Resources) -> (Provisioner, Vec<Sold>) {
+fn provisioner(scenario: &Scenario, era: &Era) -> (Provisioner, Vec<Sold>) {
     let in_use: Vec<u32> =
         (0..scenario.zones.len() as u32).filter(|zone| has_subnet(scenario, *zone)).collect();
     let zone_names: Vec<String> = in_use.iter().map(|zone| scenario.zones[*zone as usize].clone()).collect();
@@ -176,7 +179,8 @@ fn provisioner(scenario: &Scenario, era: &Era, daemons: Resources) -> (Provision
     // Of other labels nobody asks.
     let by_pools = wanted.iter().flat_map(|(_, wanted)| wanted.iter().map(|(key, _)| key));
     let by_pods = scenario.deployments.iter().flat_map(|deployment| deployment.placement.keys());
-    let named_labels: BTreeSet<&str> = by_pools.chain(by_pods).collect();
+    let by_daemons = scenario.daemonsets.iter().flat_map(|daemon| daemon.placement.keys());
+    let named_labels: BTreeSet<&str> = by_pools.chain(by_pods).chain(by_daemons).collect();
     for family in [AmiFamily::Al2, AmiFamily::Al2023, AmiFamily::Bottlerocket] {
         let of_family: Vec<&Requirements> =
             wanted.iter().filter(|(other, _)| *other == family).map(|(_, wanted)| wanted).collect();
@@ -222,12 +226,31 @@ fn provisioner(scenario: &Scenario, era: &Era, daemons: Resources) -> (Provision
         .iter()
         .map(|offered| offered.prices.map(|price| if price.is_some() { zones } else { 0 }))
         .collect();
-    let offers = Offers::new(types, scenario.zones.clone(), available, daemons)
+    let (everywhere, daemonsets) = daemonsets(scenario);
+    let offers = Offers::new(types, scenario.zones.clone(), available, everywhere)
+        .with_daemonsets(daemonsets)
         .with_rules(era.launch)
         .with_reservations(reservations(scenario, &sold));
     let shapes: Vec<Shape> =
         (0..scenario.deployments.len()).map(|place| shape(place, &scenario.deployments)).collect();
     (Provisioner::new(offers, pools.collect(), &shapes), sold)
+}
+
+/// What DaemonSets request that have a pod on every node, and the others.
+fn daemonsets(scenario: &Scenario) -> (Resources, Vec<DaemonSet>) {
+    let (everywhere, others): (Vec<&DaemonSetSpec>, Vec<&DaemonSetSpec>) =
+        scenario.daemonsets.iter().partition(|daemon| daemon.is_everywhere());
+    let known = |spec: &DaemonSetSpec| DaemonSet {
+        requests: spec.requests,
+        node_selector: spec.placement.node_selector.clone(),
+        required: spec.placement.node_affinity.required.clone(),
+        tolerations: match spec.tolerates_everything {
+            true => vec![Toleration::of_everything()],
+            false => spec.placement.tolerations.clone(),
+        },
+    };
+    let requests = everywhere.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
+    (requests, others.into_iter().map(known).collect())
 }
 
 /// What a release of Karpenter takes off allocatable beyond kubelet.

@@ -1,5 +1,6 @@
 //! A scenario that is valid, typed and resolved: all a run needs beside seed and replication.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::api_server::ApiServerSpec;
@@ -15,7 +16,7 @@ pub use crate::actors::karpenter::Operator;
 use crate::actors::karpenter::labels::CAPACITY_TYPE;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::probe::Probe;
-use crate::actors::taints::Taint;
+use crate::actors::taints::{Taint, first_untolerated};
 use crate::catalogue::{Catalogue, LatencyModels, TypeId};
 use crate::units::{Resources, SimDuration, SimTime};
 
@@ -118,7 +119,7 @@ impl Scenario {
                 || pool.drift_at.is_some()
         })
     }
-    /// Do pods or pools say more than room, or does the scheduler score by another strategy than its own?
+    /// Do pods, DaemonSets' included, or pools say more than room, or does the scheduler score by another strategy than its own?
     pub fn has_constraints(&self) -> bool {
         let plain = |pool: &NodePoolSpec| pool.taints.is_empty() && pool.startup_taints.is_empty();
         self.scheduler.strategy != Strategy::LeastAllocated
@@ -128,6 +129,7 @@ impl Scenario {
             || self.deployments.iter().any(|deployment| deployment.job.is_some())
             || !self.deployments.iter().all(|deployment| deployment.placement.is_plain())
             || !self.node_pools.iter().all(plain)
+            || !self.daemonsets.iter().all(|daemon| daemon.placement.takes_any_labels())
     }
 }
 
@@ -247,7 +249,7 @@ pub struct AutoscalerSpec {
     pub load: Vec<(SimTime, f64)>,
 }
 
-/// A DaemonSet whose pods each node gets first.
+/// A DaemonSet, whose pods nodes get first.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DaemonSetSpec {
     pub name: String,
@@ -259,12 +261,24 @@ pub struct DaemonSetSpec {
     pub image_bytes: u64,
     /// Its pods come as the node registers, rather than once the node's taints are gone.
     pub tolerates_everything: bool,
+    /// What its pods ask of nodes: no pod comes to others. What they prefer says nothing.
+    pub placement: Placement,
 }
 
 impl DaemonSetSpec {
     /// Do its pods need anything of a new node beside requests and a pod slot?
     pub fn takes_part(&self) -> bool {
         !self.host_network || self.image_bytes > 0
+    }
+    /// Has it a pod on every node, whatever labels and taints that has?
+    pub fn is_everywhere(&self) -> bool {
+        self.tolerates_everything && self.placement.takes_any_labels()
+    }
+    /// Has it a pod on a node with these labels and taints?
+    pub fn comes_to(&self, labels: &BTreeMap<String, String>, taints: &[Taint]) -> bool {
+        let tolerates =
+            || self.tolerates_everything || first_untolerated(taints, &self.placement.tolerations).is_none();
+        self.placement.selects(labels) && tolerates()
     }
 }
 
@@ -306,7 +320,7 @@ pub struct NodePoolSpec {
     pub memory_limit_bytes: Option<i64>,
     pub node_limit: Option<i64>,
     /// Given to its nodes, beside what its requirements say.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     pub taints: Vec<Taint>,
     pub startup_taints: Vec<StartupTaint>,
     pub ami_family: AmiFamily,

@@ -27,8 +27,10 @@ impl Scenario {
         };
         Some((all, left))
     }
-    /// What DaemonSets' pods ask for on every node.
+    /// What DaemonSets' pods ask for on every node whose taints keep none of them off: those that choose nodes by labels
+    /// are not among them.
     pub fn daemon_requests(&self) -> Resources {
-        self.daemonsets.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests)
+        let daemons = self.daemonsets.iter().filter(|daemon| daemon.placement.takes_any_labels());
+        daemons.fold(Resources::ZERO, |sum, daemon| sum + daemon.requests)
     }
 }

@@ -16,7 +16,7 @@ use crate::actors::taints::{Effect, Operator, Taint, Toleration};
 use crate::input::{Node, Problems, Section, Value, nearest};
 use crate::units::SimDuration;
 
-/// What a Deployment's pods ask of nodes and of each other.
+/// What pods ask of nodes and of each other.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Placement {
     pub node_selector: BTreeMap<String, String>,
@@ -33,6 +33,15 @@ impl Placement {
     /// Do they ask for nothing beside room?
     pub fn is_plain(&self) -> bool {
         *self == Placement::default()
+    }
+    /// Do the pods ask nothing of a node's labels, as far as they do not only prefer?
+    pub fn takes_any_labels(&self) -> bool {
+        self.node_selector.is_empty() && self.node_affinity.required.is_empty()
+    }
+    /// Do a node's labels meet what the pods ask for?
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.node_affinity.admits(labels)
     }
     /// The labels that it names.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
@@ -96,6 +105,16 @@ pub(super) fn check_keys(scenario: &Scenario, root: &Node, problems: &mut Proble
 /// The constraints of `[[deployments]]`.
 pub(super) fn read(section: &mut Section<'_>, problems: &mut Problems) -> Placement {
     Placement {
+        topology_spread: topology_spread(section, problems),
+        pod_affinity: pod_terms::read(section, "pod_affinity", problems),
+        pod_anti_affinity: pod_terms::read(section, "pod_anti_affinity", problems),
+        ..read_of_nodes(section, problems)
+    }
+}
+
+/// What is asked of nodes alone, as in `[[daemonsets]]`.
+pub(super) fn read_of_nodes(section: &mut Section<'_>, problems: &mut Problems) -> Placement {
+    Placement {
         node_selector: labels(section, "node_selector", problems, |key, value| {
             (!is_label_value(value)).then(|| format!("{value:?} cannot be the value of {key}"))
         }),
@@ -104,9 +123,7 @@ pub(super) fn read(section: &mut Section<'_>, problems: &mut Problems) -> Placem
             .map(|part| node_affinity(part, problems))
             .unwrap_or_default(),
         tolerations: tolerations(section, problems),
-        topology_spread: topology_spread(section, problems),
-        pod_affinity: pod_terms::read(section, "pod_affinity", problems),
-        pod_anti_affinity: pod_terms::read(section, "pod_anti_affinity", problems),
+        ..Placement::default()
     }
 }
 

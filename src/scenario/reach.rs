@@ -2,20 +2,26 @@
 //! looked at in `plausible`.
 
 use super::checked::*;
+use super::placement::Placement;
 use super::plausible::region;
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, NODE_POOL, type_requirements};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
-use crate::actors::taints::first_untolerated;
+use crate::actors::taints::{Toleration, first_untolerated};
 use crate::catalogue::InstanceType;
 
-/// A warning for each pool without an instance type, each Deployment and Job without a node, and slots that DaemonSets fill.
+/// A warning for each pool without an instance type, each Deployment, Job and DaemonSet without a node, and slots that DaemonSets fill.
 pub(super) fn warnings(scenario: &Scenario) -> Vec<String> {
     let pools: Vec<Pool<'_>> = scenario.node_pools.iter().map(|spec| Pool::new(scenario, spec)).collect();
     let mut told: Vec<String> = pools.iter().zip(0..).filter_map(|(pool, index)| pool.empty(index)).collect();
     let deployments = scenario.deployments.iter().zip(0..).map(|(spec, index)| ("deployments", index, spec));
     let jobs = scenario.jobs.iter().zip(0..).map(|(spec, index)| ("jobs", index, spec));
     for (list, index, spec) in deployments.chain(jobs) {
-        told.extend(nowhere(scenario, &pools, &format!("{list}[{index}] ({})", spec.name), spec));
+        let key = format!("{list}[{index}] ({})", spec.name);
+        told.extend(nowhere(scenario, &pools, &key, &spec.placement, false));
+    }
+    for (daemon, index) in scenario.daemonsets.iter().zip(0..) {
+        let key = format!("daemonsets[{index}] ({})", daemon.name);
+        told.extend(nowhere(scenario, &pools, &key, &daemon.placement, daemon.tolerates_everything));
     }
     told.extend(slots(scenario));
     told
@@ -62,15 +68,13 @@ impl<'a> Pool<'a> {
         ))
     }
     /// Might one of its nodes be what pods ask of labels, and do they tolerate its taints?
-    fn serves(&self, asked: &Requirements, spec: &DeploymentSpec) -> bool {
+    fn serves(&self, asked: &Requirements, tolerations: &[Toleration]) -> bool {
         let mut own = self.wanted.clone();
         own.add_all(&Requirements::of_labels(
             self.spec.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())),
         ));
         own.add(NODE_POOL, &Requirement::any_of([self.spec.name.as_str()]));
-        if !own.compatible(asked, true)
-            || first_untolerated(&self.spec.taints, &spec.placement.tolerations).is_some()
-        {
+        if !own.compatible(asked, true) || first_untolerated(&self.spec.taints, tolerations).is_some() {
             return false;
         }
         own.add_all(asked);
@@ -93,10 +97,10 @@ fn of_type(scenario: &Scenario, found: &InstanceType, asked: &Requirements) -> R
 }
 
 /// What pods ask of labels: their selector with each of the terms of which one must be met.
-fn alternatives(spec: &DeploymentSpec) -> Vec<Requirements> {
-    let selector = spec.placement.node_selector.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+fn alternatives(placement: &Placement) -> Vec<Requirements> {
+    let selector = placement.node_selector.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let selector = Requirements::of_labels(selector);
-    let terms = &spec.placement.node_affinity.required;
+    let terms = &placement.node_affinity.required;
     if terms.is_empty() {
         return vec![selector];
     }
@@ -108,8 +112,15 @@ fn alternatives(spec: &DeploymentSpec) -> Vec<Requirements> {
     narrowed.collect()
 }
 
-fn nowhere(scenario: &Scenario, pools: &[Pool<'_>], key: &str, spec: &DeploymentSpec) -> Option<String> {
-    let asked = alternatives(spec);
+/// A warning if no node may take pods that ask for this. `tolerates`: they come to tainted static nodes too.
+fn nowhere(
+    scenario: &Scenario,
+    pools: &[Pool<'_>],
+    key: &str,
+    placement: &Placement,
+    tolerates: bool,
+) -> Option<String> {
+    let asked = alternatives(placement);
     let of_group = |group: &StaticNodes| {
         let found = scenario.catalogue.get(group.instance_type);
         asked.iter().any(|asked| {
@@ -118,14 +129,16 @@ fn nowhere(scenario: &Scenario, pools: &[Pool<'_>], key: &str, spec: &Deployment
             own.compatible(asked, true) && !absent(NODE_POOL) && !absent(CAPACITY_TYPE)
         })
     };
-    let served = |pool: &Pool<'_>| asked.iter().any(|asked| pool.serves(asked, spec));
+    let everything = [Toleration::of_everything()];
+    let tolerations = if tolerates { &everything } else { placement.tolerations.as_slice() };
+    let served = |pool: &Pool<'_>| asked.iter().any(|asked| pool.serves(asked, tolerations));
     // Pools that launch nothing at all are told by themselves.
     let live: Vec<&Pool<'_>> = pools.iter().filter(|pool| pool.has_type(&pool.wanted)).collect();
     if live.is_empty() || live.into_iter().any(served) {
         return None;
     }
-    let open = scenario.static_nodes.iter().filter(|group| group.count > 0 && !group.critical_addons_only);
-    if open.into_iter().any(of_group) {
+    let open = |group: &&StaticNodes| group.count > 0 && (tolerates || !group.critical_addons_only);
+    if scenario.static_nodes.iter().filter(open).any(of_group) {
         return None;
     }
     let mut names: Vec<&str> = asked.iter().flat_map(Requirements::iter).map(|(key, _)| key).collect();
@@ -140,7 +153,7 @@ fn nowhere(scenario: &Scenario, pools: &[Pool<'_>], key: &str, spec: &Deployment
 
 /// DaemonSets' pods take slots too.
 fn slots(scenario: &Scenario) -> Option<String> {
-    let daemons = scenario.daemonsets.len();
+    let daemons = scenario.daemonsets.iter().filter(|daemon| daemon.placement.takes_any_labels()).count();
     let slots = scenario
         .cni
         .max_pods

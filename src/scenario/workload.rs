@@ -1,6 +1,7 @@
 //! What runs in the cluster: Deployments, DaemonSets, the nodes that are there at the start.
 
 use super::checked::*;
+use super::placement::Placement;
 use super::{containers, disruption, memory_usage, placement, rollouts, usage};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
@@ -222,16 +223,25 @@ pub(super) fn daemonsets(
             host_network: true,
             image_bytes: 0,
             tolerates_everything: true,
+            placement: Placement::default(),
         };
         return vec![on_host("aws-node", aws_node), on_host("kube-proxy", 100)];
     };
     let each = |(index, mut section): (usize, Section<'_>)| {
+        let placement = placement::read_of_nodes(&mut section, problems);
+        let tolerates = section.flag("tolerates_everything", problems);
+        if tolerates == Some(true) && !placement.tolerations.is_empty() {
+            let what = "its pods tolerate everything already";
+            let hint = Some("leave tolerations out, or write tolerates_everything = false".into());
+            problems.add(section.origin_of("tolerations"), &section.key("tolerations"), what, hint);
+        }
         let daemonset = DaemonSetSpec {
             name: section.text("name", problems).unwrap_or_else(|| format!("daemonset-{}", index + 1)),
             requests: requests(&mut section, 0, 0, problems),
             host_network: section.flag("host_network", problems).unwrap_or(false),
             image_bytes: section.bytes("image", problems).unwrap_or(0).unsigned_abs(),
-            tolerates_everything: section.flag("tolerates_everything", problems).unwrap_or(true),
+            tolerates_everything: tolerates.unwrap_or(placement.tolerations.is_empty()),
+            placement,
         };
         section.finish(problems);
         daemonset

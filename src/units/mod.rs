@@ -199,6 +199,15 @@ impl Resources {
             && self.pods <= room.pods
             && self.pod_enis <= room.pod_enis
     }
+    /// The smaller of each resource.
+    pub fn least(self, other: Resources) -> Resources {
+        Resources {
+            cpu_millis: self.cpu_millis.min(other.cpu_millis),
+            memory_bytes: self.memory_bytes.min(other.memory_bytes),
+            pods: self.pods.min(other.pods),
+            pod_enis: self.pod_enis.min(other.pod_enis),
+        }
+    }
 }
 impl Add for Resources {
     type Output = Resources;

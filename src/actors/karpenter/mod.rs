@@ -3,6 +3,7 @@
 //! Source: kubernetes-sigs/karpenter v1.14.0 and karpenter-provider-aws v1.14.1 (1d92708).
 
 pub mod batcher;
+pub mod daemons;
 pub mod disruption;
 pub mod labels;
 pub mod launch;

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::daemons::{DaemonGroups, DaemonSet};
 use super::labels::{CAPACITY_TYPE, ZONE, type_requirements};
 use super::launch::Rules;
 use super::requirement::{Requirement, Requirements};
 use super::reservations::{PRICE_DIVISOR, RESERVATION_ID, Reservation};
+use crate::actors::taints::Taint;
 use crate::catalogue::InstanceType;
 use crate::units::Resources;
 
@@ -165,6 +167,8 @@ pub struct Set {
     /// What pods may request of the usable ones beside the DaemonSets', less what another holds more of.
     rooms: Vec<Resources>,
     pub has_min_values: bool,
+    /// Its pool's, as a place in [`Offers`].
+    daemons: u32,
 }
 
 impl Set {
@@ -185,6 +189,9 @@ pub struct Offers {
     available: Available,
     stale: bool,
     overhead: Resources,
+    daemonsets: Vec<DaemonSet>,
+    /// By pool, in the order of their roots.
+    daemons: Vec<DaemonGroups>,
     /// How launches choose among types.
     pub(super) rules: Rules,
     reservations: Vec<Reservation>,
@@ -196,7 +203,7 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// `overhead` are the requests of the DaemonSets' pods on each node.
+    /// `overhead` are the requests of the DaemonSets' pods that are on each node.
     pub fn new(types: Vec<Offered>, zones: Vec<String>, available: Available, overhead: Resources) -> Offers {
         assert!(zones.len() <= Zones::BITS as usize, "{} zones", zones.len());
         Offers {
@@ -205,6 +212,8 @@ impl Offers {
             available,
             stale: false,
             overhead,
+            daemonsets: Vec::new(),
+            daemons: Vec::new(),
             rules: Rules::V1_14,
             reservations: Vec::new(),
             sets: Vec::new(),
@@ -218,6 +227,12 @@ impl Offers {
     pub fn with_reservations(mut self, reservations: Vec<Reservation>) -> Offers {
         assert!(self.sets.is_empty(), "reservations come before the pools");
         self.reservations = reservations;
+        self
+    }
+    /// The same with DaemonSets that choose nodes.
+    pub fn with_daemonsets(mut self, daemonsets: Vec<DaemonSet>) -> Offers {
+        assert!(self.sets.is_empty(), "DaemonSets come before the pools");
+        self.daemonsets = daemonsets;
         self
     }
     /// The same of another release.
@@ -264,7 +279,7 @@ impl Offers {
         for index in 0..self.sets.len() {
             let set = &self.sets[index];
             let usable = self.usable(&set.compatible, set.zones, set.kinds, &set.reservations);
-            let rooms = self.rooms(&usable);
+            let rooms = self.rooms(&usable, set.daemons);
             (self.sets[index].usable, self.sets[index].rooms) = (usable, rooms);
         }
     }
@@ -272,16 +287,37 @@ impl Offers {
     pub fn set(&self, id: SetId) -> &Set {
         &self.sets[id as usize]
     }
-    pub fn overhead(&self) -> Resources {
-        self.overhead
+    /// What DaemonSets' pods request on nodes of the set.
+    pub fn daemons(&self, set: &Set) -> &DaemonGroups {
+        &self.daemons[set.daemons as usize]
+    }
+    /// What a node of the set and of this type must hold for pods to request so much.
+    pub fn needs(&self, set: &Set, place: usize, requests: Resources) -> Resources {
+        requests + self.daemons(set).overhead(place)
     }
 
-    /// The set of these requirements, among some of the types and reservations.
-    pub fn root(&mut self, requirements: Requirements, within: &Types, reservations: &[u32]) -> SetId {
-        self.intern(requirements, within.clone(), reservations.to_vec())
+    /// The set of a pool's template and taints, among some of the types and reservations.
+    pub fn root(
+        &mut self,
+        template: Requirements,
+        taints: &[Taint],
+        within: &Types,
+        reservations: &[u32],
+    ) -> SetId {
+        let (daemonsets, pool) = (&mut self.daemonsets, (taints, &template));
+        let own = within.filter(|place| self.types[place].requirements.intersects(&template));
+        self.daemons.push(DaemonGroups::new(daemonsets, self.overhead, pool, &self.types, &own));
+        let daemons = self.daemons.len() as u32 - 1;
+        self.intern(template, within.clone(), reservations.to_vec(), daemons)
     }
 
-    fn intern(&mut self, requirements: Requirements, within: Types, mut reservations: Vec<u32>) -> SetId {
+    fn intern(
+        &mut self,
+        requirements: Requirements,
+        within: Types,
+        mut reservations: Vec<u32>,
+        daemons: u32,
+    ) -> SetId {
         let requirements = Arc::new(requirements);
         if let Some(id) = self.ids.get(&requirements) {
             return *id;
@@ -301,7 +337,7 @@ impl Offers {
                 && reservation.types.iter().any(|place| compatible.has(*place))
         });
         let usable = self.usable(&compatible, zones, kinds, &reservations);
-        let rooms = self.rooms(&usable);
+        let rooms = self.rooms(&usable, daemons);
         let has_min_values = requirements.has_min_values();
         let set = Set {
             requirements: requirements.clone(),
@@ -312,6 +348,7 @@ impl Offers {
             usable,
             rooms,
             has_min_values,
+            daemons,
         };
         let id = self.sets.len() as SetId;
         self.sets.push(set);
@@ -334,18 +371,20 @@ impl Offers {
     /// Narrower requirements than those of a set.
     fn intern_within(&mut self, id: SetId, requirements: Requirements) -> SetId {
         let set = self.set(id);
-        let (within, reservations) = (set.compatible.clone(), set.reservations.clone());
-        self.intern(requirements, within, reservations)
+        let (within, reservations, daemons) = (set.compatible.clone(), set.reservations.clone(), set.daemons);
+        self.intern(requirements, within, reservations, daemons)
     }
 
-    fn rooms(&self, usable: &Types) -> Vec<Resources> {
-        maxima(usable.iter().map(|place| self.types[place].allocatable - self.overhead))
+    fn rooms(&self, usable: &Types, daemons: u32) -> Vec<Resources> {
+        let daemons = &self.daemons[daemons as usize];
+        maxima(usable.iter().map(|place| self.types[place].allocatable - daemons.overhead(place)))
     }
 
     /// What `types` have that some type of the set's labels would hold, were all offerings available.
     pub fn could_hold(&self, id: SetId, requests: Resources) -> bool {
-        let needs = requests + self.overhead;
-        self.set(id).compatible.iter().any(|place| needs.fits(&self.types[place].allocatable))
+        let set = self.set(id);
+        let holds = |place| self.needs(set, place, requests).fits(&self.types[place].allocatable);
+        set.compatible.iter().any(holds)
     }
 
     /// The set narrowed by a pod's requirements, which are always the same under the same number; `None`: they clash.
@@ -398,11 +437,10 @@ impl Offers {
         requests: Resources,
         within: Option<&'a Types>,
     ) -> impl Iterator<Item = u32> + 'a {
-        let needs = requests + self.overhead;
         let holds = move |place: &usize| {
             set.usable.has(*place)
                 && within.is_none_or(|within| within.has(*place))
-                && needs.fits(&self.types[*place].allocatable)
+                && self.needs(set, *place, requests).fits(&self.types[*place].allocatable)
         };
         set.reservations.iter().copied().filter(move |number| {
             let reservation = &self.reservations[*number as usize];
@@ -421,8 +459,8 @@ impl Offers {
 
     /// Usable types of the set that hold `requests` beside the DaemonSets' pods.
     pub fn holders(&self, id: SetId, requests: Resources) -> Types {
-        let needs = requests + self.overhead;
-        self.set(id).usable.filter(|place| needs.fits(&self.types[place].allocatable))
+        let set = self.set(id);
+        set.usable.filter(|place| self.needs(set, place, requests).fits(&self.types[place].allocatable))
     }
 
     /// Do the types offer as many different values as the requirements want?

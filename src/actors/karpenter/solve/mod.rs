@@ -1,7 +1,7 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: volumes, host ports, DaemonSets that choose nodes.
+//! Left out: volumes, host ports.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
 mod affinity;
@@ -106,7 +106,8 @@ impl Provisioner {
         let with_template = |(pool, place): (NodePool, u32)| {
             let every = || (0..offers.reservations().len() as u32).collect();
             let reservations: Vec<u32> = pool.reservations.clone().unwrap_or_else(every);
-            let set = offers.root(pool.template(), pool.types.as_ref().unwrap_or(&all), &reservations);
+            let types = pool.types.as_ref().unwrap_or(&all);
+            let set = offers.root(pool.template(), &pool.taints, types, &reservations);
             (pool, place, set)
         };
         let pools: Vec<(NodePool, u32, SetId)> = pools.into_iter().map(with_template).collect();
@@ -225,9 +226,10 @@ impl Provisioner {
             !prepared.left_out && prepared.variants.iter().any(|variant| lives_with(variant, offered))
         })
     }
-    /// All that the claim's node must hold.
+    /// All that the claim's node must hold, of DaemonSets the least that any of its types gets.
     pub fn requests(&self, claim: &Claim) -> Resources {
-        claim.requests + self.offers.overhead()
+        let daemons = self.offers.daemons(self.offers.set(claim.set));
+        claim.requests + daemons.same().unwrap_or_else(|| daemons.least(&self.options(claim)))
     }
 }
 
