@@ -657,3 +657,59 @@ fn a_daemonset_without_a_node_is_told_of() {
     let both = "tolerates_everything = true\ntolerations = [{ key = \"a\", operator = \"Exists\" }]";
     assert_eq!(read(both).unwrap_err()[0].key, "daemonsets[0].tolerations");
 }
+
+/// Three would fit by CPU; of pods that want the same port each has a node of its own, and another protocol is another port.
+#[test]
+fn pods_with_one_host_port_share_no_node() {
+    let on = |ports: &str| format!("replicas = 4\nhost_ports = {ports}");
+    let nodes = |first: &str, second: &str| {
+        let told = run(&scenario_of(&[&on(first), &on(second)], &[""]));
+        assert_eq!(told.record.outcome, Outcome::Reached, "{first} {second}");
+        Seen::of(&told).pods_by(|node| node).into_values().collect::<Vec<u32>>()
+    };
+    assert_eq!(nodes("[8080]", "[8080]"), [1; 8]);
+    assert_eq!(nodes("[8080]", "[8081]"), [2; 4]);
+    assert_eq!(nodes("[53]", "[{ port = 53, protocol = \"UDP\" }]"), [2; 4]);
+    assert_eq!(nodes("[{ port = 53, ip = \"127.0.0.1\" }]", "[{ port = 53, ip = \"127.0.0.2\" }]"), [2; 4]);
+    assert_eq!(nodes("[{ port = 53, ip = \"127.0.0.1\" }]", "[{ port = 53, ip = \"0.0.0.0\" }]"), [1; 8]);
+}
+
+/// A DaemonSet's port keeps pods off its nodes for good; another pool has none of it.
+#[test]
+fn a_daemonsets_host_port_is_taken_on_its_nodes() {
+    let agent = |choice: &str| format!("[[daemonsets]]\nname = \"agent\"\nhost_ports = [9100]\n{choice}\n");
+    let app = "replicas = 3\nhost_ports = [9100]";
+    let told = run(&(scenario_of(&[app], &[""]) + &agent("")));
+    assert_eq!((told.record.outcome, told.record.reason), (Outcome::Stuck, Some(Cause::NoInstanceType)));
+    let pools = ["weight = 10\nlabels = { team = \"a\" }", "name = \"b\"\nlabels = { team = \"b\" }"];
+    let text = scenario_of(&[app], &pools) + &agent("node_selector = { team = \"a\" }");
+    let told = run(&text);
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    assert_eq!(Seen::of(&told).nodes.len(), 3);
+    let mut problems = Problems::default();
+    let document = Document::parse("a.toml", &(scenario_of(&[app], &[""]) + &agent("")), &mut problems);
+    let read = scenario::read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in())).unwrap();
+    assert!(read.warnings.len() == 1 && read.warnings[0].contains("DaemonSet agent"), "{:?}", read.warnings);
+}
+
+/// On the one node that both may go to: the second waits until the first has left, or sends it away.
+#[test]
+fn a_host_port_comes_free_with_its_pod() {
+    let placed = |first: &str, second: &str| {
+        let one = "static_nodes = [{ instance_type = \"m5.xlarge\", count = 1 }]\nuntil = \"horizon\"\ntarget_pods = 1\n";
+        let on_it = "host_ports = [80]\nnode_selector = { \"kubernetes.io/hostname\" = \"node-0\" }\n";
+        let (first, second) = (format!("{on_it}{first}"), format!("{on_it}{second}"));
+        let told = run(&(one.to_string() + &scenario_of(&[&first, &second], &[])));
+        let placed = Seen::of(&told).placed;
+        placed.iter().map(|(pod, (_, at))| (*pod, *at)).collect::<Vec<(u64, f64)>>()
+    };
+    let leaves = "schedule = [{ at = \"0 s\", replicas = 1 }, { at = \"60 s\", replicas = 0 }]";
+    let second = "schedule = [{ at = \"10 s\", replicas = 1 }]";
+    let all = placed(leaves, second);
+    // Its grace is 30 s.
+    assert!(all.len() == 2 && all[0].1 < 5e3 && all[1].1 > 90e3 && all[1].1 < 100e3, "{all:?}");
+    let all = placed("replicas = 1", second);
+    assert_eq!(all.len(), 1, "{all:?}");
+    let all = placed("replicas = 1", &format!("{second}\npriority = 10"));
+    assert!(all.len() == 2 && all[1].1 > 40e3 && all[1].1 < 50e3, "{all:?}");
+}

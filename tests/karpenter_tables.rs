@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kilopod::actors::host_port::{HostPort, Protocol};
 use kilopod::actors::karpenter::daemons::DaemonSet;
 use kilopod::actors::karpenter::labels::{HOSTNAME, ZONE};
 use kilopod::actors::karpenter::launch;
@@ -107,6 +108,13 @@ struct RowDaemonSet {
     /// By the terms of its affinity.
     #[serde(default)]
     required: Vec<Vec<RowRequirement>>,
+    #[serde(default)]
+    host_ports: Vec<u16>,
+}
+
+fn host_ports(ports: &[u16]) -> Vec<HostPort> {
+    let read = |port: &u16| HostPort { port: *port, protocol: Protocol::Tcp, ip: None };
+    ports.iter().map(read).collect()
 }
 
 impl RowDaemonSet {
@@ -118,6 +126,7 @@ impl RowDaemonSet {
             node_selector: self.node_selector.clone(),
             required: self.required.iter().map(term).collect(),
             tolerations: Vec::new(),
+            host_ports: host_ports(&self.host_ports),
         }
     }
 }
@@ -198,6 +207,8 @@ struct RowPods {
     memory_bytes: i64,
     #[serde(default)]
     node_selector: BTreeMap<String, String>,
+    #[serde(default)]
+    host_ports: Vec<u16>,
     /// Does it tolerate every taint?
     #[serde(default)]
     tolerates: bool,
@@ -288,6 +299,7 @@ fn shape(row: &RowPods) -> Shape {
             ..PodAffinity::default()
         },
         node_selector: row.node_selector.clone(),
+        host_ports: host_ports(&row.host_ports),
         tolerations: row.tolerates.then(Toleration::of_everything).into_iter().collect(),
         spread: row.spread.iter().map(spread).collect(),
         ..Shape::plain(Resources::new(row.cpu_millis, row.memory_bytes, 1))
@@ -302,7 +314,7 @@ fn node(row: &RowNode, types: &[Offered]) -> ExistingNode {
         .for_each(|key| labels.add(key, of.requirements.get(key).unwrap()));
     let used = Resources::new(row.used_cpu_millis, 0, row.used_pods);
     let taints = row.taints.iter().map(RowTaint::read).collect();
-    let features = Some(Arc::new(NodeFeatures { labels, taints }));
+    let features = Some(Arc::new(NodeFeatures { labels, taints, host_ports: Vec::new() }));
     ExistingNode { room: of.allocatable - used, features, pods: Vec::new() }
 }
 
@@ -405,7 +417,7 @@ fn rounds_place_pods_as_karpenters_tests_say() {
             .extend(wrong.map(|(name, stated)| format!("{}: {name} {}, stated {stated}", row.id, got[name])));
     }
     assert!(failed.is_empty(), "{} fail:\n{}", failed.len(), failed.join("\n"));
-    assert_eq!(text.lines().count(), 67);
+    assert_eq!(text.lines().count(), 70);
 }
 
 /// P27 (instance_selection_test.go): three equal pods of 49 sizes make one claim, and every type it names holds them.

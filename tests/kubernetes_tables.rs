@@ -103,6 +103,7 @@ fn node(text: &str) -> (Node, bool) {
         non_zero_requested: Resources::ZERO,
         matching_pods: matching.parse().unwrap(),
         pods: Vec::new(),
+        used_ports: Vec::new(),
         unschedulable: false,
         taints: if marks.contains('^') { vec![taint] } else { Vec::new() },
         images: Vec::new(),
@@ -119,6 +120,7 @@ fn bare_pod() -> Pod {
         kind: 0,
         pod_affinity: PodAffinity::default(),
         tolerations: Vec::new(),
+        host_ports: Vec::new(),
         spreading: Spreading::None,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use kilopod::actors::host_port::{HostPort, Protocol};
 use kilopod::actors::karpenter::daemons::DaemonSet;
 use kilopod::actors::karpenter::labels::{HOSTNAME, INSTANCE_TYPE, ZONE};
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
@@ -38,8 +39,10 @@ struct Case {
     /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there.
     nodes: Vec<(i64, i64, usize, usize)>,
     overhead: i64,
-    /// DaemonSets: millicores, terms of types, tolerates.
-    daemons: Vec<(i64, Vec<Vec<usize>>, bool)>,
+    /// DaemonSets: millicores, terms of types, tolerates, a host port.
+    daemons: Vec<(i64, Vec<Vec<usize>>, bool, Option<u16>)>,
+    /// By shape, as far as there are, and what DaemonSets have on the first node.
+    ports: Vec<Vec<u16>>,
 }
 
 /// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it
@@ -60,6 +63,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let of_company = prop::collection::vec((any::<bool>(), selecting, prop::option::of(1i64..4)), 0..3);
     let company = [of_company.clone(), of_company];
     let of_types = prop::collection::vec(0..KINDS.len(), 1..5);
+    let port = prop::option::weighted(0.3, 80u16..83);
+    let daemon = (1i64..900, prop::collection::vec(of_types, 0..3), any::<bool>(), port);
+    let ports = prop::sample::select(vec![vec![], vec![], vec![80], vec![81], vec![80, 82]]);
     (
         prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
         prop::collection::vec((0..KINDS.len(), 0usize..2), 0..6),
@@ -70,10 +76,21 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::collection::vec(affinity, 0..5),
         prop::collection::vec(company, 0..4),
         0i64..400,
-        prop::collection::vec((1i64..900, prop::collection::vec(of_types, 0..3), any::<bool>()), 0..3),
+        (prop::collection::vec(daemon, 0..3), prop::collection::vec(ports, 0..5)),
     )
         .prop_map(
-            |(kinds, unavailable, pools, shapes, pods, nodes, affinities, company, overhead, daemons)| Case {
+            |(
+                kinds,
+                unavailable,
+                pools,
+                shapes,
+                pods,
+                nodes,
+                affinities,
+                company,
+                overhead,
+                (daemons, ports),
+            )| Case {
                 kinds,
                 unavailable,
                 pods: pods.into_iter().map(|pod| pod % shapes.len()).collect(),
@@ -84,6 +101,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 nodes,
                 overhead,
                 daemons,
+                ports,
             },
         )
 }
@@ -96,6 +114,14 @@ fn taint() -> Taint {
 fn term(zones: &[usize]) -> Term {
     let zones = zones.iter().map(|zone| ZONES.get(*zone).copied().unwrap_or("us-east-1z").to_owned());
     Term(vec![("topology.kubernetes.io/zone".into(), Requirement::any_of(zones))])
+}
+
+fn tcp(port: u16) -> HostPort {
+    HostPort { port, protocol: Protocol::Tcp, ip: None }
+}
+/// Have they a port in common?
+fn clash(some: &[HostPort], others: &[HostPort]) -> bool {
+    some.iter().any(|one| others.iter().any(|other| one.port == other.port))
 }
 
 /// Of one of these types.
@@ -236,16 +262,22 @@ fn input(case: &Case) -> Input {
             }
         }
     }
-    let daemon = |(cpu_millis, terms, tolerates): &(i64, Vec<Vec<usize>>, bool)| DaemonSet {
-        requests: Resources::new(*cpu_millis, 0, 1),
-        node_selector: BTreeMap::new(),
-        required: terms.iter().map(|kinds| of_types(kinds)).collect(),
-        tolerations: tolerates.then(Toleration::of_everything).into_iter().collect(),
-    };
+    let daemon =
+        |(cpu_millis, terms, tolerates, port): &(i64, Vec<Vec<usize>>, bool, Option<u16>)| DaemonSet {
+            requests: Resources::new(*cpu_millis, 0, 1),
+            node_selector: BTreeMap::new(),
+            required: terms.iter().map(|kinds| of_types(kinds)).collect(),
+            tolerations: tolerates.then(Toleration::of_everything).into_iter().collect(),
+            host_ports: port.iter().map(|port| tcp(*port)).collect(),
+        };
+    for (shape, ports) in shapes.iter_mut().zip(&case.ports) {
+        shape.host_ports = ports.iter().map(|port| tcp(*port)).collect();
+    }
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
             labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
             taints: Vec::new(),
+            host_ports: if *cores % 3 == 0 { vec![tcp(81)] } else { Vec::new() },
         })),
         pods: vec![(*shape as u32, 1)],
         room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
@@ -295,9 +327,15 @@ impl Input {
         by_weight
     }
 
-    /// What DaemonSets request by pool and type. Once a term has failed for a type it is left out for good, but for the last.
+    /// What DaemonSets request by pool and type.
     fn overheads(&self) -> Vec<Vec<Resources>> {
-        let mut all = vec![vec![self.overhead; self.types.len()]; self.pools.len()];
+        let sum = |there: &Vec<&DaemonSet>| there.iter().fold(self.overhead, |sum, one| sum + one.requests);
+        self.daemonsets().iter().map(|pool| pool.iter().map(sum).collect()).collect()
+    }
+
+    /// DaemonSets by pool and type. Once a term has failed for a type it is left out for good, but for the last.
+    fn daemonsets(&self) -> Vec<Vec<Vec<&DaemonSet>>> {
+        let mut all = vec![vec![Vec::new(); self.types.len()]; self.pools.len()];
         for daemon in &self.daemons {
             let mut first = 0;
             for pool in self.by_weight() {
@@ -310,7 +348,7 @@ impl Input {
                         first += 1;
                     }
                     if daemon.required.is_empty() || names(first) {
-                        all[pool][place] += daemon.requests;
+                        all[pool][place].push(daemon);
                     }
                 }
             }
@@ -393,6 +431,13 @@ impl Input {
         Some(lists)
     }
 
+    /// Has a pod on the host a port that the shape wants?
+    fn port_is_taken(&self, put: &[Put], host: Placed, number: usize) -> bool {
+        let wants = |shape: u32| &self.shapes.get(shape as usize).expect("a shape").host_ports;
+        let there = put.iter().filter(|(shape, at, _)| *at == host && (*shape as usize) < self.shapes.len());
+        there.into_iter().any(|(shape, ..)| clash(wants(number as u32), wants(*shape)))
+    }
+
     fn accepts(
         &self,
         put: &[Put],
@@ -413,8 +458,15 @@ impl Input {
         for zones in self.company(put, number as u32, host, asked)? {
             requirements.add(ZONE, &Requirement::any_of(zones));
         }
+        if self.port_is_taken(put, Placed::Claim(place as u32), number) {
+            return None;
+        }
         let requests = claim.requests + shape.requests;
+        let daemonsets = &self.daemonsets()[claim.pool];
         let types = self.fitting(claim.pool, &claim.types, &requirements, requests);
+        let free =
+            |place: &usize| daemonsets[*place].iter().all(|one| !clash(&shape.host_ports, &one.host_ports));
+        let types: Vec<usize> = types.into_iter().filter(free).collect();
         let pods = claim.pods + 1;
         (!types.is_empty()).then_some(Plain { pool: claim.pool, pods, requests, requirements, types })
     }
@@ -465,6 +517,8 @@ impl Input {
             let meets = |zones: &Vec<String>| zones.iter().any(|zone| labels.allows(ZONE, zone));
             let company = || self.company(put, number as u32, (host, labels), asked);
             if shape.requests.fits(&rooms[place])
+                && !clash(&shape.host_ports, &features(node).host_ports)
+                && !self.port_is_taken(put, host, number)
                 && labels.compatible(&asked.labels, false)
                 && company().is_some_and(|lists| lists.iter().all(meets))
             {

@@ -7,6 +7,7 @@ pub mod crash_loop;
 pub mod deployment;
 pub mod ec2;
 pub mod eviction;
+pub mod host_port;
 pub mod hpa;
 pub mod int_or_percent;
 pub mod ipamd;

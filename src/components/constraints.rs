@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::placing::Placing;
+use super::host_ports::Rivals;
+use super::placing::{Placing, Taken};
 use super::state::{NONE, NodeStage, PodStage};
 use super::*;
 use crate::actors::karpenter::labels::{
@@ -28,6 +29,8 @@ pub(super) struct Constraints {
     features: Vec<Option<Arc<NodeFeatures>>>,
     /// By Deployment.
     pub placings: Vec<Placing>,
+    /// By Deployment.
+    pub rivals: Vec<Rivals>,
     /// Deployments of which pods were taken off nodes since the scheduler was last told.
     left: BTreeSet<u32>,
 }
@@ -40,6 +43,7 @@ impl Constraints {
             labels: Vec::new(),
             daemons: Vec::new(),
             features: Vec::new(),
+            rivals: scenario.deployments.iter().map(|spec| Rivals::of(&spec.placement, scenario)).collect(),
             placings: (0..scenario.deployments.len()).map(placing).collect(),
             left: BTreeSet::new(),
         };
@@ -94,11 +98,14 @@ impl Run<'_> {
 
     /// Karpenter's solver reads the node's labels, and the taints that stay, anew.
     pub(super) fn tell_solver(&mut self, node: u32) {
-        let taints = self.lasting_taints(node);
+        if self.constraints.is_none() {
+            return;
+        }
+        let (taints, host_ports) = (self.lasting_taints(node), self.daemons_ports(node));
         let Some(constraints) = &mut self.constraints else { return };
         let labels = constraints.labels[node as usize].iter();
         let labels = Requirements::of_labels(labels.map(|(key, value)| (key.as_str(), value.as_str())));
-        constraints.features[node as usize] = Some(Arc::new(NodeFeatures { labels, taints }));
+        constraints.features[node as usize] = Some(Arc::new(NodeFeatures { labels, taints, host_ports }));
     }
 
     fn labels_of(&self, node: u32) -> BTreeMap<String, String> {
@@ -175,15 +182,18 @@ impl Run<'_> {
 
     /// The node changed for the filters.
     pub(super) fn refit_constrained(&mut self, node: u32) {
-        let promised = |spec: &DeploymentSpec| self.promised_to(node, spec.priority);
-        let promised: Vec<Resources> = self.scenario.deployments.iter().map(promised).collect();
+        let taken = |(number, spec): (u32, &DeploymentSpec)| Taken {
+            promised: self.promised_to(node, spec.priority),
+            ports: self.port_is_taken(node, number),
+        };
+        let taken: Vec<Taken> = (0..).zip(&self.scenario.deployments).map(taken).collect();
         let pods: Vec<u32> = self.fittings.iter().map(|fitting| fitting.on_node(node)).collect();
         let Some(mut constraints) = self.constraints.take() else { return };
         let (at, taints) = (&self.nodes[node as usize], self.taints_of(node));
         let Constraints { labels, placings, .. } = &mut *constraints;
-        for (placing, promised) in placings.iter_mut().zip(promised) {
+        for (placing, taken) in placings.iter_mut().zip(taken) {
             if let Some(labels) = labels.get(node as usize) {
-                placing.update(node, at, labels, &taints, &pods, promised);
+                placing.update(node, at, labels, &taints, &pods, taken);
             }
         }
         self.constraints = Some(constraints);
@@ -222,6 +232,7 @@ impl Run<'_> {
         state.rejected_by_labels = tally.by_labels();
         state.rejected_by_spread = tally.by_spread();
         state.rejected_by_pod_affinity = tally.by_pod_affinity();
+        state.rejected_by_ports = tally.by_ports();
         Some((tally.message(), tally.nodes))
     }
 
@@ -240,6 +251,7 @@ impl Run<'_> {
                 || (pod.rejected_by_taints && tolerates)
                 || (pod.rejected_by_labels && selects)
                 || (pod.rejected_by_spread && placing.has_keys(node))
+                || pod.rejected_by_ports
                 || (pod.rejected_by_pod_affinity && (!hints || placing.may_have_company(node)));
             heard && helps
         });
@@ -308,7 +320,12 @@ impl Run<'_> {
             let placing = &constraints.placings[pod.deployment as usize];
             left.iter().any(|gone| placing.is_helped_without(*gone, hints))
         };
+        let frees_ports = |constraints: &Constraints| {
+            let rivals = &constraints.rivals[pod.deployment as usize].deployments;
+            !hints || left.iter().any(|gone| rivals.contains(gone))
+        };
         pod.rejected_by_fit
+            || (pod.rejected_by_ports && constraints.is_some_and(frees_ports))
             || (pod.rejected_by_spread && left.contains(&pod.deployment))
             || (pod.rejected_by_pod_affinity && constraints.is_some_and(without))
     }
@@ -355,7 +372,7 @@ impl Run<'_> {
         self.taint_gone(node);
     }
 
-    /// May pods of the Deployment ever come to the node, as far as labels and taints go?
+    /// May pods of the Deployment ever come to the node, as far as labels, taints and DaemonSets' host ports go?
     pub(super) fn may_come_to_take(&self, node: u32, deployment: u32) -> bool {
         let at = &self.nodes[node as usize];
         let Some(constraints) = &self.constraints else {
@@ -366,7 +383,8 @@ impl Run<'_> {
             && at.startup_taints.is_empty();
         let waits = |pod: &Pod| pod.deployment == deployment && pod.stage == PodStage::Pending;
         let placing = &constraints.placings[deployment as usize];
-        self.pods.iter().any(waits) && (!settled || placing.tolerates(node) && placing.selects(node))
+        let open = || placing.tolerates(node) && placing.selects(node);
+        self.pods.iter().any(waits) && !self.port_is_a_daemons(node, deployment) && (!settled || open())
     }
 
     /// Does Karpenter try nodes tainted for critical add-ons? Where nobody tolerates them they are as good as not there.

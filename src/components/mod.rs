@@ -20,6 +20,7 @@ mod era;
 mod event;
 mod finish;
 mod fitting;
+mod host_ports;
 mod images;
 mod ipamd;
 mod job_pods;

@@ -130,6 +130,7 @@ impl Run<'_> {
             }
             self.at(self.now + starts, Event::AwsNodeStarted(node));
         }
+        self.tell_solver(node);
         self.node_added(node);
         self.start_daemons(node, true);
     }

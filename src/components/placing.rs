@@ -40,7 +40,8 @@ const POD_ENI: usize = 9;
 /// A pod that is there keeps it off.
 const KEPT_OFF: usize = 10;
 const AFFINITY: usize = 11;
-const REASONS: usize = 12;
+const PORTS: usize = 12;
+const REASONS: usize = 13;
 
 /// Reasons, a bit each; none: the node fits.
 type Verdict = u16;
@@ -89,6 +90,15 @@ impl Rule {
 /// many pods it has.
 type Situation = SmallVec<[u32; 4]>;
 
+/// What others have of a node before pods of a Deployment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    /// Promised to pods of as high a priority.
+    pub promised: Resources,
+    /// Has one of them a host port that the Deployment's pods want?
+    pub ports: bool,
+}
+
 /// Nodes of a failed attempt by why they are out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Tally {
@@ -121,6 +131,9 @@ impl Tally {
     }
     pub fn by_pod_affinity(&self) -> bool {
         self.any(&[AFFINITY, APART, KEPT_OFF])
+    }
+    pub fn by_ports(&self) -> bool {
+        self.any(&[PORTS])
     }
     /// See [`fitting::message`].
     pub fn message(&self) -> u64 {
@@ -246,9 +259,9 @@ impl Placing {
     pub fn fits(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| seen.there && self.verdict(seen) == 0)
     }
-    /// Nodes that want of room, which others could give up, is all that keeps the pods off.
+    /// Nodes where want of room or of a host port, which others could give up, is all that keeps the pods off.
     pub fn lacking_only_room(&self) -> Vec<u32> {
-        let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI;
+        let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI | 1 << PORTS;
         let lacks = |seen: &Seen| seen.there && seen.verdict != 0 && seen.verdict & !room == 0;
         self.seen.iter().zip(0..).filter_map(|(seen, node)| lacks(seen).then_some(node)).collect()
     }
@@ -277,8 +290,8 @@ impl Placing {
         self.company.counted().next().is_some() || !self.company.leaning.is_empty()
     }
 
-    /// The node's taints, requests, pods or existence changed, or what is `promised` to pods of as high a priority.
-    /// `pods` are those on it by Deployment.
+    /// The node's taints, requests, pods or existence changed, or what is `taken` of it. `pods` are those on it by
+    /// Deployment.
     pub fn update(
         &mut self,
         index: u32,
@@ -286,7 +299,7 @@ impl Placing {
         labels: &BTreeMap<String, String>,
         taints: &[Taint],
         pods: &[u32],
-        promised: Resources,
+        taken: Taken,
     ) {
         if self.seen.len() <= index as usize {
             self.seen.resize(index as usize + 1, Seen::default());
@@ -301,7 +314,7 @@ impl Placing {
             self.read_taints(&mut seen, taints);
             // No pod is put where Karpenter drains, whatever it tolerates.
             seen.tolerated &= !node.disrupted;
-            seen.verdict = self.judge(&seen, node, promised);
+            seen.verdict = self.judge(&seen, node, taken);
             let of = |set: &Vec<u32>| set.iter().map(|whose| i64::from(pods[*whose as usize])).sum();
             seen.pods = self.sets.iter().map(of).collect();
         }
@@ -362,15 +375,18 @@ impl Placing {
         seen.soft_taints = taints.iter().filter(bad).count() as i64;
     }
 
-    fn judge(&self, seen: &Seen, node: &Node, promised: Resources) -> Verdict {
+    fn judge(&self, seen: &Seen, node: &Node, taken: Taken) -> Verdict {
         if !seen.tolerated {
             return 1 << TAINTED;
         }
         if !seen.selected {
             return 1 << LABELS;
         }
+        if taken.ports {
+            return 1 << PORTS;
+        }
         let (need, all) = (self.requests, node.allocatable);
-        let lacking = filter::lacking(need, node.requested + promised, all, Version::V1_34);
+        let lacking = filter::lacking(need, node.requested + taken.promised, all, Version::V1_34);
         let mut verdict = 0;
         for (lacks, reason) in lacking.iter().zip([TOO_MANY_PODS, CPU, MEMORY, POD_ENI]) {
             verdict |= Verdict::from(lacks.is_some()) << reason;

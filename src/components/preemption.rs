@@ -77,10 +77,18 @@ impl Run<'_> {
 
     fn victims_on(&self, node: u32, pod: u32) -> Option<Vec<Victim>> {
         let at = &self.nodes[node as usize];
+        let own = self.pods[pod as usize].deployment;
+        let is_lower = |other: &u32| self.priority(*other) < self.priority(pod);
+        let mut others = at.pods.iter().filter(|other| !is_lower(other));
+        let for_good = self.port_is_a_daemons(node, own) || self.port_is_promised(node, own);
+        if for_good || others.any(|other| self.are_rivals(own, *other)) {
+            return None;
+        }
         let victim = |other: u32| Victim {
             pod: other,
             priority: self.priority(other),
             requests: self.requests(other),
+            in_the_way: self.are_rivals(own, other),
             since: self.pods[other as usize].assumed_at,
         };
         let lower: Vec<Victim> = self.lower_on(node, pod).map(victim).collect();

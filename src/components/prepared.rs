@@ -236,10 +236,12 @@ fn provisioner(scenario: &Scenario, era: &Era) -> (Provisioner, Vec<Sold>) {
     (Provisioner::new(offers, pools.collect(), &shapes), sold)
 }
 
-/// What DaemonSets request that have a pod on every node, and the others.
+/// What DaemonSets request of which no more counts, since they have a pod on every node and no ports; and the others.
 fn daemonsets(scenario: &Scenario) -> (Resources, Vec<DaemonSet>) {
-    let (everywhere, others): (Vec<&DaemonSetSpec>, Vec<&DaemonSetSpec>) =
-        scenario.daemonsets.iter().partition(|daemon| daemon.is_everywhere());
+    let (everywhere, others): (Vec<&DaemonSetSpec>, Vec<&DaemonSetSpec>) = scenario
+        .daemonsets
+        .iter()
+        .partition(|daemon| daemon.is_everywhere() && daemon.placement.host_ports.is_empty());
     let known = |spec: &DaemonSetSpec| DaemonSet {
         requests: spec.requests,
         node_selector: spec.placement.node_selector.clone(),
@@ -248,6 +250,7 @@ fn daemonsets(scenario: &Scenario) -> (Resources, Vec<DaemonSet>) {
             true => vec![Toleration::of_everything()],
             false => spec.placement.tolerations.clone(),
         },
+        host_ports: spec.placement.host_ports.clone(),
     };
     let requests = everywhere.iter().fold(Resources::ZERO, |sum, daemon| sum + daemon.requests);
     (requests, others.into_iter().map(known).collect())
@@ -298,5 +301,6 @@ fn shape(place: usize, deployments: &[DeploymentSpec]) -> Shape {
         node_affinity: placement.node_affinity,
         tolerations: placement.tolerations,
         pod_affinity: pod_affinity(place, deployments),
+        host_ports: placement.host_ports,
     }
 }

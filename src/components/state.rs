@@ -62,6 +62,7 @@ pub(super) struct Pod {
     pub rejected_by_labels: bool,
     pub rejected_by_spread: bool,
     pub rejected_by_pod_affinity: bool,
+    pub rejected_by_ports: bool,
     /// Marked unschedulable, hence one of Karpenter's.
     pub provisionable: bool,
     pub address: Option<PodAddress>,
@@ -121,6 +122,7 @@ impl Pod {
             rejected_by_labels: false,
             rejected_by_spread: false,
             rejected_by_pod_affinity: false,
+            rejected_by_ports: false,
             provisionable: false,
             address: None,
             sandbox_tries: 0,

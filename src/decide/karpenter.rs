@@ -425,6 +425,7 @@ fn existing(
         let features = NodeFeatures {
             labels: Requirements::of_labels(own.into_iter().chain(initialized).chain(of_type).chain(of_pool)),
             taints: pool.taints.clone(),
+            host_ports: Vec::new(),
         };
         let (room, features) = (offered.allocatable - used, Some(Arc::new(features)));
         nodes.push(ExistingNode { room, features, pods: Vec::new() });

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::checked::{NodePoolSpec, Scenario};
+use super::host_ports;
 use super::node_pools::requirement;
 use super::pod_terms::{self, NamedTerm};
+use crate::actors::host_port::HostPort;
 use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE, is_label_value, is_well_known, may_select, normalized,
 };
@@ -27,6 +29,8 @@ pub struct Placement {
     pub pod_affinity: Vec<NamedTerm>,
     /// Anti-affinity to pods.
     pub pod_anti_affinity: Vec<NamedTerm>,
+    /// Ports that each pod takes of its node.
+    pub host_ports: Vec<HostPort>,
 }
 
 impl Placement {
@@ -123,6 +127,7 @@ pub(super) fn read_of_nodes(section: &mut Section<'_>, problems: &mut Problems) 
             .map(|part| node_affinity(part, problems))
             .unwrap_or_default(),
         tolerations: tolerations(section, problems),
+        host_ports: host_ports::read(section, problems),
         ..Placement::default()
     }
 }

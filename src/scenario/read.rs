@@ -7,8 +7,8 @@ use super::checked::*;
 use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
-    api_server, capacity_reservations, jobs, kubelet, limits, names, node_pools, placement, plausible,
-    pod_terms, pool_depth, reach, subnets, too_late, workload,
+    api_server, capacity_reservations, host_ports, jobs, kubelet, limits, names, node_pools, placement,
+    plausible, pod_terms, pool_depth, reach, subnets, too_late, workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -119,6 +119,7 @@ pub fn read(
     root.finish(&mut problems);
     if problems.is_empty() {
         warnings.extend(reach::warnings(&scenario));
+        warnings.extend(host_ports::warnings(&scenario));
         warnings.extend(too_late::warnings(&scenario));
     }
     if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(latencies_meant(problems)) }

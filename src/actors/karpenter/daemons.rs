@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::offers::{Offered, Types};
 use super::requirement::Requirements;
+use crate::actors::host_port::HostPort;
 use crate::actors::node_affinity::Term;
 use crate::actors::taints::{Taint, Toleration, tolerated};
 use crate::units::Resources;
@@ -22,6 +23,7 @@ pub struct DaemonSet {
     /// Of its affinity to nodes one of these must be met; none: no requirement.
     pub required: Vec<Term>,
     pub tolerations: Vec<Toleration>,
+    pub host_ports: Vec<HostPort>,
 }
 
 impl DaemonSet {
@@ -60,6 +62,8 @@ pub struct DaemonGroups {
     of_type: Vec<u32>,
     /// What the DaemonSets of each group request.
     overheads: Vec<Resources>,
+    /// Host ports that they take.
+    host_ports: Vec<Vec<HostPort>>,
 }
 
 impl DaemonGroups {
@@ -86,17 +90,30 @@ impl DaemonGroups {
             let own = daemons.iter().zip(group).filter(|(_, comes)| **comes);
             own.fold(everywhere, |sum, (daemon, _)| sum + daemon.requests)
         };
-        let overheads: Vec<Resources> = groups.iter().map(overhead).collect();
-        match overheads.len() {
-            0 => DaemonGroups { of_type: Vec::new(), overheads: vec![everywhere] },
-            1 => DaemonGroups { of_type: Vec::new(), overheads },
-            _ => DaemonGroups { of_type, overheads },
+        if groups.is_empty() {
+            groups.push(vec![false; daemons.len()]);
+        }
+        let ports = |group: &Vec<bool>| {
+            let own = daemons.iter().zip(group).filter(|(_, comes)| **comes);
+            own.flat_map(|(daemon, _)| daemon.host_ports.iter().copied()).collect()
+        };
+        DaemonGroups {
+            of_type: if groups.len() == 1 { Vec::new() } else { of_type },
+            overheads: groups.iter().map(overhead).collect(),
+            host_ports: groups.iter().map(ports).collect(),
         }
     }
 
+    fn group(&self, place: usize) -> usize {
+        self.of_type.get(place).map_or(0, |group| *group as usize)
+    }
     /// What DaemonSets' pods request on a node of the type.
     pub fn overhead(&self, place: usize) -> Resources {
-        self.overheads[self.of_type.get(place).map_or(0, |group| *group as usize)]
+        self.overheads[self.group(place)]
+    }
+    /// Host ports that they take there.
+    pub fn host_ports(&self, place: usize) -> &[HostPort] {
+        &self.host_ports[self.group(place)]
     }
     /// What they request on a node of any type; `None`: that depends on the type.
     pub fn same(&self) -> Option<Resources> {

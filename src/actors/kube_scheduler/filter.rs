@@ -5,6 +5,7 @@
 use super::pod_affinity::Company;
 use super::spread::HardCounts;
 use super::view::{Node, Pod, Version};
+use crate::actors::host_port::{HostPort, keep_apart};
 use crate::actors::taints::{Effect, Taint, first_untolerated, tolerated};
 use crate::units::Resources;
 
@@ -33,6 +34,7 @@ pub fn first_rejection(
     unschedulable(pod, node)
         .or_else(|| taints(pod, node, version))
         .or_else(|| selector(pod, node))
+        .or_else(|| ports(pod, node))
         .or_else(|| {
             let reasons = lacking(pod.requests(), node.requested, node.allocatable, version);
             let reasons: Vec<String> = reasons.into_iter().flatten().map(str::to_owned).collect();
@@ -77,6 +79,13 @@ fn selector(pod: &Pod, node: &Node) -> Option<Rejection> {
         return None;
     }
     Rejection::of("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+}
+
+fn ports(pod: &Pod, node: &Node) -> Option<Rejection> {
+    if !keep_apart(&pod.host_ports, &node.used_ports, HostPort::clashes) {
+        return None;
+    }
+    Rejection::of("NodePorts", "node(s) didn't have free ports for the requested pod ports")
 }
 
 /// NodeResourcesFit: what of the node does not suffice, in the order of the real message. Equality fits.

@@ -13,6 +13,8 @@ pub struct Victim {
     pub pod: u32,
     pub priority: i32,
     pub requests: Resources,
+    /// It cannot stay whatever room there is: it has a host port that the pod wants.
+    pub in_the_way: bool,
     /// When it came to its node.
     pub since: SimTime,
 }
@@ -29,7 +31,7 @@ pub fn victims(lower: &[Victim], need: Resources, room: Resources) -> Option<Vec
     // Each stays if the pod still fits beside it.
     order.retain(|victim| {
         let without = left - victim.requests;
-        let stays = need.fits(&without);
+        let stays = !victim.in_the_way && need.fits(&without);
         if stays {
             left = without;
         }
@@ -56,12 +58,13 @@ mod tests {
     use super::*;
 
     fn lower() -> impl Strategy<Value = Vec<Victim>> {
-        let victim = (0i32..4, 1i64..9, 0i64..9, 0u64..5);
+        let victim = (0i32..4, 1i64..9, 0i64..9, 0u64..5, prop::bool::weighted(0.2));
         prop::collection::vec(victim, 0..8).prop_map(|all| {
-            let read = |(pod, (priority, cpu, memory, since))| Victim {
+            let read = |(pod, (priority, cpu, memory, since, in_the_way))| Victim {
                 pod,
                 priority,
                 requests: Resources::new(cpu, memory, 1),
+                in_the_way,
                 since: SimTime::from_secs(since),
             };
             (0..).zip(all).map(read).collect()
@@ -87,11 +90,14 @@ mod tests {
                     let freed = gone.iter().fold(room, |room, victim| room + victim.requests);
                     prop_assert!(need.fits(&freed));
                     for victim in &gone {
-                        prop_assert!(!need.fits(&(freed - victim.requests)), "{victim:?} could stay");
+                        let could = !victim.in_the_way && need.fits(&(freed - victim.requests));
+                        prop_assert!(!could, "{victim:?} could stay");
                     }
                     for stays in lower.iter().filter(|victim| !gone.contains(victim)) {
+                        prop_assert!(!stays.in_the_way, "{stays:?} stays");
                         let swapped = |victim: &&Victim| {
-                            victim.requests == stays.requests && victim.priority > stays.priority
+                            let alike = victim.requests == stays.requests && !victim.in_the_way;
+                            alike && victim.priority > stays.priority
                         };
                         prop_assert!(!gone.iter().any(|victim| swapped(&victim)), "{stays:?} stays");
                     }
@@ -106,6 +112,7 @@ mod tests {
             pod: 0,
             priority,
             requests: Resources::ZERO,
+            in_the_way: false,
             since: SimTime::from_secs(since),
         };
         let rising = [

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::spread::Constraint;
+use crate::actors::host_port::HostPort;
 use crate::actors::node_affinity::NodeAffinity;
 use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Taint, Toleration};
@@ -36,6 +37,8 @@ pub struct Node {
     pub matching_pods: i64,
     /// Pods on it that have to do with affinity between pods.
     pub pods: Vec<Others>,
+    /// Host ports that pods on it have.
+    pub used_ports: Vec<HostPort>,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
     pub images: Vec<Image>,
@@ -78,6 +81,7 @@ pub struct Pod {
     pub node_selector: BTreeMap<String, String>,
     pub node_affinity: NodeAffinity,
     pub tolerations: Vec<Toleration>,
+    pub host_ports: Vec<HostPort>,
     pub spreading: Spreading,
     /// By which terms of affinity tell it.
     pub kind: u32,

@@ -1,8 +1,11 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
 use super::super::state::NodeStage;
 use super::*;
+use crate::actors::host_port::{HostPort, Protocol};
 use crate::actors::karpenter::requirement::{Operator, Requirement};
 use crate::actors::kube_scheduler::cycle;
 use crate::actors::kube_scheduler::score::Strategy as Scoring;
@@ -112,7 +115,29 @@ fn placement() -> impl Strategy<Value = Placement> {
                 .collect(),
             pod_affinity: near,
             pod_anti_affinity: apart,
+            host_ports: Vec::new(),
         })
+}
+
+fn port() -> impl Strategy<Value = HostPort> {
+    let protocol = prop::sample::select(vec![Protocol::Tcp, Protocol::Udp]);
+    let ip = prop::option::of((1u8..3).prop_map(|host| IpAddr::from([10, 0, 0, host])));
+    (1u16..3, protocol, ip).prop_map(|(port, protocol, ip)| HostPort { port, protocol, ip })
+}
+
+/// What the pods on a node have of its ports.
+fn used_ports(case: &Case, deployments: &[DeploymentSpec]) -> Vec<HostPort> {
+    let there = deployments.iter().zip(case.pods).filter(|(_, count)| *count > 0);
+    there.flat_map(|(deployment, _)| deployment.placement.host_ports.iter().copied()).collect()
+}
+
+fn ports_taken(case: &Case, deployments: &[DeploymentSpec]) -> bool {
+    let own = &deployments[0].placement;
+    let is_rival = |(other, count): (&DeploymentSpec, u32)| {
+        let ports = &other.placement.host_ports;
+        count > 0 && own.host_ports.iter().any(|own| ports.iter().any(|port| own.clashes(port)))
+    };
+    deployments.iter().zip(case.pods).any(is_rival)
 }
 
 fn labels(index: usize, case: &Case) -> BTreeMap<String, String> {
@@ -159,6 +184,7 @@ fn plain_pod(deployments: &[DeploymentSpec], default_spread: bool) -> view::Pod 
         node_selector: placement.node_selector.clone(),
         node_affinity: placement.node_affinity.clone(),
         tolerations: placement.tolerations.clone(),
+        host_ports: placement.host_ports.clone(),
         spreading: match (own.is_empty(), default_spread) {
             (false, _) => Spreading::Own(own),
             (true, true) => Spreading::Defaults,
@@ -215,6 +241,7 @@ fn plainly(
             non_zero_requested: node.requested,
             matching_pods: case.pods[0].into(),
             pods: (0..).zip(case.pods).map(others).collect(),
+            used_ports: used_ports(case, deployments),
             unschedulable: false,
             taints: taints(case),
             images: Vec::new(),
@@ -243,6 +270,7 @@ proptest! {
         ]),
         default_spread in any::<bool>(),
         others in prop::array::uniform2((terms(1), terms(1))),
+        ports in prop::array::uniform3(prop::collection::vec(port(), 0..2)),
     ) {
         let client = ClientLimit { qps: 50, burst: 100 };
         let settings = SchedulerSettings { client, strategy, default_spread };
@@ -252,6 +280,8 @@ proptest! {
             ..Placement::default()
         };
         let placements = [placement].into_iter().chain(others.map(of_other));
+        let placements = placements.zip(ports);
+        let placements = placements.map(|(placement, host_ports)| Placement { host_ports, ..placement });
         let deployments: Vec<DeploymentSpec> =
             NAMES.iter().zip(placements).map(|(name, placement)| deployment(name, placement)).collect();
         let mut placing = Placing::new(0, &deployments, &settings);
@@ -264,7 +294,8 @@ proptest! {
         let was = (0..cases.len()).map(before).enumerate();
         for (index, case) in was.chain(cases.iter().cloned().enumerate()) {
             let labels = labels(index, &case);
-            placing.update(index as u32, &node(&case), &labels, &taints(&case), &case.pods, Resources::ZERO);
+            let taken = Taken { ports: ports_taken(&case, &deployments), ..Taken::default() };
+            placing.update(index as u32, &node(&case), &labels, &taints(&case), &case.pods, taken);
         }
         let said = plainly(&cases, &deployments, &settings);
         let (mut found, mut scores) = (Vec::new(), Vec::new());
@@ -279,6 +310,7 @@ proptest! {
             let by = |plugin: &str| said.iter().any(|(_, said)| said.as_ref().is_err_and(|by| by == plugin));
             let tally = placing.tally;
             prop_assert_eq!(tally.nodes as usize, said.len());
+            prop_assert_eq!(tally.by_ports(), by("NodePorts"));
             prop_assert_eq!(tally.by_fit(), by("NodeResourcesFit"));
             prop_assert_eq!(tally.by_taints(), by("TaintToleration"));
             prop_assert_eq!(tally.by_labels(), by("NodeAffinity"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::actors::host_port::HostPort;
 use crate::actors::karpenter::labels::NODE_POOL;
 use crate::actors::karpenter::offers::{SetId, Types};
 use crate::actors::karpenter::requirement::Requirements;
@@ -90,6 +91,7 @@ pub struct Shape {
     pub spread: Vec<Spread>,
     /// Its terms tell pods apart by their shapes.
     pub pod_affinity: PodAffinity,
+    pub host_ports: Vec<HostPort>,
 }
 
 impl Shape {
@@ -102,6 +104,7 @@ impl Shape {
             tolerations: Vec::new(),
             spread: Vec::new(),
             pod_affinity: PodAffinity::default(),
+            host_ports: Vec::new(),
         }
     }
 }
@@ -149,9 +152,12 @@ impl<'a> Existing<'a> {
 pub struct NodeFeatures {
     pub labels: Requirements,
     pub taints: Vec<Taint>,
+    /// Host ports that DaemonSets' pods have taken.
+    pub host_ports: Vec<HostPort>,
 }
 
-static FEATURELESS: NodeFeatures = NodeFeatures { labels: Requirements::NONE, taints: Vec::new() };
+static FEATURELESS: NodeFeatures =
+    NodeFeatures { labels: Requirements::NONE, taints: Vec::new(), host_ports: Vec::new() };
 
 impl ExistingNode {
     pub(super) fn features(&self) -> &NodeFeatures {
@@ -193,12 +199,12 @@ pub struct Claim {
     /// Of its pods, DaemonSets' apart.
     pub requests: Resources,
     pub set: SetId,
-    /// What the pool's limits left when it was opened.
+    /// What the pool's limits left when it was opened, and DaemonSets' host ports since.
     pub(super) within: Option<Types>,
 }
 
 impl Claim {
-    /// Did its pool's limits keep types out?
+    /// Did its pool's limits or host ports keep types out?
     pub fn is_limited(&self) -> bool {
         self.within.is_some()
     }

@@ -122,7 +122,12 @@ impl Claims {
         self.candidates.iter_mut().flatten().for_each(|list| list.push(place));
     }
 
-    /// What the pool's limits left for the claim.
+    /// The claim, which has just taken a pod, may become one of these types only.
+    pub fn keep_to(&mut self, claim: u32, types: &Types) {
+        let within = &mut self.all[claim as usize].within;
+        *within = Some(within.as_ref().map_or_else(|| types.clone(), |within| within.and(types)));
+    }
+    /// What the pool's limits and DaemonSets' host ports left for the claim.
     pub fn within(&self, claim: u32) -> Option<&Types> {
         match self.all.get(claim as usize) {
             Some(open) => open.within.as_ref(),

@@ -1,7 +1,7 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: volumes, host ports.
+//! Left out: volumes.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
 mod affinity;
@@ -10,6 +10,7 @@ mod asked;
 mod claims;
 mod company;
 pub mod go_sort;
+mod host_ports;
 mod relax;
 mod topology;
 
@@ -17,12 +18,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::claims::{Claims, Order};
+use self::host_ports::{HostPorts, clash};
 use self::relax::Relaxed;
 use self::topology::{Host, Topology};
 use super::labels::may_select;
 use super::offers::{Offers, SetId, Types};
 use super::requirement::{Requirement, Requirements};
 use super::reservations::{Bookings, Mode};
+use crate::actors::host_port::HostPort;
 use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Effect, Toleration, tolerated};
 use crate::units::Resources;
@@ -60,6 +63,9 @@ struct Prepared {
     requests: Resources,
     spread: Vec<Spread>,
     pod_affinity: PodAffinity,
+    host_ports: Vec<HostPort>,
+    /// By template: types whose DaemonSets leave it its ports; `None`: all.
+    port_types: Vec<Option<Types>>,
     /// Has it a term of affinity between pods, or does one of another shape select it?
     has_company: bool,
     variants: Vec<Variant>,
@@ -71,6 +77,10 @@ impl Prepared {
     /// Does it matter where other pods are, or to others where its own are?
     fn is_topological(&self) -> bool {
         !self.spread.is_empty() || self.has_company
+    }
+    /// Do pods on a node keep its own off, whatever room they leave?
+    fn minds_neighbours(&self) -> bool {
+        self.is_topological() || !self.host_ports.is_empty()
     }
     /// May one of several domains be taken by chance?
     fn draws(&self) -> bool {
@@ -114,6 +124,7 @@ impl Provisioner {
         let mut numbers = 0;
         let prepared = |(number, shape): (u32, &Shape)| Prepared {
             has_company: company::has(number, shapes),
+            port_types: pools.iter().map(|(.., set)| port_types(&offers, *set, shape)).collect(),
             ..prepare(shape, &pools, relax_taints, &mut numbers)
         };
         let shapes = (0..).zip(shapes).map(prepared).collect();
@@ -222,8 +233,10 @@ impl Provisioner {
                 && set.requirements.compatible(&variant.strict, true)
                 && self.offers.types[offered].requirements.intersects(&both)
         };
+        let free = &prepared.port_types[place];
         set.compatible.filter(|offered| {
-            !prepared.left_out && prepared.variants.iter().any(|variant| lives_with(variant, offered))
+            let open = !prepared.left_out && free.as_ref().is_none_or(|free| free.has(offered));
+            open && prepared.variants.iter().any(|variant| lives_with(variant, offered))
         })
     }
     /// All that the claim's node must hold, of DaemonSets the least that any of its types gets.
@@ -231,6 +244,14 @@ impl Provisioner {
         let daemons = self.offers.daemons(self.offers.set(claim.set));
         claim.requests + daemons.same().unwrap_or_else(|| daemons.least(&self.options(claim)))
     }
+}
+
+/// Types of a template whose DaemonSets leave the shape its host ports; `None`: all.
+fn port_types(offers: &Offers, template: SetId, shape: &Shape) -> Option<Types> {
+    let set = offers.set(template);
+    let free = |place| !clash(&shape.host_ports, offers.daemons(set).host_ports(place));
+    let types = set.compatible.filter(free);
+    (types != set.compatible).then_some(types)
 }
 
 /// The shape with its relaxations in their order. `numbers` counts the requirements met so far.
@@ -259,6 +280,8 @@ fn prepare(
         requests: shape.requests,
         spread: shape.spread.clone(),
         pod_affinity: shape.pod_affinity.clone(),
+        host_ports: shape.host_ports.clone(),
+        port_types: Vec::new(),
         has_company: false,
         variants,
         left_out: shape.node_selector.iter().any(|(key, value)| !may_select(key, value)),
@@ -275,6 +298,7 @@ struct Round<'a> {
     claims: Claims,
     bookings: Bookings,
     topology: Topology<'a>,
+    ports: HostPorts,
     ties: &'a mut dyn Ties,
     /// By shape: the first node that may still take one, and whether all but its room is known to suit. Rooms only
     /// shrink, so for shapes that do not spread it only moves on.
@@ -299,7 +323,7 @@ impl<'a> Round<'a> {
         let nodes = existing.nodes;
         let shapes = provisioner.shapes.len();
         let topology = Topology::new(&provisioner.shapes, &provisioner.domains, existing);
-        let shut = |shape: &Prepared| vec![false; if shape.is_topological() { nodes.len() } else { 0 }];
+        let shut = |shape: &Prepared| vec![false; if shape.minds_neighbours() { nodes.len() } else { 0 }];
         let shut = provisioner.shapes.iter().map(shut).collect();
         Round {
             existing,
@@ -309,6 +333,7 @@ impl<'a> Round<'a> {
             claims: Claims::new(shapes),
             bookings: Bookings::new(provisioner.offers.reservations(), mode),
             topology,
+            ports: HostPorts::new(&provisioner.shapes, nodes),
             ties,
             first_node: vec![(0, false); shapes],
             shut_nodes: shut,
@@ -379,13 +404,14 @@ impl<'a> Round<'a> {
         if topological {
             self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
         }
+        self.ports.record(shape, Host::Node(place as u32));
         Some(place as u32)
     }
 
     /// Does the first node that takes a pod of the shape only move on?
     fn keeps_its_place(&self, shape: u32) -> bool {
         let prepared = &self.provisioner.shapes[shape as usize];
-        !prepared.is_topological() && prepared.variants.len() == 1
+        !prepared.minds_neighbours() && prepared.variants.len() == 1
     }
 
     /// The node to which pods of the shape go one after the other until it has no more room; `None`: each is tried by itself.
@@ -432,7 +458,7 @@ impl<'a> Round<'a> {
     fn node_takes(&mut self, place: usize, shape: u32, variant: usize) -> bool {
         let prepared = &self.provisioner.shapes[shape as usize];
         let relaxed = &prepared.variants[variant];
-        let keeps = prepared.is_topological() && prepared.variants.len() == 1;
+        let keeps = prepared.minds_neighbours() && prepared.variants.len() == 1;
         if keeps && self.shut_nodes[shape as usize][place] {
             return false;
         }
@@ -440,7 +466,9 @@ impl<'a> Round<'a> {
         let open = prepared.requests.fits(&self.rooms[place])
             && Resources::ZERO.fits(&self.rooms[place])
             && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))
-            && node.labels.compatible(&relaxed.requirements, false);
+            && node.labels.compatible(&relaxed.requirements, false)
+            && !clash(&prepared.host_ports, &node.host_ports)
+            && !self.ports.are_taken(shape, Host::Node(place as u32));
         let (number, labels) = (place as u32, &node.labels);
         let takes = open && self.topology.admits_node(shape, variant, prepared, number, labels, self.ties);
         if keeps && !takes {
@@ -486,6 +514,9 @@ impl<'a> Round<'a> {
         if !prepared.variants[variant].templates[template as usize] {
             return Err(Refused::ForGood);
         }
+        if self.ports.are_taken(shape, Host::Claim(claim)) {
+            return Err(Refused::ForGood);
+        }
         let offers = &mut provisioner.offers;
         let relaxed = &prepared.variants[variant];
         let mut set = offers.narrow(set, relaxed.number, &relaxed.requirements).ok_or(Refused::ForGood)?;
@@ -515,7 +546,9 @@ impl<'a> Round<'a> {
         if pinned && !offers.set(set).holds(requests) {
             return Err(refused);
         }
-        let within = self.claims.within(claim);
+        let (limits, ports) = (self.claims.within(claim), prepared.port_types[template as usize].as_ref());
+        let both = limits.zip(ports).map(|(limits, ports)| limits.and(ports));
+        let within = both.as_ref().or(limits).or(ports);
         if within.is_some() || offers.set(set).has_min_values {
             let holders = offers.holders(set, requests);
             let holders: Vec<usize> =
@@ -533,6 +566,11 @@ impl<'a> Round<'a> {
     }
 
     fn record(&mut self, shape: u32, claim: u32, set: SetId) {
+        self.ports.record(shape, Host::Claim(claim));
+        let template = self.claims[claim].template as usize;
+        if let Some(types) = &self.provisioner.shapes[shape as usize].port_types[template] {
+            self.claims.keep_to(claim, types);
+        }
         if !self.provisioner.shapes[shape as usize].is_topological() {
             return;
         }
@@ -563,8 +601,8 @@ impl<'a> Round<'a> {
                 if let Ok(set) = accepted {
                     self.claims.open(set, requests);
                     self.bookings.commit(claim);
-                    self.book(claim);
                     self.record(shape, claim, set);
+                    self.book(claim);
                     return Ok(claim);
                 }
                 self.claims.give_up();
@@ -603,6 +641,10 @@ impl<'a> Round<'a> {
         }
         let relaxed = &prepared.variants[variant];
         let set = provisioner.offers.narrow(root, relaxed.number, &relaxed.requirements)?;
+        let free = prepared.port_types[template as usize].as_ref();
+        if free.is_some_and(|free| free.and(&provisioner.offers.set(set).compatible).is_empty()) {
+            return None;
+        }
         if provisioner.offers.set(set).holds(prepared.requests) {
             // Without limits it is the company.
             let limited = self.limits[pool as usize].any() || !prepared.has_company;
