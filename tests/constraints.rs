@@ -713,3 +713,44 @@ fn a_host_port_comes_free_with_its_pod() {
     let all = placed("replicas = 1", &format!("{second}\npriority = 10"));
     assert!(all.len() == 2 && all[1].1 > 40e3 && all[1].1 < 50e3, "{all:?}");
 }
+
+/// A volume holds its pods to its zone, on nodes that are there and on new ones.
+#[test]
+fn pods_go_where_their_volumes_are() {
+    let zones = |volumes: &str, pools: &[&str]| {
+        let one = "static_nodes = [{ instance_type = \"m5.xlarge\", count = 3 }]\n".to_string();
+        let told = run(&(one + &scenario_of(&[&format!("replicas = 12\nvolumes = {volumes}")], pools)));
+        let seen = Seen::of(&told);
+        let nodes: BTreeSet<u64> = seen.placed.values().map(|(node, _)| *node).collect();
+        let zones = nodes.iter().filter(|node| **node >= 3).map(|node| seen.zone(*node)).collect();
+        (told.record.outcome, nodes.into_iter().filter(|node| *node < 3).collect::<Vec<u64>>(), zones)
+    };
+    // The three static nodes are one a zone.
+    let in_zones =
+        |zones: &[&str]| zones.iter().map(|zone| format!("us-east-1{zone}")).collect::<BTreeSet<_>>();
+    let (reached, b) = (Outcome::Reached, "[{ zone = \"us-east-1b\" }]");
+    assert_eq!(zones(b, &[""]), (reached, vec![1], in_zones(&["b"])));
+    let two = "[{ zones = [\"us-east-1a\", \"us-east-1b\"] }, { zones = [\"us-east-1b\", \"us-east-1c\"] }]";
+    assert_eq!(zones(two, &[""]), (reached, vec![1], in_zones(&["b"])));
+    let in_a = "requirements = [{ key = \"topology.kubernetes.io/zone\", operator = \"In\", values = [\"us-east-1a\"] }]";
+    assert_eq!(zones(b, &[in_a]), (Outcome::Stuck, vec![1], in_zones(&[])));
+}
+
+#[test]
+fn volumes_that_no_node_reaches_are_told_of() {
+    let read = |volumes: &str| {
+        let mut problems = Problems::default();
+        let text = scenario_of(&[&format!("replicas = 3\nvolumes = {volumes}")], &[""]);
+        let document = Document::parse("a.toml", &text, &mut problems);
+        scenario::read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in()))
+    };
+    let warnings = |volumes: &str| read(volumes).unwrap().warnings;
+    assert_eq!(warnings("[{ zone = \"us-east-1a\" }]"), Vec::<String>::new());
+    let told = warnings("[{ zone = \"us-east-1d\" }]");
+    assert!(told.len() == 1 && told[0].contains("topology.kubernetes.io/zone"), "{told:?}");
+    let apart = "[{ zone = \"us-east-1a\" }, { zone = \"us-east-1b\" }]";
+    assert_eq!(read(apart).unwrap_err()[0].key, "deployments[0].volumes");
+    for wrong in ["[{}]", "[{ zones = [] }]", "[{ zone = \"us-east-1a\", zones = [\"us-east-1a\"] }]"] {
+        assert_eq!(read(wrong).unwrap_err()[0].key, "deployments[0].volumes[0].zone", "{wrong}");
+    }
+}

@@ -43,6 +43,8 @@ struct Case {
     daemons: Vec<(i64, Vec<Vec<usize>>, bool, Option<u16>)>,
     /// By shape, as far as there are, and what DaemonSets have on the first node.
     ports: Vec<Vec<u16>>,
+    /// Zones of a volume, by shape.
+    volumes: Vec<Vec<usize>>,
 }
 
 /// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it
@@ -63,6 +65,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let of_company = prop::collection::vec((any::<bool>(), selecting, prop::option::of(1i64..4)), 0..3);
     let company = [of_company.clone(), of_company];
     let of_types = prop::collection::vec(0..KINDS.len(), 1..5);
+    let volume = prop::sample::select(vec![vec![], vec![], vec![0], vec![1], vec![0, 1], vec![1, 2]]);
     let port = prop::option::weighted(0.3, 80u16..83);
     let daemon = (1i64..900, prop::collection::vec(of_types, 0..3), any::<bool>(), port);
     let ports = prop::sample::select(vec![vec![], vec![], vec![80], vec![81], vec![80, 82]]);
@@ -76,7 +79,11 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::collection::vec(affinity, 0..5),
         prop::collection::vec(company, 0..4),
         0i64..400,
-        (prop::collection::vec(daemon, 0..3), prop::collection::vec(ports, 0..5)),
+        (
+            prop::collection::vec(daemon, 0..3),
+            prop::collection::vec(ports, 0..5),
+            prop::collection::vec(volume, 0..5),
+        ),
     )
         .prop_map(
             |(
@@ -89,7 +96,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 affinities,
                 company,
                 overhead,
-                (daemons, ports),
+                (daemons, ports, volumes),
             )| Case {
                 kinds,
                 unavailable,
@@ -102,6 +109,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 overhead,
                 daemons,
                 ports,
+                volumes,
             },
         )
 }
@@ -272,6 +280,9 @@ fn input(case: &Case) -> Input {
         };
     for (shape, ports) in shapes.iter_mut().zip(&case.ports) {
         shape.host_ports = ports.iter().map(|port| tcp(*port)).collect();
+    }
+    for (shape, zones) in shapes.iter_mut().zip(&case.volumes).filter(|(_, zones)| !zones.is_empty()) {
+        term(zones).narrow(&mut shape.volumes);
     }
     let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
@@ -454,6 +465,10 @@ impl Input {
         }
         let mut requirements = claim.requirements.clone();
         requirements.add_all(&asked.labels);
+        if !requirements.compatible(&shape.volumes, true) {
+            return None;
+        }
+        requirements.add_all(&shape.volumes);
         let host = (Placed::Claim(place as u32), &requirements);
         for zones in self.company(put, number as u32, host, asked)? {
             requirements.add(ZONE, &Requirement::any_of(zones));
@@ -520,6 +535,7 @@ impl Input {
                 && !clash(&shape.host_ports, &features(node).host_ports)
                 && !self.port_is_taken(put, host, number)
                 && labels.compatible(&asked.labels, false)
+                && labels.compatible(&shape.volumes, false)
                 && company().is_some_and(|lists| lists.iter().all(meets))
             {
                 rooms[place] = rooms[place] - shape.requests;

@@ -233,6 +233,7 @@ impl Run<'_> {
         state.rejected_by_spread = tally.by_spread();
         state.rejected_by_pod_affinity = tally.by_pod_affinity();
         state.rejected_by_ports = tally.by_ports();
+        state.rejected_by_volumes = tally.by_volumes();
         Some((tally.message(), tally.nodes))
     }
 
@@ -252,6 +253,7 @@ impl Run<'_> {
                 || (pod.rejected_by_labels && selects)
                 || (pod.rejected_by_spread && placing.has_keys(node))
                 || pod.rejected_by_ports
+                || pod.rejected_by_volumes
                 || (pod.rejected_by_pod_affinity && (!hints || placing.may_have_company(node)));
             heard && helps
         });
@@ -383,7 +385,7 @@ impl Run<'_> {
             && at.startup_taints.is_empty();
         let waits = |pod: &Pod| pod.deployment == deployment && pod.stage == PodStage::Pending;
         let placing = &constraints.placings[deployment as usize];
-        let open = || placing.tolerates(node) && placing.selects(node);
+        let open = || placing.tolerates(node) && placing.selects(node) && placing.reaches_volumes(node);
         self.pods.iter().any(waits) && !self.port_is_a_daemons(node, deployment) && (!settled || open())
     }
 

@@ -41,7 +41,9 @@ const POD_ENI: usize = 9;
 const KEPT_OFF: usize = 10;
 const AFFINITY: usize = 11;
 const PORTS: usize = 12;
-const REASONS: usize = 13;
+/// It is in none of the zones of a volume.
+const VOLUMES: usize = 13;
+const REASONS: usize = 14;
 
 /// Reasons, a bit each; none: the node fits.
 type Verdict = u16;
@@ -56,6 +58,8 @@ struct Seen {
     verdict: Verdict,
     /// Do its labels meet what the pods ask for?
     selected: bool,
+    /// Can volumes of the pods be there?
+    has_volumes: bool,
     tolerated: bool,
     soft_taints: i64,
     /// Of the preferred terms that it meets.
@@ -131,6 +135,9 @@ impl Tally {
     }
     pub fn by_pod_affinity(&self) -> bool {
         self.any(&[AFFINITY, APART, KEPT_OFF])
+    }
+    pub fn by_volumes(&self) -> bool {
+        self.any(&[VOLUMES])
     }
     pub fn by_ports(&self) -> bool {
         self.any(&[PORTS])
@@ -255,6 +262,10 @@ impl Placing {
     pub fn selects(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| seen.selected)
     }
+    /// Can volumes of the pods be there?
+    pub fn reaches_volumes(&self, node: u32) -> bool {
+        self.seen.get(node as usize).is_some_and(|seen| seen.has_volumes)
+    }
     /// May a pod go to the node now?
     pub fn fits(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| seen.there && self.verdict(seen) == 0)
@@ -355,6 +366,7 @@ impl Placing {
 
     fn read_labels(&mut self, seen: &mut Seen, labels: &BTreeMap<String, String>) {
         seen.selected = self.placement.selects(labels);
+        seen.has_volumes = self.placement.reaches_volumes(labels);
         seen.weight = self.placement.node_affinity.weight(labels);
         let number = |(key, known): (&String, &mut BTreeMap<String, u32>)| {
             let Some(value) = labels.get(key) else { return NOWHERE };
@@ -393,6 +405,9 @@ impl Placing {
         }
         if verdict != 0 && !need.fits(&Resources { pods: need.pods, ..all }) {
             verdict |= 1 << NEVER_FITS;
+        }
+        if verdict == 0 && !seen.has_volumes {
+            verdict = 1 << VOLUMES;
         }
         verdict
     }

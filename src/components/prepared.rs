@@ -18,7 +18,7 @@ use crate::catalogue::{InstanceType, Latency, TypeId};
 use crate::chance::Sampler;
 use crate::scenario::{
     AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DaemonSetSpec, DeploymentSpec, NodeOverhead,
-    NodePoolSpec, Scenario, TopologySpread, pod_affinity, region,
+    NodePoolSpec, Scenario, TopologySpread, pod_affinity, region, volume_requirements,
 };
 use crate::units::Resources;
 
@@ -302,5 +302,6 @@ fn shape(place: usize, deployments: &[DeploymentSpec]) -> Shape {
         tolerations: placement.tolerations,
         pod_affinity: pod_affinity(place, deployments),
         host_ports: placement.host_ports,
+        volumes: volume_requirements(&placement.volumes),
     }
 }

@@ -63,6 +63,7 @@ pub(super) struct Pod {
     pub rejected_by_spread: bool,
     pub rejected_by_pod_affinity: bool,
     pub rejected_by_ports: bool,
+    pub rejected_by_volumes: bool,
     /// Marked unschedulable, hence one of Karpenter's.
     pub provisionable: bool,
     pub address: Option<PodAddress>,
@@ -123,6 +124,7 @@ impl Pod {
             rejected_by_spread: false,
             rejected_by_pod_affinity: false,
             rejected_by_ports: false,
+            rejected_by_volumes: false,
             provisionable: false,
             address: None,
             sandbox_tries: 0,

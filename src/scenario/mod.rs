@@ -25,6 +25,7 @@ mod rollouts;
 mod subnets;
 mod too_late;
 mod usage;
+mod volumes;
 mod workload;
 
 pub use api_server::{ApiServerSpec, RequestKind};
@@ -42,3 +43,4 @@ pub use pool_depth::PoolDepth;
 pub use read::{Read, read};
 pub use rollouts::{Rollouts, TemplateChange};
 pub use usage::UsageSpec;
+pub use volumes::volume_requirements;

@@ -7,6 +7,7 @@ use super::checked::{NodePoolSpec, Scenario};
 use super::host_ports;
 use super::node_pools::requirement;
 use super::pod_terms::{self, NamedTerm};
+use super::volumes;
 use crate::actors::host_port::HostPort;
 use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, ZONE, is_label_value, is_well_known, may_select, normalized,
@@ -31,6 +32,8 @@ pub struct Placement {
     pub pod_anti_affinity: Vec<NamedTerm>,
     /// Ports that each pod takes of its node.
     pub host_ports: Vec<HostPort>,
+    /// Zones of each volume.
+    pub volumes: Vec<Vec<String>>,
 }
 
 impl Placement {
@@ -47,6 +50,11 @@ impl Placement {
         self.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
             && self.node_affinity.admits(labels)
     }
+    /// Does each volume have the node's zone?
+    pub fn reaches_volumes(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has_zone = |zones: &Vec<String>| labels.get(ZONE).is_some_and(|zone| zones.contains(zone));
+        self.volumes.iter().all(has_zone)
+    }
     /// The labels that it names.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let NodeAffinity { required, preferred } = &self.node_affinity;
@@ -55,7 +63,9 @@ impl Placement {
         let asked = terms.flat_map(|term| &term.0).map(|(key, _)| key.as_str());
         let spread = self.topology_spread.iter().map(|spread| spread.topology_key.as_str());
         let company = self.pod_affinity.iter().chain(&self.pod_anti_affinity);
-        selected.chain(asked).chain(spread).chain(company.map(|term| term.topology_key.as_str()))
+        let volumes = self.volumes.iter().map(|_| ZONE);
+        let of_pods = spread.chain(company.map(|term| term.topology_key.as_str()));
+        selected.chain(asked).chain(of_pods).chain(volumes)
     }
 }
 
@@ -112,6 +122,7 @@ pub(super) fn read(section: &mut Section<'_>, problems: &mut Problems) -> Placem
         topology_spread: topology_spread(section, problems),
         pod_affinity: pod_terms::read(section, "pod_affinity", problems),
         pod_anti_affinity: pod_terms::read(section, "pod_anti_affinity", problems),
+        volumes: volumes::read(section, problems),
         ..read_of_nodes(section, problems)
     }
 }

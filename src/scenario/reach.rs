@@ -4,6 +4,7 @@
 use super::checked::*;
 use super::placement::Placement;
 use super::plausible::region;
+use super::volumes::volume_requirements;
 use crate::actors::karpenter::labels::{CAPACITY_TYPE, NODE_POOL, type_requirements};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::actors::taints::{Toleration, first_untolerated};
@@ -96,10 +97,12 @@ fn of_type(scenario: &Scenario, found: &InstanceType, asked: &Requirements) -> R
     type_requirements(found, &region, &zones, kinds, |key| asked.get(key).is_some())
 }
 
-/// What pods ask of labels: their selector with each of the terms of which one must be met.
+/// What pods and their volumes ask of labels: their selector with each of the terms of which one must be met.
 fn alternatives(placement: &Placement) -> Vec<Requirements> {
     let selector = placement.node_selector.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let selector = Requirements::of_labels(selector);
+    let mut selector = selector;
+    selector.add_all(&volume_requirements(&placement.volumes));
     let terms = &placement.node_affinity.required;
     if terms.is_empty() {
         return vec![selector];
@@ -147,7 +150,7 @@ fn nowhere(
     let selects =
         if names.is_empty() { String::new() } else { format!(" (it selects by {})", names.join(", ")) };
     Some(format!(
-        "no pod of {key} finds a node: of each pool its selector or affinity{selects} or a taint keeps it off"
+        "no pod of {key} finds a node: of each pool its selector, affinity or volumes{selects} or a taint keeps it off"
     ))
 }
 

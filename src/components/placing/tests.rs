@@ -116,6 +116,7 @@ fn placement() -> impl Strategy<Value = Placement> {
             pod_affinity: near,
             pod_anti_affinity: apart,
             host_ports: Vec::new(),
+            volumes: Vec::new(),
         })
 }
 

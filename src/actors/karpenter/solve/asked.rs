@@ -92,6 +92,8 @@ pub struct Shape {
     /// Its terms tell pods apart by their shapes.
     pub pod_affinity: PodAffinity,
     pub host_ports: Vec<HostPort>,
+    /// What its volumes ask of a node's labels. Spread and affinity between pods do not go by it.
+    pub volumes: Requirements,
 }
 
 impl Shape {
@@ -105,6 +107,7 @@ impl Shape {
             spread: Vec::new(),
             pod_affinity: PodAffinity::default(),
             host_ports: Vec::new(),
+            volumes: Requirements::NONE,
         }
     }
 }

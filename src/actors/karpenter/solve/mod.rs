@@ -1,7 +1,7 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: volumes.
+//! Left out: how many volumes a node may have attached.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
 mod affinity;
@@ -64,6 +64,8 @@ struct Prepared {
     spread: Vec<Spread>,
     pod_affinity: PodAffinity,
     host_ports: Vec<HostPort>,
+    /// What its volumes ask, and a number that no other requirements have.
+    volumes: (Requirements, u32),
     /// By template: types whose DaemonSets leave it its ports; `None`: all.
     port_types: Vec<Option<Types>>,
     /// Has it a term of affinity between pods, or does one of another shape select it?
@@ -77,6 +79,12 @@ impl Prepared {
     /// Does it matter where other pods are, or to others where its own are?
     fn is_topological(&self) -> bool {
         !self.spread.is_empty() || self.has_company
+    }
+    /// The set narrowed by what a pod asks so far relaxed, and by its volumes.
+    fn narrow(&self, offers: &mut Offers, set: SetId, variant: usize) -> Option<SetId> {
+        let Variant { requirements, number, .. } = &self.variants[variant];
+        let set = offers.narrow(set, *number, requirements)?;
+        offers.narrow(set, self.volumes.1, &self.volumes.0)
     }
     /// Do pods on a node keep its own off, whatever room they leave?
     fn minds_neighbours(&self) -> bool {
@@ -229,8 +237,10 @@ impl Provisioner {
         let lives_with = |variant: &Variant, offered: usize| {
             let mut both = (*set.requirements).clone();
             both.add_all(&variant.strict);
+            both.add_all(&prepared.volumes.0);
             variant.templates[place]
                 && set.requirements.compatible(&variant.strict, true)
+                && set.requirements.compatible(&prepared.volumes.0, true)
                 && self.offers.types[offered].requirements.intersects(&both)
         };
         let free = &prepared.port_types[place];
@@ -276,11 +286,13 @@ fn prepare(
             break;
         }
     }
+    *numbers += 1;
     Prepared {
         requests: shape.requests,
         spread: shape.spread.clone(),
         pod_affinity: shape.pod_affinity.clone(),
         host_ports: shape.host_ports.clone(),
+        volumes: (shape.volumes.clone(), *numbers - 1),
         port_types: Vec::new(),
         has_company: false,
         variants,
@@ -467,6 +479,7 @@ impl<'a> Round<'a> {
             && Resources::ZERO.fits(&self.rooms[place])
             && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))
             && node.labels.compatible(&relaxed.requirements, false)
+            && node.labels.compatible(&prepared.volumes.0, false)
             && !clash(&prepared.host_ports, &node.host_ports)
             && !self.ports.are_taken(shape, Host::Node(place as u32));
         let (number, labels) = (place as u32, &node.labels);
@@ -518,8 +531,7 @@ impl<'a> Round<'a> {
             return Err(Refused::ForGood);
         }
         let offers = &mut provisioner.offers;
-        let relaxed = &prepared.variants[variant];
-        let mut set = offers.narrow(set, relaxed.number, &relaxed.requirements).ok_or(Refused::ForGood)?;
+        let mut set = prepared.narrow(offers, set, variant).ok_or(Refused::ForGood)?;
         // Types only go and requests only grow; looked at before the domains, which are many.
         if !offers.set(set).holds(requests) {
             return Err(Refused::ForGood);
@@ -639,8 +651,7 @@ impl<'a> Round<'a> {
         if !prepared.variants[variant].templates[template as usize] {
             return None;
         }
-        let relaxed = &prepared.variants[variant];
-        let set = provisioner.offers.narrow(root, relaxed.number, &relaxed.requirements)?;
+        let set = prepared.narrow(&mut provisioner.offers, root, variant)?;
         let free = prepared.port_types[template as usize].as_ref();
         if free.is_some_and(|free| free.and(&provisioner.offers.set(set).compatible).is_empty()) {
             return None;
