@@ -39,8 +39,7 @@ struct Case {
     /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there.
     nodes: Vec<(i64, i64, usize, usize)>,
     overhead: i64,
-    /// DaemonSets: millicores, terms of types, tolerates, a host port.
-    daemons: Vec<(i64, Vec<Vec<usize>>, bool, Option<u16>)>,
+    daemons: Vec<Daemon>,
     /// By shape, as far as there are, and what DaemonSets have on the first node.
     ports: Vec<Vec<u16>>,
     /// Zones of a volume, by shape.
@@ -50,6 +49,9 @@ struct Case {
 /// Terms of affinity, terms of anti-affinity; each over zones or else hosts, with the shapes that it
 /// selects and, if it is only preferred, its weight.
 type Company = [Vec<(bool, Vec<usize>, Option<i64>)>; 2];
+
+/// A DaemonSet: millicores, terms of types, tolerates, a host port.
+type Daemon = (i64, Vec<Vec<usize>>, bool, Option<u16>);
 
 /// Zones of each required term, (weight, zone) of each preferred one, apart by host.
 type Affinity = (Vec<Vec<usize>>, Vec<(i64, usize)>, bool);
@@ -270,14 +272,13 @@ fn input(case: &Case) -> Input {
             }
         }
     }
-    let daemon =
-        |(cpu_millis, terms, tolerates, port): &(i64, Vec<Vec<usize>>, bool, Option<u16>)| DaemonSet {
-            requests: Resources::new(*cpu_millis, 0, 1),
-            node_selector: BTreeMap::new(),
-            required: terms.iter().map(|kinds| of_types(kinds)).collect(),
-            tolerations: tolerates.then(Toleration::of_everything).into_iter().collect(),
-            host_ports: port.iter().map(|port| tcp(*port)).collect(),
-        };
+    let daemon = |(cpu_millis, terms, tolerates, port): &Daemon| DaemonSet {
+        requests: Resources::new(*cpu_millis, 0, 1),
+        node_selector: BTreeMap::new(),
+        required: terms.iter().map(|kinds| of_types(kinds)).collect(),
+        tolerations: tolerates.then(Toleration::of_everything).into_iter().collect(),
+        host_ports: port.iter().map(|port| tcp(*port)).collect(),
+    };
     for (shape, ports) in shapes.iter_mut().zip(&case.ports) {
         shape.host_ports = ports.iter().map(|port| tcp(*port)).collect();
     }
