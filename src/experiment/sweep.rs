@@ -103,7 +103,6 @@ pub fn sweep<'a>(
 }
 
 /// Cells that an interrupted sweep finished, and those that it did not.
-#[expect(clippy::type_complexity)]
 pub(super) fn kept<'a>(
     plan: &'a Plan,
     shard: Option<Shard>,
