@@ -114,6 +114,7 @@ fn plain(criterion: &mut Criterion) {
         node_affinity: NodeAffinity::default(),
         kind: 0,
         pod_affinity: PodAffinity::default(),
+        host_ports: Vec::new(),
     };
     let node = |index: u32| Node {
         name: format!("n{index}"),
@@ -128,6 +129,7 @@ fn plain(criterion: &mut Criterion) {
         unschedulable: false,
         taints: Vec::new(),
         images: Vec::new(),
+        used_ports: Vec::new(),
     };
     let mut group = criterion.benchmark_group("scheduler, plain");
     group.sample_size(10);
