@@ -59,7 +59,7 @@ fn karpenter_decides_combinations_as_the_real_one() {
 /// The real plugins of 1.34.4, 1.30.14 and 1.24.17.
 #[test]
 fn kube_scheduler_decides_as_the_real_one() {
-    check(Program::KubeScheduler, "kube-scheduler", 550);
+    check(Program::KubeScheduler, "kube-scheduler", 660);
 }
 
 /// The real controller of 1.34.4; `hpa-huge` are numbers that do not fit an int32, from a program of 1.34.4 on amd64.

@@ -143,4 +143,5 @@ fn the_queue_of_1_34_goes_as_the_real_one() {
 #[test]
 fn the_queues_of_1_24_and_1_30_go_as_the_real_ones() {
     check("older.jsonl", 86);
+    check("older-random.jsonl", 40);
 }
