@@ -335,6 +335,27 @@ fn pods_keep_off_those_of_another_deployment() {
     assert_eq!(shared(keeps_off), 0);
 }
 
+/// The database's pods are on their way out for a minute and a half: until they have left the API the web's, which mind them,
+/// find no place in their zone, and with them gone are tried again at once.
+#[test]
+fn pods_on_their_way_out_are_company_until_they_are_gone() {
+    let zone = "node_selector = { \"topology.kubernetes.io/zone\" = \"us-east-1b\" }";
+    let apart =
+        "pod_anti_affinity = [{ topology_key = \"topology.kubernetes.io/zone\", deployments = [\"db\"] }]";
+    let db = format!(
+        "name = \"db\"\nschedule = [{{ at = \"0 s\", replicas = 3 }}, {{ at = \"4 min\", replicas = 0 }}]\n\
+         termination_grace = {{ constant = \"90 s\" }}\n{zone}"
+    );
+    let placed = |apart: &str| {
+        let web = format!("name = \"web\"\nschedule = [{{ at = \"250 s\", replicas = 2 }}]\n{zone}\n{apart}");
+        let told = run(&format!("target_pods = 5\n{}", scenario_of(&[&db, &web], &[""])));
+        let seen = Seen::of(&told);
+        [3, 4].map(|pod| seen.placed[&pod].1)
+    };
+    assert!(placed("").iter().all(|at| *at < 320_000.0), "{:?}", placed(""));
+    assert!(placed(apart).iter().all(|at| (330_000.0..342_000.0).contains(at)), "{:?}", placed(apart));
+}
+
 /// A zone with the database is shut: the web's pods that must go there have none.
 #[test]
 fn a_zone_of_pods_that_keep_others_off_is_shut() {

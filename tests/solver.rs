@@ -36,8 +36,8 @@ struct Case {
     affinities: Vec<Affinity>,
     /// By shape, as far as there are.
     company: Vec<Company>,
-    /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there.
-    nodes: Vec<(i64, i64, usize, usize)>,
+    /// Room of nodes: cores, GiB, zone, a shape of which a pod is bound there, perhaps one of which a pod is on its way out.
+    nodes: Vec<(i64, i64, usize, usize, Option<usize>)>,
     overhead: i64,
     daemons: Vec<Daemon>,
     /// By shape, as far as there are, and what DaemonSets have on the first node.
@@ -71,13 +71,14 @@ fn cases() -> impl Strategy<Value = Case> {
     let port = prop::option::weighted(0.3, 80u16..83);
     let daemon = (1i64..900, prop::collection::vec(of_types, 0..3), any::<bool>(), port);
     let ports = prop::sample::select(vec![vec![], vec![], vec![80], vec![81], vec![80, 82]]);
+    let going = prop::option::weighted(0.3, 0usize..6);
     (
         prop::collection::vec(prop::bool::weighted(0.6), KINDS.len()),
         prop::collection::vec((0..KINDS.len(), 0usize..2), 0..6),
         prop::collection::vec(pool, 1..4),
         prop::collection::vec(shape, 1..6),
         prop::collection::vec(0usize..6, 1..60),
-        prop::collection::vec((1i64..8, 1i64..32, 0usize..2, 0usize..6), 0..5),
+        prop::collection::vec((1i64..8, 1i64..32, 0usize..2, 0usize..6, going), 0..5),
         prop::collection::vec(affinity, 0..5),
         prop::collection::vec(company, 0..4),
         0i64..400,
@@ -285,13 +286,14 @@ fn input(case: &Case) -> Input {
     for (shape, zones) in shapes.iter_mut().zip(&case.volumes).filter(|(_, zones)| !zones.is_empty()) {
         term(zones).narrow(&mut shape.volumes);
     }
-    let node = |(cores, memory, zone, shape): &(i64, i64, usize, usize)| ExistingNode {
+    let node = |(cores, memory, zone, shape, going): &(i64, i64, usize, usize, Option<usize>)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
             labels: Requirements::of_labels([("topology.kubernetes.io/zone", ZONES[*zone])]),
             taints: Vec::new(),
             host_ports: if *cores % 3 == 0 { vec![tcp(81)] } else { Vec::new() },
         })),
         pods: vec![(*shape as u32, 1)],
+        going: going.iter().map(|shape| *shape as u32).collect(),
         room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
     };
     Input {
@@ -318,6 +320,9 @@ struct Plain {
 
 /// A pod that was put somewhere: its shape, its host and the zones in which that could come to be, if any were named then.
 type Put = (u32, Placed, Vec<String>);
+
+/// Added to the shape of a pod that is on its way out: it is none that others look for or keep off.
+const GOING: u32 = 1_000;
 
 /// A round of the plain solver.
 struct Round {
@@ -431,12 +436,15 @@ impl Input {
             let own = owner == number;
             let mut sought = affinity.iter().chain(&asked.near);
             let met = !own || sought.all(|term| open(term, &|kind| term.selects(kind), true));
-            let own_apart = asked.apart.iter().filter(|_| own);
-            let apart = |term: &PodTerm| match own {
-                true => open(term, &|kind| term.selects(kind), false),
-                false => !term.selects(number) || open(term, &|kind| kind == owner, false),
+            let mut own_apart = asked.apart.iter().filter(|_| own);
+            let preferred = own_apart.all(|term| open(term, &|kind| term.selects(kind), false));
+            let apart = |term: &PodTerm| {
+                // It keeps off others until it is gone.
+                let keeps_off = |kind| (kind == owner && !own) || kind == owner + GOING;
+                (!own || open(term, &|kind| term.selects(kind), false))
+                    && (!term.selects(number) || open(term, &keeps_off, false))
             };
-            if !met || !anti_affinity.iter().chain(own_apart).all(apart) {
+            if !met || !preferred || !anti_affinity.iter().all(apart) {
                 return None;
             }
         }
@@ -495,13 +503,14 @@ impl Input {
             (-requests.cpu_millis, -requests.memory_bytes, *pod)
         });
         let by_weight = self.by_weight();
-        let bound = |(place, node): (u32, &ExistingNode)| {
-            let (shape, _) = node.pods[0];
-            (shape, Placed::Existing(place), named(&features(node).labels))
+        let bound = |(place, node): (u32, &ExistingNode)| -> Vec<Put> {
+            let going = node.going.iter().map(|shape| shape + GOING);
+            let shapes = [node.pods[0].0].into_iter().chain(going);
+            shapes.map(|shape| (shape, Placed::Existing(place), named(&features(node).labels))).collect()
         };
         let mut round = Round {
             rooms: self.nodes.iter().map(|node| node.room).collect(),
-            put: (0..).zip(&self.nodes).map(bound).collect(),
+            put: (0..).zip(&self.nodes).flat_map(bound).collect(),
             limits: self.limits.iter().map(|limit| limit.cpu_millis).collect(),
             claims: Vec::new(),
             sorted: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::host_ports::Rivals;
-use super::placing::{Placing, Taken};
+use super::placing::{Placing, Present, Taken};
 use super::state::{NONE, NodeStage, PodStage};
 use super::*;
 use crate::actors::karpenter::labels::{
@@ -187,7 +187,9 @@ impl Run<'_> {
             ports: self.port_is_taken(node, number),
         };
         let taken: Vec<Taken> = (0..).zip(&self.scenario.deployments).map(taken).collect();
-        let pods: Vec<u32> = self.fittings.iter().map(|fitting| fitting.on_node(node)).collect();
+        let staying = self.fittings.iter().map(|fitting| fitting.on_node(node));
+        let mut pods: Vec<Present> = staying.map(|staying| Present { staying, going: 0 }).collect();
+        self.going_on(node).for_each(|deployment| pods[deployment as usize].going += 1);
         let Some(mut constraints) = self.constraints.take() else { return };
         let (at, taints) = (&self.nodes[node as usize], self.taints_of(node));
         let Constraints { labels, placings, .. } = &mut *constraints;
@@ -197,6 +199,14 @@ impl Run<'_> {
             }
         }
         self.constraints = Some(constraints);
+    }
+
+    /// The Deployments of the node's pods that are deleted and not gone yet.
+    fn going_on(&self, node: u32) -> impl Iterator<Item = u32> {
+        let any = self.terminating > 0;
+        let there = self.nodes[node as usize].pods.iter().filter(move |_| any);
+        let pods = there.map(|pod| &self.pods[*pod as usize]);
+        pods.filter(|pod| pod.stage == PodStage::Terminating).map(|pod| pod.deployment)
     }
 
     /// Filter and score over all nodes; one of the best by chance.
@@ -345,11 +355,12 @@ impl Run<'_> {
         let room = self.room_for_karpenter(index);
         let Some(constraints) = &self.constraints else {
             // Nobody selects nodes, spreads or tolerates.
-            return ExistingNode { room, features: None, pods: Vec::new() };
+            return ExistingNode { room, features: None, pods: Vec::new(), going: Vec::new() };
         };
         let pods = self.fittings.iter().zip(0..).map(|(fitting, shape)| (shape, fitting.pods_on(index)));
         let pods = pods.filter(|(_, count)| *count > 0).collect();
-        ExistingNode { room, features: constraints.features[index as usize].clone(), pods }
+        let going = self.going_on(index).collect();
+        ExistingNode { room, features: constraints.features[index as usize].clone(), pods, going }
     }
 
     /// Appoints when the startup taints of a node that has just registered go.

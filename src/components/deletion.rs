@@ -67,8 +67,8 @@ impl Run<'_> {
         let zone = at.zone;
         // The default spread leaves out pods that are being deleted.
         self.fittings[deployment as usize].place(node, zone, -1);
-        self.refit(node);
         self.terminating += 1;
+        self.refit(node);
         self.note_pod_event(node);
         self.at(self.now + takes, Event::PodStopped(pod));
         self.replicas_changed(deployment);

@@ -244,8 +244,15 @@ impl Run<'_> {
                     see(seen, Seen::Full(later == 0));
                 }
                 counts[later] += 1;
-            } else if company && node.lives() && node.is_registered() && !node.disrupted {
-                elsewhere.push(self.existing_node(index));
+            } else if company && node.lives() && node.is_registered() {
+                let mut other = self.existing_node(index);
+                // Those that Karpenter is to move it does not count; they are still there to keep others off as they go.
+                if node.disrupted {
+                    other.pods.clear();
+                }
+                if !node.disrupted || !other.going.is_empty() {
+                    elsewhere.push(other);
+                }
             } else if node.stage == NodeStage::Gone {
                 see(seen, Seen::Gone);
             }

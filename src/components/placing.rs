@@ -68,7 +68,7 @@ struct Seen {
     labelled: bool,
     /// By topology key in use.
     domains: Vec<u32>,
-    /// Pods on it: of the Deployment, then of each other set that is counted.
+    /// Pods on it, of each set that is counted.
     pods: SmallVec<[i64; 2]>,
 }
 
@@ -87,6 +87,34 @@ impl Rule {
             return 0;
         }
         self.counted.domains.least().unwrap_or(i64::from(i32::MAX))
+    }
+}
+
+/// A Deployment's pods on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Present {
+    pub staying: u32,
+    /// Deleted, and not gone yet: spreading looks past them, affinity between pods does not.
+    pub going: u32,
+}
+
+/// Pods that are counted together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct PodSet {
+    /// Of these Deployments.
+    of: Vec<u32>,
+    /// Are those that are going counted, too?
+    going: bool,
+}
+
+impl PodSet {
+    /// Of the pods on a node, by Deployment.
+    fn count(&self, pods: &[Present]) -> i64 {
+        let of = |whose: &u32| {
+            let Present { staying, going } = pods[*whose as usize];
+            i64::from(staying) + if self.going { i64::from(going) } else { 0 }
+        };
+        self.of.iter().map(of).sum()
     }
 }
 
@@ -165,8 +193,8 @@ pub(super) struct Placing {
     requires_all: bool,
     pod_affinity: PodAffinity,
     company: Company,
-    /// Whose pods are counted: the Deployment's own, then others, by their Deployments.
-    sets: Vec<Vec<u32>>,
+    /// Whose pods are counted: for spreading the Deployment's own, then those that affinity between pods selects.
+    sets: Vec<PodSet>,
     seen: Vec<Seen>,
     /// All nodes, by what they decide by themselves.
     own: Tally,
@@ -191,7 +219,7 @@ impl Placing {
             requires_all: !placement.topology_spread.is_empty(),
             pod_affinity: pod_affinity(own, deployments),
             company: Company::default(),
-            sets: vec![vec![own as u32]],
+            sets: vec![PodSet { of: vec![own as u32], going: false }],
             seen: Vec::new(),
             own: Tally::default(),
             groups: Groups::default(),
@@ -227,9 +255,10 @@ impl Placing {
         };
     }
     fn counted_of(&mut self, term: &PodTerm) -> Counted {
-        let known = self.sets.iter().position(|set| *set == term.kinds);
+        let set = PodSet { of: term.kinds.clone(), going: true };
+        let known = self.sets.iter().position(|known| *known == set);
         let whose = known.unwrap_or_else(|| {
-            self.sets.push(term.kinds.clone());
+            self.sets.push(set);
             self.sets.len() - 1
         });
         Counted::new(self.place(&term.topology_key), &term.topology_key, whose)
@@ -309,7 +338,7 @@ impl Placing {
         node: &Node,
         labels: &BTreeMap<String, String>,
         taints: &[Taint],
-        pods: &[u32],
+        pods: &[Present],
         taken: Taken,
     ) {
         if self.seen.len() <= index as usize {
@@ -326,8 +355,7 @@ impl Placing {
             // No pod is put where Karpenter drains, whatever it tolerates.
             seen.tolerated &= !node.disrupted;
             seen.verdict = self.judge(&seen, node, taken);
-            let of = |set: &Vec<u32>| set.iter().map(|whose| i64::from(pods[*whose as usize])).sum();
-            seen.pods = self.sets.iter().map(of).collect();
+            seen.pods = self.sets.iter().map(|set| set.count(pods)).collect();
         }
         self.count(&seen, true);
         let situation = (seen.there && seen.verdict == 0).then(|| self.situation(&seen));

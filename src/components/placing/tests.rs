@@ -32,6 +32,7 @@ struct Case {
     taints: Vec<(u8, u8)>,
     /// By [`NAMES`].
     pods: [u32; 3],
+    going: [u32; 3],
     others: i64,
     ready: bool,
 }
@@ -40,9 +41,11 @@ fn case() -> impl Strategy<Value = Case> {
     let label = || prop::option::weighted(0.8, 0u8..4);
     let taints = prop::collection::vec((0u8..3, 0u8..3), 0..3);
     let size = (1i64..9, 1i64..9, 1i64..9);
+    let going = prop::array::uniform3(prop::sample::select(vec![0, 0, 0, 0, 1]));
     let mates = prop::array::uniform2(prop::sample::select(vec![0, 0, 0, 1, 2]));
-    (size, label(), label(), taints, 0u32..4, mates, 0i64..4, prop::bool::weighted(0.9)).prop_map(
-        |((cpu, memory, slots), zone, rack, taints, own, [db, cache], others, ready)| Case {
+    let pods = (0u32..4, mates, going);
+    (size, label(), label(), taints, pods, 0i64..4, prop::bool::weighted(0.9)).prop_map(
+        |((cpu, memory, slots), zone, rack, taints, (own, [db, cache], going), others, ready)| Case {
             cpu,
             memory,
             slots,
@@ -50,6 +53,7 @@ fn case() -> impl Strategy<Value = Case> {
             rack,
             taints,
             pods: [own, db, cache],
+            going,
             others,
             ready,
         },
@@ -241,7 +245,8 @@ fn plainly(
             requested: node.requested,
             non_zero_requested: node.requested,
             matching_pods: case.pods[0].into(),
-            pods: (0..).zip(case.pods).map(others).collect(),
+            // Those that are going keep company until they are gone.
+            pods: (0..).zip(case.pods).chain((0..).zip(case.going)).map(others).collect(),
             used_ports: used_ports(case, deployments),
             unschedulable: false,
             taints: taints(case),
@@ -295,8 +300,10 @@ proptest! {
         let was = (0..cases.len()).map(before).enumerate();
         for (index, case) in was.chain(cases.iter().cloned().enumerate()) {
             let labels = labels(index, &case);
+            let pods = case.pods.iter().zip(case.going).map(|(staying, going)| Present { staying: *staying, going });
+            let pods: Vec<Present> = pods.collect();
             let taken = Taken { ports: ports_taken(&case, &deployments), ..Taken::default() };
-            placing.update(index as u32, &node(&case), &labels, &taints(&case), &case.pods, taken);
+            placing.update(index as u32, &node(&case), &labels, &taints(&case), &pods, taken);
         }
         let said = plainly(&cases, &deployments, &settings);
         let (mut found, mut scores) = (Vec::new(), Vec::new());

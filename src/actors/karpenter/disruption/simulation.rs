@@ -59,6 +59,7 @@ pub fn simulate(
             room: Resources::ZERO - Resources::new(1, 1, 1),
             features: None,
             pods: Vec::new(),
+            going: Vec::new(),
         };
         std::mem::replace(&mut situation.nodes[*place], nothing)
     };

@@ -121,6 +121,8 @@ pub struct ExistingNode {
     pub features: Option<Arc<NodeFeatures>>,
     /// (shape, pods of it that are bound there), for shapes that mind.
     pub pods: Vec<(u32, u32)>,
+    /// Shapes of the pods there that are deleted and not gone yet. Karpenter looks past them, but for whom they keep off.
+    pub going: Vec<u32>,
 }
 
 /// The nodes that a round tries, in their order. Those that are full for all of its pods may be left out, where nobody minds where
@@ -139,6 +141,10 @@ pub struct Existing<'a> {
 impl<'a> Existing<'a> {
     pub fn all(nodes: &'a [ExistingNode]) -> Existing<'a> {
         Existing { nodes, places: None, count: nodes.len() as u64, elsewhere: &[] }
+    }
+    /// With those that are not tried.
+    pub(super) fn all_nodes(&self) -> impl Iterator<Item = &'a ExistingNode> {
+        self.nodes.iter().chain(self.elsewhere)
     }
     /// Nodes that have been tried once the one at `at` took the pod, or none did.
     pub(super) fn tried(&self, at: Option<usize>) -> u64 {

@@ -59,6 +59,8 @@ struct Group {
     /// Only preferred: which of its kind (affinity, anti-affinity), and its place among them.
     preferred: Option<(usize, usize)>,
     rule: Rule,
+    /// Of those that are kept off: their counterparts are counted until they are gone.
+    inverse: bool,
     known: Known,
 }
 
@@ -85,14 +87,23 @@ impl Company {
                 counts: term.kinds.clone(),
                 preferred: None,
                 rule,
+                inverse: false,
                 known: known(term),
             };
+            // Their own like are kept off by the term itself, but for those that it looks past.
+            let is_going = existing.all_nodes().any(|node| node.going.contains(&shape));
             groups.extend(affinity.iter().map(|term| own(term, Rule::Near)));
             for term in anti_affinity {
                 groups.push(own(term, Rule::Apart));
-                let others: Vec<u32> = term.kinds.iter().copied().filter(|kind| *kind != shape).collect();
-                if !others.is_empty() {
-                    groups.push(Group { binds: others, counts: vec![shape], ..own(term, Rule::Apart) });
+                let kinds = term.kinds.iter().copied();
+                let binds: Vec<u32> = kinds.filter(|kind| *kind != shape || is_going).collect();
+                if !binds.is_empty() {
+                    groups.push(Group {
+                        binds,
+                        counts: vec![shape],
+                        inverse: true,
+                        ..own(term, Rule::Apart)
+                    });
                 }
             }
             for (place, (_, term)) in preferred.iter().enumerate() {
@@ -155,8 +166,10 @@ impl Group {
 
     /// Counts the pods that are bound.
     fn count(&mut self, existing: Existing<'_>) {
-        for (number, node) in (0..).zip(existing.nodes.iter().chain(existing.elsewhere)) {
-            let pods: i64 = self.counts.iter().map(|shape| bound(node, *shape)).sum();
+        for (number, node) in (0..).zip(existing.all_nodes()) {
+            let bound: i64 = self.counts.iter().map(|shape| bound(node, *shape)).sum();
+            let going = node.going.iter().filter(|shape| self.inverse && self.counts.contains(shape));
+            let pods = bound + going.count() as i64;
             let domain = domain(node, &self.known.key);
             self.known.count(Host::Node(number), domain, pods);
         }
