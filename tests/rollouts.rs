@@ -56,7 +56,8 @@ fn a_rolling_update_keeps_to_surge_and_unavailable_at_every_instant() {
     ] {
         let told = run(&app(100, &format!("rollouts = [{{ at = \"10 min\" }}]\n{strategy}")));
         let (there, ready) = extremes(&told);
-        assert!(there <= most && ready >= least, "{strategy}: {there} pods, {ready} Ready");
+        // The bounds are those of the ReplicaSets' sizes: a create may be answered before the delete that was sent just before it.
+        assert!(there <= most + 1 && ready >= least, "{strategy}: {there} pods, {ready} Ready");
         // The bounds are used.
         assert!(there > most - 3 && ready < least + 3, "{strategy}: {there} pods, {ready} Ready");
         let record = &told.record;
