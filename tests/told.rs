@@ -157,3 +157,20 @@ fn measures_and_latencies_are_known_by_the_same_names_everywhere() {
     refused(&folder, &["run", "eight.toml", "--set", setting], &[latency]);
     refused(&folder, &[&study[..], &["--factors", "boot_sytem_al2023=0.5..2"]].concat(), &[latency]);
 }
+
+/// A reader of standard error that has gone away changes neither what is done nor the exit code.
+#[test]
+fn nobody_need_read_standard_error() {
+    use std::process::{Command, Stdio};
+    let folder = scratch("no-reader");
+    let code = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kilopod"));
+        command.args(arguments).current_dir(&folder).stdout(Stdio::null());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stderr(writer).status().unwrap().code()
+    };
+    assert_eq!(code(&["sweep", "nowhere"]), Some(2));
+    assert_eq!(code(&["sweep", "two.toml", "--replications", "2", "-o", "out"]), Some(0));
+    assert!(folder.join("out/cells.csv").exists());
+}

@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let files = match files(&arguments.paths) {
         Ok(files) => files,
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             return BAD_INPUT;
         }
     };
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let read: Vec<_> = files.iter().map(|file| read_file(file, &catalogue)).collect();
     let mut bad = false;
     for problem in read.iter().filter_map(|read| read.as_ref().err()).flatten() {
-        eprintln!("{problem}");
+        say!("{problem}");
         bad = true;
     }
     if bad {
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let stored = match arguments.results.as_deref().map(Stored::open).transpose() {
         Ok(stored) => stored,
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             return BAD_INPUT;
         }
     };
@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     let (mut tried, mut skipped): (Vec<Tried>, Vec<Skipped>) = Default::default();
     for (file, mut advice) in files.into_iter().zip(read.into_iter().flatten()) {
         advice.looks_up_to = arguments.looks_up_to.or(advice.looks_up_to);
-        advice.warnings.iter().for_each(|warning| eprintln!("warning: {}: {warning}", file.display()));
+        advice.warnings.iter().for_each(|warning| say!("warning: {}: {warning}", file.display()));
         let judged = match &stored {
             None => Ok(judge(&advice)),
             Some(stored) => judge_results(&advice, stored, &catalogue),
@@ -107,19 +107,19 @@ pub fn run(arguments: &Arguments) -> u8 {
         match judged {
             Ok(judged) => tried.push((file, advice, judged)),
             Err(error) => {
-                eprintln!("warning: {}: not judged by these results: {error}", file.display());
+                say!("warning: {}: not judged by these results: {error}", file.display());
                 skipped.push((file, error));
             }
         }
     }
     if tried.is_empty() {
-        eprintln!("error: no claim can be judged by these results");
+        say!("error: no claim can be judged by these results");
         return BAD_INPUT;
     }
     if let Some(path) = &arguments.junit
         && let Err(error) = write_junit(path, &tried, &skipped)
     {
-        eprintln!("error: {}: {error}", path.display());
+        say!("error: {}: {error}", path.display());
         return FAILED;
     }
     let text = match arguments.json {

@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Ok(rows) if arguments.json => super::print_json(&as_json(arguments, &rows)),
         Ok(rows) => super::print(&as_text(arguments, &rows)),
         Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+            problems.iter().for_each(|problem| say!("error: {problem}"));
             BAD_INPUT
         }
     }
@@ -70,7 +70,7 @@ fn compared(arguments: &Arguments) -> Result<Vec<Row>, Vec<String>> {
         return Err(problems.into_iter().filter_map(Result::err).collect());
     }
     if !stored.cut_short.is_empty() {
-        eprintln!(
+        say!(
             "warning: {} cells were cut short by a time budget: {}",
             stored.cut_short.len(),
             stored.cut_short.join(", ")
@@ -82,7 +82,7 @@ fn compared(arguments: &Arguments) -> Result<Vec<Row>, Vec<String>> {
         for (place, (_, measure)) in columns.measures.iter().enumerate() {
             let Some(found) = comparing.compare(cell, base, place) else {
                 let (id, name) = (&cell.keys[0], &measure.name);
-                eprintln!(
+                say!(
                     "warning: {id} and {} share fewer than two replications that have {name}",
                     arguments.base
                 );

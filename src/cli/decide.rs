@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Some(path) => match File::open(path) {
             Ok(file) => Box::new(BufReader::new(file)),
             Err(error) => {
-                eprintln!("error: {}: {error}", path.display());
+                say!("error: {}: {error}", path.display());
                 return BAD_INPUT;
             }
         },
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         // The reader has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => OK,
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             FAILED
         }
     }

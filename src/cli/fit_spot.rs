@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     match result {
         Ok((page, findings)) => tell(arguments, &page, &findings),
         Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+            problems.iter().for_each(|problem| say!("error: {problem}"));
             BAD_INPUT
         }
     }

@@ -60,13 +60,13 @@ pub fn run(arguments: &Arguments) -> u8 {
     let unknown = |name: &String| types::named(&catalogue, name).err();
     let problems: Vec<String> = arguments.types.iter().filter_map(unknown).collect();
     if !problems.is_empty() {
-        problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+        problems.iter().for_each(|problem| say!("error: {problem}"));
         return BAD_INPUT;
     }
     let rows: Vec<[String; 9]> =
         catalogue.types().iter().filter(|found| arguments.keep(found)).map(row).collect();
     if rows.is_empty() {
-        eprintln!("no instance type of the catalogue passes these filters");
+        say!("no instance type of the catalogue passes these filters");
     }
     if arguments.json {
         return super::print_json(&rows.iter().map(as_json).collect());
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     match text {
         Ok(text) => super::print(&text),
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             FAILED
         }
     }

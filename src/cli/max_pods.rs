@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         }
     }
     if !problems.is_empty() {
-        problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+        problems.iter().for_each(|problem| say!("error: {problem}"));
         return BAD_INPUT;
     }
     if arguments.json {

@@ -31,8 +31,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         let (meta, own) = match Folder::new(part).read_shard() {
             Ok(read) => read,
             Err(error) => {
-                eprintln!("error: {error}");
-                eprintln!("hint: {} must be a folder that sweep --shard wrote", part.display());
+                say!("error: {error}");
+                say!("hint: {} must be a folder that sweep --shard wrote", part.display());
                 return BAD_INPUT;
             }
         };
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         problems.push(format!("{} of {} cells are missing: {shown} ...", missing.len(), meta.cell_ids.len()));
     }
     if !problems.is_empty() {
-        problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+        problems.iter().for_each(|problem| say!("error: {problem}"));
         return PARTS_DO_NOT_FIT;
     }
     let ordered: Vec<Finished> = meta.cell_ids.iter().map(|id| cells[id].0.clone()).collect();
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> u8 {
     if let Err(code) = put(&Folder::new(&arguments.output), &meta, &ordered, &rows_of) {
         return code;
     }
-    eprintln!("{} cells of {} parts in {}", ordered.len(), arguments.parts.len(), arguments.output.display());
+    say!("{} cells of {} parts in {}", ordered.len(), arguments.parts.len(), arguments.output.display());
     let each = meta.cell_ids.iter().zip(&ordered);
     if arguments.json {
         return super::print(&as_json(&arguments.output, &meta, each));
@@ -99,7 +99,7 @@ fn put(
         return Ok(());
     }
     folder.finish(meta, cells, rows_of).map_err(|error| {
-        eprintln!("error: {error}");
+        say!("error: {error}");
         FAILED
     })
 }
@@ -112,16 +112,16 @@ fn is_there(folder: &Folder, meta: &Meta) -> Result<bool, u8> {
     }
     match folder.look_for(&meta.plan_id) {
         Ok(Found::Complete) if Stored::open(folder.path()).is_ok() => {
-            eprintln!("{output} is complete: the same parts were merged before");
+            say!("{output} is complete: the same parts were merged before");
             Ok(true)
         }
         Ok(_) => {
-            eprintln!("error: {output} is there already, and is not what these parts come to");
-            eprintln!("hint: name another folder with -o DIR");
+            say!("error: {output} is there already, and is not what these parts come to");
+            say!("hint: name another folder with -o DIR");
             Err(BAD_INPUT)
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             Err(FAILED)
         }
     }

@@ -1,5 +1,13 @@
 //! The command line. Results go to standard output, everything else to standard error.
 
+/// `eprintln!`, but where nobody reads standard error any more what was to be done is still done.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr().lock(), $($text)*);
+    }};
+}
+
 mod cells_table;
 mod chart;
 mod check;
@@ -89,7 +97,7 @@ fn read_plan(path: &Path, settings: &[String], overrides: &Overrides) -> Result<
     subject::refuse_scenario(path, None)?;
     let catalogue = Arc::new(Catalogue::compiled_in());
     experiment::read_file(path, settings, overrides, &catalogue).map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("{problem}"));
+        problems.iter().for_each(|problem| say!("{problem}"));
         BAD_INPUT
     })
 }
@@ -98,10 +106,10 @@ fn read_plan(path: &Path, settings: &[String], overrides: &Overrides) -> Result<
 /// code comes back.
 fn lock(folder: &Folder) -> Result<Lock, u8> {
     folder.lock().map_err(|error| {
-        eprintln!("error: {error}");
+        say!("error: {error}");
         if let LockError::Taken { holder, .. } = &error {
             let stop = holder.map_or(String::new(), |pid| format!(", stop it (kill {pid})"));
-            eprintln!("hint: wait until it has ended{stop}, or write elsewhere with -o DIR");
+            say!("hint: wait until it has ended{stop}, or write elsewhere with -o DIR");
         }
         FAILED
     })
@@ -126,7 +134,7 @@ fn print(text: &str) -> u8 {
         Ok(()) => OK,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => OK,
         Err(error) => {
-            eprintln!("error: standard output: {error}");
+            say!("error: standard output: {error}");
             FAILED
         }
     }

@@ -95,7 +95,7 @@ pub(super) fn show(plan: &Plan, json: bool) -> u8 {
 fn tried(plan: &Plan) -> Forecast {
     let began = super::clock();
     let forecast = forecast(plan, &|| began.elapsed().as_secs_f64());
-    forecast.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    forecast.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     forecast
 }
 
@@ -109,20 +109,20 @@ fn keep(path: &Path, plan: &Plan, text: &str) -> Result<(), u8> {
         let known = std::fs::read_to_string(path).unwrap_or_default();
         let known: Value = serde_json::from_str(&known).unwrap_or_default();
         if known["plan_id"] != plan.id.as_str() {
-            eprintln!("error: {} is there already and is not this plan", path.display());
-            eprintln!("hint: a plan that others may be running is not replaced; give another name");
+            say!("error: {} is there already and is not this plan", path.display());
+            say!("hint: a plan that others may be running is not replaced; give another name");
             return Err(BAD_INPUT);
         }
     }
     if path.extension().is_none_or(|ending| ending != "json") {
-        eprintln!("error: {} does not end in .json, by which a sweep knows a plan", path.display());
+        say!("error: {} does not end in .json, by which a sweep knows a plan", path.display());
         return Err(BAD_INPUT);
     }
     std::fs::write(path, text).map_err(|error| {
-        eprintln!("error: {}: {error}", path.display());
+        say!("error: {}: {error}", path.display());
         FAILED
     })?;
-    eprintln!("{0} holds the plan; kilopod sweep {0} runs it", path.display());
+    say!("{0} holds the plan; kilopod sweep {0} runs it", path.display());
     Ok(())
 }
 

@@ -77,12 +77,12 @@ fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {
     if let Some(path) = &arguments.trace
         && let Err(error) = std::fs::write(path, told.trace.join("\n") + "\n")
     {
-        eprintln!("error: {}: {error}", path.display());
+        say!("error: {}: {error}", path.display());
         return FAILED;
     }
     if let Some(path) = &arguments.trace {
         let (lines, events) = (told.trace.len() as u64, told.record.events);
-        eprintln!(
+        say!(
             "{} has {lines} lines: {events} events, and {} decisions that they led to",
             path.display(),
             lines - events

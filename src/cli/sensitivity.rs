@@ -112,7 +112,7 @@ fn studied(arguments: &Arguments) -> Result<String, u8> {
     let (screened, shared) = execute(&study, arguments.threads)?;
     let seconds = began.elapsed().as_secs_f64();
     folder.place(&files(&study, &screened, &shared)).map_err(|error| {
-        eprintln!("error: {error}");
+        say!("error: {error}");
         FAILED
     })?;
     if arguments.json {
@@ -157,7 +157,7 @@ fn remark(study: &Study) -> String {
 }
 
 fn told(problems: Vec<Problem>) -> u8 {
-    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    problems.iter().for_each(|problem| say!("{problem}"));
     BAD_INPUT
 }
 
@@ -167,15 +167,12 @@ fn free(folder: &Folder, study: &Study, overwrite: bool) -> Result<(), u8> {
         Ok(Found::Nothing | Found::Complete) => Ok(()),
         Ok(found) if overwrite && found != Found::Foreign => Ok(()),
         Ok(_) => {
-            eprintln!(
-                "error: {} holds something else, not the results of this study",
-                folder.path().display()
-            );
-            eprintln!("hint: write elsewhere with -o DIR; --overwrite replaces results, and nothing else");
+            say!("error: {} holds something else, not the results of this study", folder.path().display());
+            say!("hint: write elsewhere with -o DIR; --overwrite replaces results, and nothing else");
             Err(BAD_INPUT)
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             Err(FAILED)
         }
     }
@@ -183,7 +180,7 @@ fn free(folder: &Folder, study: &Study, overwrite: bool) -> Result<(), u8> {
 
 fn execute(study: &Study, threads: Option<usize>) -> Result<(Screened, Shared), u8> {
     let failed = |error: &dyn std::fmt::Display| {
-        eprintln!("error: {error}");
+        say!("error: {error}");
         FAILED
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();

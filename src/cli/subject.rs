@@ -40,10 +40,10 @@ pub fn refuse_scenario(path: &Path, cell: Option<&str>) -> Result<(), u8> {
     if !problems.is_empty() || has_any(&document, &OF_EXPERIMENTS) || !has_any(&document, &OF_SCENARIOS) {
         return Ok(());
     }
-    eprintln!("error: {} is a scenario, not an experiment, and has no cells", path.display());
+    say!("error: {} is a scenario, not an experiment, and has no cells", path.display());
     match cell {
-        Some(_) => eprintln!("hint: leave --cell out; --set KEY=VALUE changes the scenario"),
-        None => eprintln!(
+        Some(_) => say!("hint: leave --cell out; --set KEY=VALUE changes the scenario"),
+        None => say!(
             "hint: kilopod run {0} runs it; an experiment has it as base = \"{0}\" or under [scenario], beside [[factors]]",
             path.display()
         ),
@@ -52,8 +52,8 @@ pub fn refuse_scenario(path: &Path, cell: Option<&str>) -> Result<(), u8> {
 }
 
 fn tell_experiment(path: &Path) -> u8 {
-    eprintln!("error: {} is an experiment, and this command is about one scenario", path.display());
-    eprintln!("hint: kilopod sweep {} runs all its cells; --cell c0001 names one of them", path.display());
+    say!("error: {} is an experiment, and this command is about one scenario", path.display());
+    say!("hint: kilopod sweep {} runs all its cells; --cell c0001 names one of them", path.display());
     BAD_INPUT
 }
 
@@ -62,11 +62,9 @@ fn of_file(path: &Path, settings: &[String], seed: u64) -> Result<Subject, u8> {
         return Err(tell_experiment(path));
     }
     let text = std::fs::read_to_string(path).map_err(|error| {
-        eprintln!("error: {}: {error}", path.display());
+        say!("error: {}: {error}", path.display());
         if path.is_dir() {
-            eprintln!(
-                "hint: name a scenario's file, or a folder with an experiment.toml and one of its cells"
-            );
+            say!("hint: name a scenario's file, or a folder with an experiment.toml and one of its cells");
         }
         BAD_INPUT
     })?;
@@ -83,10 +81,10 @@ fn of_file(path: &Path, settings: &[String], seed: u64) -> Result<Subject, u8> {
         false => Err(problems.into_vec()),
     };
     let read = read.map_err(|problems| {
-        problems.iter().for_each(|problem| eprintln!("{problem}"));
+        problems.iter().for_each(|problem| say!("{problem}"));
         BAD_INPUT
     })?;
-    read.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    read.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     Ok(Subject { name, cell: None, document, scenario: read.scenario, folder, seed })
 }
 
@@ -95,8 +93,8 @@ fn of_experiment(path: &Path, id: &str, settings: &[String], seed: Option<u64>) 
     let plan = super::read_plan(path, settings, &Overrides { seed, ..Overrides::default() })?;
     let Some(cell) = plan.cells.iter().find(|cell| cell.id() == id) else {
         let last = plan.cells.last().map(Cell::id).unwrap_or_default();
-        eprintln!("error: {id:?} is no cell of {}; they go from c0001 to {last}", plan.name);
-        eprintln!("hint: kilopod sweep {} --dry-run lists them", path.display());
+        say!("error: {id:?} is no cell of {}; they go from c0001 to {last}", plan.name);
+        say!("hint: kilopod sweep {} --dry-run lists them", path.display());
         return Err(BAD_INPUT);
     };
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };

@@ -64,13 +64,13 @@ pub fn run(arguments: &Arguments) -> u8 {
     if arguments.dry_run {
         return show(&plan, arguments.json);
     }
-    plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    plan.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     if arguments.show_config {
         return super::print(&spelled_out(&plan));
     }
     if arguments.time_budget.is_some() && plan.precision.is_none() {
-        eprintln!("error: --time-budget stops cells at a look, and a fixed number of replications has none");
-        eprintln!("hint: add --precision 5%");
+        say!("error: --time-budget stops cells at a look, and a fixed number of replications has none");
+        say!("hint: add --precision 5%");
         return BAD_INPUT;
     }
     let name = match arguments.shard {
@@ -101,7 +101,7 @@ fn swept(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, u
         return read_back(plan, arguments, folder);
     }
     execute(plan, arguments, folder).map_err(|error| {
-        eprintln!("error: {error}");
+        say!("error: {error}");
         FAILED
     })
 }
@@ -109,7 +109,7 @@ fn swept(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swept, u
 /// Whether the folder has all of it already. What else is there, and is not to be replaced, is told, with the exit code.
 fn is_complete(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<bool, u8> {
     let found = folder.look(plan).map_err(|error| {
-        eprintln!("error: {error}");
+        say!("error: {error}");
         FAILED
     })?;
     let output = folder.path().display();
@@ -132,7 +132,7 @@ fn is_complete(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<bo
             "finish it with the plan it began with, or give it up with --overwrite",
         ),
     };
-    eprintln!("error: {error}\nhint: {hint}");
+    say!("error: {error}\nhint: {hint}");
     Err(BAD_INPUT)
 }
 
@@ -152,12 +152,12 @@ fn read_back(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swep
     };
     match cells {
         Ok(cells) => {
-            eprintln!("{} is complete: the same plan was run before", folder.path().display());
+            say!("{} is complete: the same plan was run before", folder.path().display());
             Ok(Swept { cells, work: Work::ReadBack })
         }
         Err(error) => {
-            eprintln!("error: {error}");
-            eprintln!("hint: write elsewhere with -o DIR, or run the plan anew with --overwrite");
+            say!("error: {error}");
+            say!("hint: write elsewhere with -o DIR, or run the plan anew with --overwrite");
             Err(FAILED)
         }
     }
@@ -184,7 +184,7 @@ fn tell(plan: &Plan, arguments: &Arguments, output: &Path, swept: &Swept) -> u8 
     if failed == 0 {
         return code;
     }
-    eprintln!("error: {failed} replications failed; failures.csv has the command that shows each again");
+    say!("error: {failed} replications failed; failures.csv has the command that shows each again");
     FAILED
 }
 
@@ -260,7 +260,7 @@ fn tell_stops(plan: &Plan, cells: &[(String, Finished)]) {
         if !short.is_empty() {
             let (first, column) = (short[..short.len().min(5)].join(", "), precision.of.column());
             let more = if short.len() > 5 { ", ..." } else { "" };
-            eprintln!(
+            say!(
                 "warning: {} of {} cells stopped before {column} was known to {}, as {why}: {first}{more}",
                 short.len(),
                 cells.len(),

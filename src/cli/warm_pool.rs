@@ -71,10 +71,10 @@ fn pod_range(text: &str) -> Result<RangeInclusive<u32>, String> {
 pub fn run(arguments: &Arguments) -> u8 {
     match settings(arguments) {
         Ok((settings, warnings)) => {
-            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            warnings.iter().for_each(|warning| say!("warning: {warning}"));
             let most = u32::try_from(settings.max_pods).unwrap_or(0).saturating_sub(2);
             let range = arguments.pods.clone().unwrap_or(0..=most);
-            notes(&settings, *range.end(), most).iter().for_each(|note| eprintln!("note: {note}"));
+            notes(&settings, *range.end(), most).iter().for_each(|note| say!("note: {note}"));
             let rests = rests(&settings, range);
             if arguments.json {
                 return super::print_json(&rests.iter().map(as_json).collect());
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> u8 {
             super::print(&(table(&rests).to_string() + "\n"))
         }
         Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+            problems.iter().for_each(|problem| say!("error: {problem}"));
             BAD_INPUT
         }
     }
