@@ -2,8 +2,7 @@
 //! their order.
 
 use std::any::Any;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rayon::prelude::*;
@@ -176,11 +175,12 @@ impl<'a> Group<'a> {
         folder: &Folder,
         done: Done<'_>,
     ) -> Result<(), FolderError> {
-        let rows = |open: &Open<'_>| folder.rows_of(&open.cell.id(), open.runs.count() == 0);
-        let mut outs: Vec<File> = self.open.iter().map(rows).collect::<Result<_, FolderError>>()?;
+        let write = |cell: &Cell, anew, text: &str| {
+            let mut rows = folder.rows_of(&cell.id(), anew)?;
+            rows.write_all(text.as_bytes()).map_err(|error| folder.no_room(&cell.id(), error))
+        };
         let simulate = |cells: &[usize], replication| self.simulator.outcomes(cells, replication);
-        extend(&mut self.open, look, &simulate, done, &mut outs)
-            .map_err(|(cell, error)| folder.no_room(&cell.id(), error))?;
+        extend(&mut self.open, look, &simulate, done, &write)?;
         for open in std::mem::take(&mut self.open) {
             let Some(stopped_by) = open.runs.stopped_by(plan) else {
                 self.open.push(open);
@@ -204,18 +204,22 @@ impl<'a> Group<'a> {
 /// Simulates a replication of some cells of a group, told by their places in it.
 type Simulate<'a> = &'a (dyn Fn(&[usize], u32) -> Vec<Outcome> + Sync);
 
-/// Goes on to so many replications of cells that have equally many; their rows go to `outs`.
-fn extend<'a>(
-    open: &mut [Open<'a>],
+/// Keeps more rows of a cell, which are its first or come after the others. A group may have more cells than a process may have
+/// files open.
+type Write<'a> = &'a dyn Fn(&Cell, bool, &str) -> Result<(), FolderError>;
+
+/// Goes on to so many replications of cells that have equally many.
+fn extend(
+    open: &mut [Open<'_>],
     to: u32,
     simulate: Simulate<'_>,
     done: Done<'_>,
-    outs: &mut [impl Write],
-) -> Result<(), (&'a Cell, io::Error)> {
+    write: Write<'_>,
+) -> Result<(), FolderError> {
     let places: Vec<usize> = open.iter().map(|open| open.place).collect();
     let Some(mut count) = open.first().map(|open| open.runs.count()) else { return Ok(()) };
     while count < to {
-        let next = to.min(count + AT_ONCE);
+        let next = to.min(count + (AT_ONCE / places.len() as u32).max(1));
         let one = |replication| {
             let outcomes = simulate(&places, replication);
             outcomes.iter().for_each(|_| done(Step::Made));
@@ -226,15 +230,15 @@ fn extend<'a>(
         for outcomes in outcomes {
             by_cell.iter_mut().zip(outcomes).for_each(|(cell, outcome)| cell.push(outcome));
         }
-        for ((open, outcomes), out) in open.iter_mut().zip(by_cell).zip(outs.iter_mut()) {
-            open.runs.add(outcomes, out).map_err(|error| (open.cell, error))?;
+        for (open, outcomes) in open.iter_mut().zip(by_cell) {
+            write(open.cell, count == 0, &open.runs.add(outcomes))?;
         }
         count = next;
     }
     Ok(())
 }
 
-/// Replications whose records are in memory at once, some 6 KB each.
+/// Replications whose records are in memory at once, those of all cells of a group together; some 6 KB each.
 const AT_ONCE: u32 = 1_024;
 
 /// A cell's replications so far. One that panics is told of and left out; the others go on.
@@ -259,8 +263,8 @@ impl Runs {
         self.gathered.replications() as u32 + self.failures.len() as u32
     }
 
-    /// What came of the next replications; their rows go to `out`.
-    fn add(&mut self, outcomes: Vec<Outcome>, out: &mut dyn Write) -> io::Result<()> {
+    /// What came of the next replications; their rows.
+    fn add(&mut self, outcomes: Vec<Outcome>) -> String {
         let first = self.count();
         let records: Vec<&ReplicationRecord> = outcomes.iter().flatten().collect();
         let text = self.rows.text(&records);
@@ -270,7 +274,7 @@ impl Runs {
             failed.filter_map(|(replication, outcome)| outcome.err().map(|message| (replication, message))),
         );
         self.hash.update(&text);
-        out.write_all(text.as_bytes())
+        text
     }
 
     /// Why these are enough; `None` if they are not.
@@ -329,8 +333,10 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell as Counter, RefCell};
     use std::path::Path;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::super::design::{Overrides, read_file};
     use super::*;
@@ -355,11 +361,16 @@ mod tests {
         };
         let run = |simulate: Simulate<'_>| {
             let mut open = [Open { place: 0, cell, runs: Runs::new(cell) }];
-            let mut text = [Vec::new()];
-            extend(&mut open, plan.replications, simulate, &|_| {}, &mut text).unwrap();
+            let text = RefCell::new(String::new());
+            let write = |_: &Cell, anew, rows: &str| {
+                assert_eq!(anew, text.borrow().is_empty());
+                text.borrow_mut().push_str(rows);
+                Ok(())
+            };
+            extend(&mut open, plan.replications, simulate, &|_| {}, &write).unwrap();
             let [Open { runs, .. }] = open;
             let stopped_by = runs.stopped_by(&plan).unwrap();
-            (runs.finished(&plan, cell, stopped_by, &|_| {}), text.concat())
+            (runs.finished(&plan, cell, stopped_by, &|_| {}), text.into_inner())
         };
         let (finished, text) = run(&broken);
         let rows = |name: &str| {
@@ -367,10 +378,39 @@ mod tests {
             (finished.rows.rows[place], finished.rows.text[place].as_str())
         };
         assert_eq!((finished.failures, rows("replications").0, rows("cells").0), (1, 2, 1));
-        assert_eq!(String::from_utf8(text).unwrap().lines().count(), 2);
+        assert_eq!(text.lines().count(), 2);
         let (count, text) = rows("failures");
         assert!(count == 1 && text.contains("the books do not balance") && text.contains("--replication 1"));
         let (all_broken, _) = run(&|_, _| vec![attempt(|| panic!("no"))]);
         assert_eq!((all_broken.failures, all_broken.rows.rows[1]), (3, 0));
+    }
+
+    #[test]
+    fn a_groups_cells_share_what_may_be_in_memory() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/two-sizes");
+        let catalogue = Arc::new(Catalogue::compiled_in());
+        let plan = read_file(&folder, &[], &Overrides::default(), &catalogue).unwrap();
+        let begun = |(place, cell)| Open { place, cell, runs: Runs::new(cell) };
+        let mut open: Vec<Open<'_>> = plan.cells.iter().enumerate().map(begun).collect();
+        let cells = open.len() as u32;
+        assert!(cells > 1);
+        let (made, written, looks) = (AtomicU32::new(0), Counter::new(0), Counter::new(0));
+        let simulate = |cells: &[usize], _| {
+            made.fetch_add(cells.len() as u32, Ordering::Relaxed);
+            cells.iter().map(|_| Err("no".to_owned())).collect()
+        };
+        let write = |_: &Cell, anew, _: &str| {
+            // Each cell writes once for all that it has got.
+            if looks.get() % cells == 0 {
+                assert!(made.load(Ordering::Relaxed) - written.get() <= AT_ONCE);
+                written.set(made.load(Ordering::Relaxed));
+            }
+            assert_eq!(anew, looks.get() < cells);
+            looks.set(looks.get() + 1);
+            Ok(())
+        };
+        let each = AT_ONCE / cells;
+        extend(&mut open, 3 * each, &simulate, &|_| {}, &write).unwrap();
+        assert_eq!((made.into_inner(), looks.get()), (3 * each * cells, 3 * cells));
     }
 }
