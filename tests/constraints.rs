@@ -506,6 +506,22 @@ fn higher_priority_takes_the_place_of_lower() {
     assert!(Seen::of(&told).placed.keys().all(|pod| *pod < 6));
 }
 
+/// Nobody goes where the volumes of who comes do not reach.
+#[test]
+fn no_pod_makes_room_where_volumes_are_not() {
+    let preempted = |zone: &str| {
+        // One node, in the first zone.
+        let nodes = "static_nodes = [{ count = 1, instance_type = \"m5.xlarge\" }]\ntarget_pods = 5\n";
+        let high = "schedule = [{ at = \"2 min\", replicas = 2 }]\npriority = 10\n";
+        let high = format!("{high}volumes = [{{ zone = \"{zone}\" }}]");
+        let text = format!("{nodes}{}", scenario_of(&["replicas = 3", &high], &["limits = { nodes = 0 }"]));
+        let told = run(&text);
+        told.trace.iter().filter(|line| line.contains("\"pod_preempts\"")).count()
+    };
+    assert_eq!(preempted("us-east-1a"), 2);
+    assert_eq!(preempted("us-east-1b"), 0);
+}
+
 /// Where Karpenter may launch, those that had to go come to be on new nodes.
 #[test]
 fn victims_find_new_nodes() {
@@ -695,6 +711,22 @@ fn pods_with_one_host_port_share_no_node() {
     assert_eq!(nodes("[{ port = 53, ip = \"127.0.0.1\" }]", "[{ port = 53, ip = \"0.0.0.0\" }]"), [1; 8]);
 }
 
+/// As the API refuses it.
+#[test]
+fn a_pod_has_a_host_port_once() {
+    let refused = |ports: &str| {
+        let mut problems = Problems::default();
+        let text = scenario_of(&[&format!("replicas = 1\nhost_ports = {ports}")], &[""]);
+        let document = Document::parse("a.toml", &text, &mut problems);
+        let read = scenario::read(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+        let problems = read.err().into_iter().flatten();
+        problems.map(|problem| problem.key).collect::<Vec<String>>()
+    };
+    assert_eq!(refused("[80, { port = 80, protocol = \"UDP\" }, { port = 80, ip = \"10.0.0.1\" }]"), [""; 0]);
+    assert_eq!(refused("[80, 81, { port = 80, ip = \"0.0.0.0\" }]"), ["deployments[0].host_ports[2]"]);
+    assert_eq!(refused("[0, 80, 70000]"), ["deployments[0].host_ports[0]", "deployments[0].host_ports[2]"]);
+}
+
 /// A DaemonSet's port keeps pods off its nodes for good; another pool has none of it.
 #[test]
 fn a_daemonsets_host_port_is_taken_on_its_nodes() {
@@ -755,6 +787,16 @@ fn pods_go_where_their_volumes_are() {
     assert_eq!(zones(two, &[""]), (reached, vec![1], in_zones(&["b"])));
     let in_a = "requirements = [{ key = \"topology.kubernetes.io/zone\", operator = \"In\", values = [\"us-east-1a\"] }]";
     assert_eq!(zones(b, &[in_a]), (Outcome::Stuck, vec![1], in_zones(&[])));
+}
+
+/// Spread over zones of which volumes reach but two: it is no limit of a pool that they wait for.
+#[test]
+fn pods_that_spreading_keeps_off_wait_for_no_limit() {
+    let spread = "topology_spread = [{ topology_key = \"topology.kubernetes.io/zone\", max_skew = 1 }]";
+    let app = format!("replicas = 9\nvolumes = [{{ zones = [\"us-east-1a\", \"us-east-1b\"] }}]\n{spread}");
+    let told = run(&scenario_of(&[&app], &[""]));
+    assert_eq!((told.record.outcome, told.record.reason), (Outcome::Horizon, Some(Cause::NoInstanceType)));
+    assert_eq!(told.record.cause_pod_ms[Cause::PoolLimit as usize], 0);
 }
 
 #[test]

@@ -299,10 +299,12 @@ impl Placing {
     pub fn fits(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| seen.there && self.verdict(seen) == 0)
     }
-    /// Nodes where want of room or of a host port, which others could give up, is all that keeps the pods off.
+    /// Nodes where want of room or of a host port, which others could give up, is all that keeps the pods off; their volumes,
+    /// of which the verdict does not tell beside either, reach them.
     pub fn lacking_only_room(&self) -> Vec<u32> {
         let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI | 1 << PORTS;
-        let lacks = |seen: &Seen| seen.there && seen.verdict != 0 && seen.verdict & !room == 0;
+        let lacks =
+            |seen: &Seen| seen.there && seen.has_volumes && seen.verdict != 0 && seen.verdict & !room == 0;
         self.seen.iter().zip(0..).filter_map(|(seen, node)| lacks(seen).then_some(node)).collect()
     }
     /// Has the node every label that hard rules spread over?

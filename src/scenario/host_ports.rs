@@ -21,16 +21,28 @@ pub(super) fn read(section: &mut Section<'_>, problems: &mut Problems) -> Vec<Ho
     let mut read = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         let path = format!("{key}[{place}]");
-        match &entry.value {
+        let found = match &entry.value {
             Value::Integer(port @ 1..=65_535) => {
-                read.push(HostPort { port: *port as u16, protocol: Protocol::Tcp, ip: None });
+                Some(HostPort { port: *port as u16, protocol: Protocol::Tcp, ip: None })
             }
-            Value::Table(_) => read.extend(port(Section::new(entry, &path, problems), problems)),
+            Value::Table(_) => port(Section::new(entry, &path, problems), problems),
             other => {
-                let what = format!("{} is neither a port from 1 to 65535 nor a table with one", other.kind());
+                let found = match other {
+                    Value::Integer(number) => number.to_string(),
+                    other => other.kind().to_string(),
+                };
+                let what = format!("{found} is neither a port from 1 to 65535 nor a table with one");
                 let hint = "write { port = 53, protocol = \"UDP\", ip = \"127.0.0.1\" }";
                 problems.add(&entry.origin, &path, what, Some(hint.into()));
+                None
             }
+        };
+        match found {
+            Some(found) if read.contains(&found) => {
+                let hint = Some("a pod has a port of its node once".into());
+                problems.add(&entry.origin, &path, "this one is there twice", hint);
+            }
+            found => read.extend(found),
         }
     }
     read

@@ -657,8 +657,8 @@ impl<'a> Round<'a> {
             return None;
         }
         if provisioner.offers.set(set).holds(prepared.requests) {
-            // Without limits it is the company.
-            let limited = self.limits[pool as usize].any() || !prepared.has_company;
+            // Without limits it is the other pods.
+            let limited = self.limits[pool as usize].any() || !prepared.is_topological();
             return limited.then_some(Why::Limits);
         }
         provisioner.offers.could_hold(set, prepared.requests).then_some(Why::Unavailable)
