@@ -417,3 +417,12 @@ fn a_reconcile_asks_about_an_eni_that_metadata_lists_too_long() {
     let late = asked("40 s");
     assert!(late.contains(&2) && late.iter().all(|calls| [0, 2].contains(calls)), "{late:?}");
 }
+
+/// In eleven addresses two nodes of the start find their own, and the pool of neither takes the other's.
+#[test]
+fn the_smallest_subnet_holds_the_nodes_of_the_start() {
+    let text = one_node("m5.large", 1, "subnet_prefix_length = 28\n").replace("static_nodes = []\n", "");
+    let record = run(&text);
+    // Their pools leave none for a third.
+    assert_eq!((record.pods_ready_at_end, record.nodes, record.subnets[0].free_at_end), (0, 0, 0));
+}

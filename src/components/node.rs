@@ -3,38 +3,19 @@
 use super::state::{NONE, NodeStage};
 use super::*;
 use crate::catalogue::Hypervisor;
-use crate::scenario::{AmiFamily, CniMode};
+use crate::scenario::{AmiFamily, CniMode, StaticNodes};
 
 impl Run<'_> {
     /// Nodes that were there before: settled, their pods in place.
     pub(super) fn start_static_nodes(&mut self) {
         let scenario = self.scenario;
         for group in &scenario.static_nodes {
+            (0..group.count).for_each(|_| self.add_static_node(group));
+        }
+        // Each has its primary address before the first takes more for a pool.
+        let mut node = 0;
+        for group in &scenario.static_nodes {
             for number in 0..group.count {
-                let node = self.nodes.len() as u32;
-                let found = scenario.catalogue.get(group.instance_type);
-                let mut for_nodes = scenario.subnets.iter().filter(|subnet| subnet.nodes).cycle();
-                let subnet = for_nodes.nth(node as usize).expect("a checked scenario has a subnet for nodes");
-                let own = scenario.node_resources(found, AmiFamily::Al2023).map(|(_, left)| left);
-                self.nodes.push(Node {
-                    stage: NodeStage::Ready,
-                    instance_type: group.instance_type,
-                    zone: subnet.zone,
-                    allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO).with_pod_enis(0),
-                    requested: self.prepared.daemons,
-                    kubelet_client: super::kubelet_client::bucket(self.prepared.era.kubelet_client),
-                    launched: SimTime::ZERO,
-                    unregistered: false,
-                    not_ready: false,
-                    critical_addons_only: group.critical_addons_only,
-                    ..Node::claim(NONE)
-                });
-                self.vcpus[0] += found.vcpus.unwrap_or(0);
-                let zone = self.nodes[node as usize].zone;
-                assert!(
-                    self.attach_primary(node, zone),
-                    "a checked scenario's subnets hold its static nodes"
-                );
                 if scenario.cni.mode == CniMode::Vpc {
                     self.settle_trunk(node);
                     let share = group.pods_with_address / group.count.max(1);
@@ -47,8 +28,33 @@ impl Run<'_> {
                 if let Some(at) = group.cordon_at {
                     self.at(at, Event::NodeCordoned(node));
                 }
+                node += 1;
             }
         }
+    }
+
+    fn add_static_node(&mut self, group: &StaticNodes) {
+        let (scenario, node) = (self.scenario, self.nodes.len() as u32);
+        let found = scenario.catalogue.get(group.instance_type);
+        let mut for_nodes = scenario.subnets.iter().filter(|subnet| subnet.nodes).cycle();
+        let subnet = for_nodes.nth(node as usize).expect("a checked scenario has a subnet for nodes");
+        let own = scenario.node_resources(found, AmiFamily::Al2023).map(|(_, left)| left);
+        self.nodes.push(Node {
+            stage: NodeStage::Ready,
+            instance_type: group.instance_type,
+            zone: subnet.zone,
+            allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO).with_pod_enis(0),
+            requested: self.prepared.daemons,
+            kubelet_client: super::kubelet_client::bucket(self.prepared.era.kubelet_client),
+            launched: SimTime::ZERO,
+            unregistered: false,
+            not_ready: false,
+            critical_addons_only: group.critical_addons_only,
+            ..Node::claim(NONE)
+        });
+        self.vcpus[0] += found.vcpus.unwrap_or(0);
+        let attached = self.attach_primary(node, subnet.zone);
+        assert!(attached, "a checked scenario's subnets hold its static nodes");
     }
 
     /// Somebody cordons the node: no more pods come, and its pool grows no more.
