@@ -385,7 +385,7 @@ impl Run<'_> {
         assert_eq!(loose.count() as u32, self.leaks.unattached(), "ENIs on no instance at {}", self.now);
         for (at, subnet) in self.subnets.iter().enumerate() {
             let spec = &self.scenario.subnets[at];
-            let size = (1u64 << (32 - spec.prefix_length)) - 5;
+            let size = u64::from(spec.size()) - 5;
             let others = u64::from(self.held_by_others[at]);
             let held = by_subnet[at] + others + u64::from(subnet.free());
             assert_eq!(held, size, "{}: addresses held, used by others and free, at {}", spec.name, self.now);

@@ -38,11 +38,7 @@ impl Prepared {
         let zones: BTreeSet<u32> = own.subnets.iter().map(|subnet| subnet.zone).collect();
         zones.len() == own.subnets.len()
             && own.subnets.len() == other.subnets.len()
-            && own
-                .subnets
-                .iter()
-                .zip(&other.subnets)
-                .all(|(own, other)| own.prefix_length >= other.prefix_length)
+            && own.subnets.iter().zip(&other.subnets).all(|(own, other)| own.size() <= other.size())
             && own.subnets.iter().all(|subnet| subnet.reserved_prefixes == 0)
             && !self.prefixes
             && own.differs_in_subnet_sizes_only(other)
@@ -50,9 +46,8 @@ impl Prepared {
 
     /// By how many addresses each subnet is smaller.
     fn lacks(&self, larger: &Prepared) -> Vec<u32> {
-        let size = |subnet: &crate::scenario::SubnetSpec| 1 << (32 - subnet.prefix_length);
         let pairs = self.scenario.subnets.iter().zip(&larger.scenario.subnets);
-        pairs.map(|(own, other)| size(other) - size(own)).collect::<Vec<u32>>()
+        pairs.map(|(own, other)| other.size() - own.size()).collect()
     }
 }
 
@@ -73,15 +68,13 @@ pub fn simulate_from_smallest(prepared: &[&Prepared], seed: u64, replication: u3
         // A run that is stuck may be so for want of addresses that it did not ask for.
         let enough = !run.watch.short && !run.stuck;
         let record = run.record(replication);
+        let mut alike = Vec::new();
         if enough {
             begun = None;
-            let alike = larger.iter().map(|larger| record.in_larger_subnets(&own.lacks(larger)));
-            let alike: Vec<ReplicationRecord> = alike.collect();
-            records.push(record);
-            records.extend(alike);
-        } else {
-            records.push(record);
+            alike.extend(larger.iter().map(|larger| record.in_larger_subnets(&own.lacks(larger))));
         }
+        records.push(record);
+        records.append(&mut alike);
     }
     records
 }

@@ -31,8 +31,7 @@ pub(super) fn groups<'a>(plan: &Plan, cells: Vec<&'a Cell>) -> Vec<Vec<&'a Cell>
     }
     for group in &mut groups {
         group.sort_by_key(|cell| {
-            let sizes = cell.scenario.subnets.iter().map(|subnet| 1u64 << (32 - subnet.prefix_length));
-            sizes.sum::<u64>()
+            cell.scenario.subnets.iter().map(|subnet| u64::from(subnet.size())).sum::<u64>()
         });
     }
     groups

@@ -162,6 +162,10 @@ pub struct SubnetSpec {
 }
 
 impl SubnetSpec {
+    /// Addresses of its CIDR, the five that EC2 reserves among them.
+    pub fn size(&self) -> u32 {
+        1 << (32 - self.prefix_length)
+    }
     /// Addresses in use before the first node comes.
     pub fn used_at_start(&self) -> u32 {
         self.used_addresses + self.control_plane_interfaces

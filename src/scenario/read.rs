@@ -187,7 +187,7 @@ fn room_at_start(scenario: &Scenario, root: &Node, problems: &mut Problems) {
     let nodes: u32 = scenario.static_nodes.iter().map(|group| group.count).sum();
     let of_each = nodes.div_ceil(scenario.subnets.len() as u32);
     for (index, subnet) in scenario.subnets.iter().enumerate() {
-        let room = ((1u32 << (32 - subnet.prefix_length)) - 5).saturating_sub(subnet.reserved_prefixes * 16);
+        let room = (subnet.size() - 5).saturating_sub(subnet.reserved_prefixes * 16);
         let others = subnet.used_at_start();
         if others + of_each > room {
             let what = format!(
