@@ -3,6 +3,7 @@
 //! ReplicaSets, each when the one before is answered: once a batch waits for the limit, the next event waits behind it.
 //! Source: `pkg/controller/replicaset/replica_set.go`; `tools/record/event.go` of client-go.
 
+use super::event_writer::EventWriter;
 use super::state::{Pod, PodStage};
 use super::*;
 use crate::actors::replica_set::{self, ActivePod};
@@ -16,12 +17,10 @@ const EVENTS_OF_AN_OBJECT: u32 = 25;
 /// The ReplicaSet's own writes at the end of a sync.
 const STATUS_WRITES: u32 = 2;
 
-/// The events of the controller, about pods made and deleted.
+/// The controller's events about pods made and deleted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct EventWriter {
-    /// Not written yet.
-    pending: u32,
-    writing: bool,
+pub(super) struct PodEvents {
+    writer: EventWriter,
     draws: u32,
 }
 
@@ -160,20 +159,16 @@ impl Run<'_> {
         let set = &mut self.replica_sets[deployment as usize];
         if set.events_left > 0 {
             set.events_left -= 1;
-            self.event_writer.pending += 1;
-            if !self.event_writer.writing {
+            if self.pod_events.writer.add(1) {
                 self.write_controller_event();
             }
         }
     }
     /// The writer takes the next one.
     pub(super) fn write_controller_event(&mut self) {
-        let writer = &mut self.event_writer;
-        writer.writing = writer.pending > 0;
-        if writer.writing {
-            writer.pending -= 1;
-            writer.draws += 1;
-            let draws = writer.draws;
+        if self.pod_events.writer.next() {
+            self.pod_events.draws += 1;
+            let draws = self.pod_events.draws;
             let sent = self.controller_client.reserve(self.now);
             let takes = self.draw(Latency::ControllerRequest, Component::Controller, WRITER, draws);
             self.at(sent + takes, Event::ControllerEventWritten);

@@ -18,6 +18,7 @@ mod drain;
 mod enis;
 mod era;
 mod event;
+mod event_writer;
 mod finish;
 mod fitting;
 mod host_ports;
@@ -154,7 +155,7 @@ struct Run<'a> {
     /// `None` where there are none.
     jobs: Option<Box<jobs::Jobs>>,
     controller_client: ClientBucket,
-    event_writer: controllers::EventWriter,
+    pod_events: controllers::PodEvents,
     daemon_client: ClientBucket,
     /// By Deployment.
     autoscalers: Vec<Option<Autoscaler>>,
@@ -328,7 +329,7 @@ impl<'a> Run<'a> {
             rollouts: rollouts::Rollouts::new(prepared),
             jobs: jobs::Jobs::new(scenario),
             controller_client: ClientBucket::new(client.qps, client.burst),
-            event_writer: controllers::EventWriter::default(),
+            pod_events: controllers::PodEvents::default(),
             daemon_client: ClientBucket::new(client.qps, client.burst),
             autoscalers: Vec::new(),
             queue: SchedulingQueue::new(era.queue, phase),

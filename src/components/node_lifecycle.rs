@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use super::event_writer::EventWriter;
 use super::*;
 
 const WORKERS: u32 = 8;
@@ -18,8 +19,6 @@ const PAUSE: SimDuration = SimDuration::from_millis(100);
 
 /// `--node-monitor-period`
 const MONITOR_PERIOD: SimDuration = SimDuration::from_secs(5);
-/// Events that its writer has before it; further ones are dropped.
-const MOST_EVENTS: u32 = 1_000;
 
 /// Nodes whose taint is to go, and workers without one.
 #[derive(Clone, Debug)]
@@ -31,9 +30,7 @@ pub(super) struct Lifecycle {
     phase: SimDuration,
     /// Nodes that came or went since.
     changed: u32,
-    /// Events that are not written yet, and whether one is under way.
-    events: u32,
-    writing: bool,
+    events: EventWriter,
 }
 
 impl Lifecycle {
@@ -46,8 +43,7 @@ impl Lifecycle {
             idle: WORKERS,
             phase,
             changed: 0,
-            events: 0,
-            writing: false,
+            events: EventWriter::default(),
         }
     }
 
@@ -70,16 +66,13 @@ impl Run<'_> {
     }
     pub(super) fn nodes_monitored(&mut self) {
         let changed = std::mem::take(&mut self.lifecycle.changed);
-        self.lifecycle.events = (self.lifecycle.events + changed).min(MOST_EVENTS);
-        if !self.lifecycle.writing {
+        if self.lifecycle.events.add(changed) {
             self.write_node_event();
         }
     }
     /// The writer of events takes the next one.
     pub(super) fn write_node_event(&mut self) {
-        self.lifecycle.writing = self.lifecycle.events > 0;
-        if self.lifecycle.writing {
-            self.lifecycle.events -= 1;
+        if self.lifecycle.events.next() {
             let sent = self.lifecycle.client.reserve(self.now);
             let written = Event::NodeEventWritten;
             self.send_request(Flow::KubeSystem, RequestKind::Create, sent, SimDuration::ZERO, written);
