@@ -43,12 +43,7 @@ fn env(text: &str) -> BTreeMap<String, String> {
 fn settings(catalogue: &Catalogue, instance_type: &str, text: &str) -> Settings {
     let limits = match catalogue.find(instance_type).map(|id| catalogue.get(id)) {
         None => Limits { max_enis: 4, ipv4_per_eni: 15, prefixes: true, trunking: None },
-        Some(found) => Limits {
-            max_enis: found.max_enis.unwrap(),
-            ipv4_per_eni: found.ipv4_per_eni.unwrap(),
-            prefixes: found.supports_prefixes(),
-            trunking: found.trunking,
-        },
+        Some(found) => Limits::of(found).unwrap(),
     };
     Settings::read(Version::V1_23, &env(text), limits, 110, &mut Vec::new())
 }

@@ -12,12 +12,7 @@ use serde_json::{Value, json};
 fn rest(instance_type: &str, settings: &str, max_pods: u32, pods: u32) -> Rest {
     let catalogue = Catalogue::compiled_in();
     let found = catalogue.get(catalogue.find(instance_type).unwrap());
-    let limits = Limits {
-        max_enis: found.max_enis.unwrap(),
-        ipv4_per_eni: found.ipv4_per_eni.unwrap(),
-        prefixes: found.supports_prefixes(),
-        trunking: found.trunking,
-    };
+    let limits = Limits::of(found).unwrap();
     let pairs = settings.split_whitespace().map(|pair| pair.split_once('=').unwrap());
     let env: BTreeMap<String, String> = pairs.map(|(name, value)| (name.into(), value.into())).collect();
     let settings = Settings::read(Version::V1_23, &env, limits, max_pods, &mut Vec::new());

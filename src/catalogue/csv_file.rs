@@ -17,7 +17,7 @@ pub struct FileProblem {
     pub trouble: String,
 }
 
-const COLUMNS: [&str; 34] = [
+const COLUMNS: [&str; 35] = [
     "instance_type",
     "family",
     "size",
@@ -52,6 +52,7 @@ const COLUMNS: [&str; 34] = [
     "spot_savings_pct",
     "spot_interruption_band",
     "complete",
+    "ipamd_max_enis",
 ];
 
 /// The rows of `text` as instance types, in the order of the file.
@@ -212,6 +213,7 @@ impl Row<'_> {
             burstable: self.flag("burstable").unwrap_or(false),
             flex: self.flag("flex").unwrap_or(false),
             max_enis,
+            ipamd_max_enis: self.number("ipamd_max_enis").or(max_enis),
             ipv4_per_eni,
             network_cards: self.number("network_cards"),
             default_network_card: self.number("default_network_card"),

@@ -49,6 +49,8 @@ pub struct InstanceType {
     pub flex: bool,
     /// ENIs of the default network card.
     pub max_enis: Option<u32>,
+    /// As many as ipamd takes the type to have: on a few types fewer.
+    pub ipamd_max_enis: Option<u32>,
     /// IPv4 addresses of one ENI, its primary included.
     pub ipv4_per_eni: Option<u32>,
     pub network_cards: Option<u32>,

@@ -108,11 +108,10 @@ fn settings(arguments: &Arguments) -> Result<(Settings, Vec<String>), Vec<String
     }
     problems.extend(ipamd::entrypoint_refusals(&env));
     let found = types::named(&catalogue, &arguments.instance_type)
-        .and_then(|found| Ok((found, types::interface_limits(found)?)));
+        .and_then(|found| types::interface_limits(found).map(|_| found));
     match found {
-        Ok((found, (max_enis, ipv4_per_eni))) if problems.is_empty() => {
-            let (prefixes, trunking) = (found.supports_prefixes(), found.trunking);
-            let limits = Limits { max_enis, ipv4_per_eni, prefixes, trunking };
+        Ok(found) if problems.is_empty() => {
+            let limits = Limits::of(found).expect("both limits are known");
             let max_pods =
                 arguments.max_pods.or(found.eni_limited_max_pods()).expect("both limits are known");
             let mut warnings = Vec::new();

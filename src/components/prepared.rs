@@ -84,12 +84,7 @@ impl Prepared {
         let daemons = scenario.daemon_requests();
         let era = Era::of(scenario.profile);
         let settings = |found: &InstanceType| {
-            let limits = Limits {
-                max_enis: found.max_enis?,
-                ipv4_per_eni: found.ipv4_per_eni?,
-                prefixes: found.supports_prefixes(),
-                trunking: found.trunking,
-            };
+            let limits = Limits::of(found)?;
             let max_pods = scenario.cni.max_pods.or(found.eni_limited_max_pods())?;
             Some(Settings::read(era.ipamd, &scenario.cni.env, limits, max_pods, &mut Vec::new()))
         };

@@ -155,15 +155,8 @@ fn limits(case: &Case, catalogue: &Catalogue) -> Result<Limits, String> {
                 .find(name)
                 .ok_or_else(|| format!("instance_type: {name:?} is not in the catalogue"))?;
             let found = catalogue.get(id);
-            let (Some(max_enis), Some(ipv4_per_eni)) = (found.max_enis, found.ipv4_per_eni) else {
-                return Err(format!("instance_type: the interface limits of {name} are not known"));
-            };
-            Ok(Limits {
-                max_enis,
-                ipv4_per_eni,
-                prefixes: found.supports_prefixes(),
-                trunking: found.trunking,
-            })
+            Limits::of(found)
+                .ok_or_else(|| format!("instance_type: the interface limits of {name} are not known"))
         }
         _ => Err("give either instance_type or limits".into()),
     }

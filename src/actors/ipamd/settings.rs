@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalogue::InstanceType;
 use crate::units::SimDuration;
 
 /// Which release's rules hold.
@@ -23,6 +24,18 @@ pub struct Limits {
     pub prefixes: bool,
     /// Can a trunk ENI be attached? `None`: unknown.
     pub trunking: Option<bool>,
+}
+
+impl Limits {
+    /// As ipamd's own table has them; `None` where they are not known.
+    pub fn of(found: &InstanceType) -> Option<Limits> {
+        Some(Limits {
+            max_enis: found.ipamd_max_enis?,
+            ipv4_per_eni: found.ipv4_per_eni?,
+            prefixes: found.supports_prefixes(),
+            trunking: found.trunking,
+        })
+    }
 }
 
 /// Settings in force on a node.
@@ -264,6 +277,13 @@ pub fn go_parse_bool(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_with_two_network_cards_may_have_fewer_enis_for_ipamd() {
+        let catalogue = crate::catalogue::Catalogue::compiled_in();
+        let enis = |name| Limits::of(catalogue.get(catalogue.find(name).unwrap())).unwrap().max_enis;
+        assert_eq!(["i7ie.48xlarge", "i8ge.metal-48xl", "i7ie.6xlarge"].map(enis), [8, 12, 8]);
+    }
 
     #[test]
     fn numbers_and_switches_parse_as_in_go() {
