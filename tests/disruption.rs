@@ -121,8 +121,7 @@ fn node(index: u32, text: &str, provisioner: &Provisioner) -> (ExistingNode, boo
     let (kind, pods) = (CapacityType::parse(parts[1]).unwrap(), parts[2].parse::<usize>().unwrap());
     let found = &provisioner.offers.types[offered];
     let used = (0..pods).fold(DAEMONS, |sum, _| sum + Resources::new(1_000, 2_048 * MIB, 1));
-    let existing =
-        ExistingNode { room: found.allocatable - used, features: None, pods: Vec::new(), going: Vec::new() };
+    let existing = ExistingNode::plain(found.allocatable - used);
     let price = found.prices[kind as usize].unwrap();
     (existing, parts.len() == 3, Candidate { offered, kind, ..candidate(index, price, pods) })
 }

@@ -315,7 +315,7 @@ fn node(row: &RowNode, types: &[Offered]) -> ExistingNode {
     let used = Resources::new(row.used_cpu_millis, 0, row.used_pods);
     let taints = row.taints.iter().map(RowTaint::read).collect();
     let features = Some(Arc::new(NodeFeatures { labels, taints, host_ports: Vec::new() }));
-    ExistingNode { room: of.allocatable - used, features, pods: Vec::new(), going: Vec::new() }
+    ExistingNode { features, ..ExistingNode::plain(of.allocatable - used) }
 }
 
 /// All types everywhere on demand, spot in the first two zones, as Karpenter's own tests have it.

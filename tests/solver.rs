@@ -285,6 +285,7 @@ fn input(case: &Case) -> Input {
     }
     for (shape, zones) in shapes.iter_mut().zip(&case.volumes).filter(|(_, zones)| !zones.is_empty()) {
         term(zones).narrow(&mut shape.volumes);
+        shape.attachments = zones.len() as u32;
     }
     let node = |(cores, memory, zone, shape, going): &(i64, i64, usize, usize, Option<usize>)| ExistingNode {
         features: Some(Arc::new(NodeFeatures {
@@ -295,6 +296,7 @@ fn input(case: &Case) -> Input {
         pods: vec![(*shape as u32, 1)],
         going: going.iter().map(|shape| *shape as u32).collect(),
         room: Resources::new(cores * 1_000, memory * 1_024 * MIB, 20),
+        volumes: (*cores % 2 == 0).then_some(memory % 5 - 1),
     };
     Input {
         types,
@@ -327,6 +329,8 @@ const GOING: u32 = 1_000;
 /// A round of the plain solver.
 struct Round {
     rooms: Vec<Resources>,
+    /// Of nodes with a limit on volumes.
+    volumes: Vec<Option<i64>>,
     put: Vec<Put>,
     claims: Vec<Plain>,
     sorted: Vec<usize>,
@@ -510,6 +514,7 @@ impl Input {
         };
         let mut round = Round {
             rooms: self.nodes.iter().map(|node| node.room).collect(),
+            volumes: self.nodes.iter().map(|node| node.volumes).collect(),
             put: (0..).zip(&self.nodes).flat_map(bound).collect(),
             limits: self.limits.iter().map(|limit| limit.cpu_millis).collect(),
             claims: Vec::new(),
@@ -536,12 +541,14 @@ impl Input {
 
     fn place(&self, number: usize, asked: &Asked, round: &mut Round, by_weight: &[usize]) -> Option<Placed> {
         let shape = &self.shapes[number];
-        let Round { rooms, put, claims, sorted, limits } = round;
+        let Round { rooms, volumes, put, claims, sorted, limits } = round;
         for (place, node) in self.nodes.iter().enumerate() {
             let (labels, host) = (&features(node).labels, Placed::Existing(place as u32));
             let meets = |zones: &Vec<String>| zones.iter().any(|zone| labels.allows(ZONE, zone));
             let company = || self.company(put, number as u32, (host, labels), asked);
+            let attachments = i64::from(shape.attachments);
             if shape.requests.fits(&rooms[place])
+                && (attachments == 0 || volumes[place].is_none_or(|left| attachments <= left))
                 && !clash(&shape.host_ports, &features(node).host_ports)
                 && !self.port_is_taken(put, host, number)
                 && labels.compatible(&asked.labels, false)
@@ -549,6 +556,7 @@ impl Input {
                 && company().is_some_and(|lists| lists.iter().all(meets))
             {
                 rooms[place] = rooms[place] - shape.requests;
+                volumes[place] = volumes[place].map(|left| left - attachments);
                 put.push((number as u32, host, named(labels)));
                 return Some(host);
             }

@@ -5,6 +5,7 @@ pub mod client_limit;
 pub mod cpu_shares;
 pub mod crash_loop;
 pub mod deployment;
+pub mod ebs_csi;
 pub mod ec2;
 pub mod eviction;
 pub mod host_port;

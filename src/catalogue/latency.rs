@@ -128,6 +128,8 @@ latencies! {
     CreateNetworkInterfacePermission = "create_network_interface_permission",
     AssociateTrunkInterface = "associate_trunk_interface",
     DisassociateTrunkInterface = "disassociate_trunk_interface",
+    /// A Ready node until its CSI driver has registered.
+    CsiDriverStart = "csi_driver_start",
 }
 
 /// How well a number is known.

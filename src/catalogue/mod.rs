@@ -4,12 +4,14 @@ mod csv_file;
 pub mod distribution_text;
 pub mod instance_type;
 pub mod latency;
+mod volume_slots;
 
 use std::collections::BTreeMap;
 
 pub use csv_file::FileProblem;
 pub use instance_type::{Architecture, Hypervisor, InstanceType, SpotAdvice};
 pub use latency::{Grade, Latency, LatencyModel, LatencyModels};
+pub use volume_slots::{VolumeSlots, volume_slots};
 
 /// An instance type, by its place in the catalogue.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::host_ports::Rivals;
 use super::placing::{Placing, Present, Taken};
 use super::state::{NONE, NodeStage, PodStage};
+use super::volumes::Volumes;
 use super::*;
 use crate::actors::karpenter::labels::{
     CAPACITY_TYPE, HOSTNAME, NODE_POOL, REGION, ZONE, is_well_known, type_requirements,
@@ -31,6 +32,8 @@ pub(super) struct Constraints {
     pub placings: Vec<Placing>,
     /// By Deployment.
     pub rivals: Vec<Rivals>,
+    /// `None`: no pod has a volume.
+    pub volumes: Option<Volumes>,
     /// Deployments of which pods were taken off nodes since the scheduler was last told.
     left: BTreeSet<u32>,
 }
@@ -45,6 +48,7 @@ impl Constraints {
             features: Vec::new(),
             rivals: scenario.deployments.iter().map(|spec| Rivals::of(&spec.placement, scenario)).collect(),
             placings: (0..scenario.deployments.len()).map(placing).collect(),
+            volumes: Volumes::new(scenario),
             left: BTreeSet::new(),
         };
         scenario.has_constraints().then(|| Box::new(constraints))
@@ -185,6 +189,7 @@ impl Run<'_> {
         let taken = |(number, spec): (u32, &DeploymentSpec)| Taken {
             promised: self.promised_to(node, spec.priority),
             ports: self.port_is_taken(node, number),
+            volumes: self.exceeds_volumes(node, number),
         };
         let taken: Vec<Taken> = (0..).zip(&self.scenario.deployments).map(taken).collect();
         let staying = self.fittings.iter().map(|fitting| fitting.on_node(node));
@@ -244,6 +249,7 @@ impl Run<'_> {
         state.rejected_by_pod_affinity = tally.by_pod_affinity();
         state.rejected_by_ports = tally.by_ports();
         state.rejected_by_volumes = tally.by_volumes();
+        state.rejected_by_volume_limit = tally.by_volume_limit();
         Some((tally.message(), tally.nodes))
     }
 
@@ -265,7 +271,8 @@ impl Run<'_> {
                 || pod.rejected_by_ports
                 || pod.rejected_by_volumes
                 || (pod.rejected_by_pod_affinity && (!hints || placing.may_have_company(node)));
-            heard && helps
+            // Its CSINode comes with it, which all hear.
+            (heard && helps) || pod.rejected_by_volume_limit
         });
         self.run_scheduler();
     }
@@ -336,7 +343,12 @@ impl Run<'_> {
             let rivals = &constraints.rivals[pod.deployment as usize].deployments;
             !hints || left.iter().any(|gone| rivals.contains(gone))
         };
+        let frees_volumes = |constraints: &Constraints| {
+            let volumes = constraints.volumes.as_ref();
+            volumes.is_some_and(|volumes| !hints || left.iter().any(|gone| volumes.of_pod(*gone) > 0))
+        };
         pod.rejected_by_fit
+            || (pod.rejected_by_volume_limit && constraints.is_some_and(frees_volumes))
             || (pod.rejected_by_ports && constraints.is_some_and(frees_ports))
             || (pod.rejected_by_spread && left.contains(&pod.deployment))
             || (pod.rejected_by_pod_affinity && constraints.is_some_and(without))
@@ -355,12 +367,13 @@ impl Run<'_> {
         let room = self.room_for_karpenter(index);
         let Some(constraints) = &self.constraints else {
             // Nobody selects nodes, spreads or tolerates.
-            return ExistingNode { room, features: None, pods: Vec::new(), going: Vec::new() };
+            return ExistingNode::plain(room);
         };
         let pods = self.fittings.iter().zip(0..).map(|(fitting, shape)| (shape, fitting.pods_on(index)));
         let pods = pods.filter(|(_, count)| *count > 0).collect();
         let going = self.going_on(index).collect();
-        ExistingNode { room, features: constraints.features[index as usize].clone(), pods, going }
+        let features = constraints.features[index as usize].clone();
+        ExistingNode { room, features, pods, going, volumes: self.volumes_left(index) }
     }
 
     /// Appoints when the startup taints of a node that has just registered go.

@@ -113,6 +113,8 @@ pub(super) enum Event {
     },
     CniReady(u32),
     NodeReady(u32),
+    /// CSINode has what the node's CSI driver tells of it; told where pods have volumes.
+    CsiDriverRegistered(u32),
     /// Somebody cordons a node.
     NodeCordoned(u32),
     /// A worker of the node lifecycle controller has read the node.
@@ -299,6 +301,7 @@ impl Event {
             Event::LeakCallEnded { .. } => ("leak_call_ended", 142),
             Event::CniReady(_) => ("cni_ready", 21),
             Event::NodeReady(_) => ("node_ready", 22),
+            Event::CsiDriverRegistered(_) => ("csi_driver_registered", 155),
             Event::LifecycleRead(_) => ("lifecycle_read", 23),
             Event::LifecyclePatched(_) => ("lifecycle_patched", 24),
             Event::LifecycleRetried(_) => ("lifecycle_retried", 150),
@@ -456,6 +459,7 @@ impl Event {
             | Event::LeakCallEnded { node, .. }
             | Event::CniReady(node)
             | Event::NodeReady(node)
+            | Event::CsiDriverRegistered(node)
             | Event::NodeCordoned(node)
             | Event::LifecycleRead(node)
             | Event::LifecyclePatched(node)

@@ -144,7 +144,9 @@ impl Run<'_> {
         (0..self.nodes.len() as u32).any(|index| {
             let (node, room) = (&self.nodes[index as usize], self.room_for_karpenter(index));
             let fits = self.scenario.deployments.iter().zip(0..).any(|(deployment, number)| {
-                deployment.requests.fits(&room) && self.may_come_to_take(index, number)
+                deployment.requests.fits(&room)
+                    && !self.exceeds_volumes(index, number)
+                    && self.may_come_to_take(index, number)
             });
             let open = node.lives() && !node.disrupted;
             open && fits && (!vpc || self.may_gain_addresses(index))

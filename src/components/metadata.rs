@@ -66,6 +66,17 @@ impl Run<'_> {
         held.iter().any(|held| held.tie != Tie::None && held.shows_at > look)
     }
 
+    /// How many interfaces it lists now, others' and those that were just detached included.
+    pub(super) fn interfaces_in_metadata(&self, node: u32) -> u32 {
+        let held = self.nodes[node as usize].held.iter();
+        let listed = held.filter(|held| {
+            let shows = self.trunk_shows_at(node, held.eni).unwrap_or(held.shows_at);
+            held.eni == 0 || (held.tie != Tie::None && shows <= self.now)
+        });
+        let detached = self.detached.get(&node).into_iter().flatten();
+        (listed.count() + detached.filter(|(_, until)| self.now < *until).count()) as u32
+    }
+
     /// What it lists now of what is attached, and what it will list later counted only once it does.
     pub(super) fn attached_enis(&mut self, node: u32) -> Listed {
         let mut listed = Vec::new();

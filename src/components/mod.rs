@@ -57,6 +57,7 @@ mod surplus;
 mod synchronous;
 mod termination;
 mod trace;
+mod volumes;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -537,6 +538,7 @@ impl<'a> Run<'a> {
             Event::LeakCallEnded { node, process } => self.leak_call_ended(node, process),
             Event::CniReady(node) => self.cni_ready(node),
             Event::NodeReady(node) => self.node_ready(node),
+            Event::CsiDriverRegistered(node) => self.csi_driver_registered(node),
             Event::NodeCordoned(node) => self.node_cordoned(node),
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),

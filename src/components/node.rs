@@ -24,6 +24,9 @@ impl Run<'_> {
                     self.settle_cleaner(node);
                 }
                 self.label_node(node);
+                if self.prepared.has_volumes() {
+                    self.settle_volume_limit(node);
+                }
                 self.refit(node);
                 if let Some(at) = group.cordon_at {
                     self.at(at, Event::NodeCordoned(node));
@@ -165,6 +168,7 @@ impl Run<'_> {
     pub(super) fn node_ready(&mut self, node: u32) {
         if self.step_to(node, NodeStage::Ready) {
             self.await_lifecycle(node);
+            self.await_csi_driver(node);
         }
     }
 

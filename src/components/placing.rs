@@ -43,7 +43,9 @@ const AFFINITY: usize = 11;
 const PORTS: usize = 12;
 /// It is in none of the zones of a volume.
 const VOLUMES: usize = 13;
-const REASONS: usize = 14;
+/// It has as many volumes as it takes.
+const VOLUME_LIMIT: usize = 14;
+const REASONS: usize = 15;
 
 /// Reasons, a bit each; none: the node fits.
 type Verdict = u16;
@@ -129,6 +131,8 @@ pub(super) struct Taken {
     pub promised: Resources,
     /// Has one of them a host port that the Deployment's pods want?
     pub ports: bool,
+    /// Is there no room for their volumes?
+    pub volumes: bool,
 }
 
 /// Nodes of a failed attempt by why they are out.
@@ -166,6 +170,9 @@ impl Tally {
     }
     pub fn by_volumes(&self) -> bool {
         self.any(&[VOLUMES])
+    }
+    pub fn by_volume_limit(&self) -> bool {
+        self.any(&[VOLUME_LIMIT])
     }
     pub fn by_ports(&self) -> bool {
         self.any(&[PORTS])
@@ -299,10 +306,11 @@ impl Placing {
     pub fn fits(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| seen.there && self.verdict(seen) == 0)
     }
-    /// Nodes where want of room or of a host port, which others could give up, is all that keeps the pods off; their volumes,
+    /// Nodes where want of room, for volumes too, or of a host port, which others could give up, is all that keeps the pods off; their volumes,
     /// of which the verdict does not tell beside either, reach them.
     pub fn lacking_only_room(&self) -> Vec<u32> {
-        let room = 1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI | 1 << PORTS;
+        let room =
+            1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI | 1 << PORTS | 1 << VOLUME_LIMIT;
         let lacks =
             |seen: &Seen| seen.there && seen.has_volumes && seen.verdict != 0 && seen.verdict & !room == 0;
         self.seen.iter().zip(0..).filter_map(|(seen, node)| lacks(seen).then_some(node)).collect()
@@ -435,6 +443,9 @@ impl Placing {
         }
         if verdict != 0 && !need.fits(&Resources { pods: need.pods, ..all }) {
             verdict |= 1 << NEVER_FITS;
+        }
+        if verdict == 0 && taken.volumes {
+            verdict = 1 << VOLUME_LIMIT;
         }
         if verdict == 0 && !seen.has_volumes {
             verdict = 1 << VOLUMES;

@@ -3,7 +3,7 @@
 
 use super::state::{NONE, PodStage};
 use super::*;
-use crate::actors::kube_scheduler::preemption::{Victim, cost, victims};
+use crate::actors::kube_scheduler::preemption::{Room, Victim, cost, victims};
 
 /// Calls of the scheduler's client for each victim: its condition, its deletion.
 const CALLS: u32 = 2;
@@ -87,13 +87,21 @@ impl Run<'_> {
         let victim = |other: u32| Victim {
             pod: other,
             priority: self.priority(other),
-            requests: self.requests(other),
+            takes: self.takes(other),
             in_the_way: self.are_rivals(own, other),
             since: self.pods[other as usize].assumed_at,
         };
         let lower: Vec<Victim> = self.lower_on(node, pod).map(victim).collect();
-        let room = at.allocatable - at.requested - self.promised_to(node, self.priority(pod));
-        victims(&lower, self.requests(pod), room)
+        let room = Room {
+            resources: at.allocatable - at.requested - self.promised_to(node, self.priority(pod)),
+            volumes: self.volumes_left_to(node, own).unwrap_or(i64::MAX),
+        };
+        victims(&lower, self.takes(pod), room)
+    }
+
+    fn takes(&self, pod: u32) -> Room {
+        let volumes = self.volumes_of(self.pods[pod as usize].deployment).into();
+        Room { resources: self.requests(pod), volumes }
     }
 
     /// Room of the node that is promised to pods of so high a priority.

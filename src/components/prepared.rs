@@ -14,7 +14,7 @@ use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::karpenter::reservations::Reservation;
 use crate::actors::karpenter::solve::{Limits as PoolLimits, NodePool, Provisioner, Shape, Spread};
 use crate::actors::taints::Toleration;
-use crate::catalogue::{InstanceType, Latency, TypeId};
+use crate::catalogue::{InstanceType, Latency, TypeId, VolumeSlots, volume_slots};
 use crate::chance::Sampler;
 use crate::scenario::{
     AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DaemonSetSpec, DeploymentSpec, NodeOverhead,
@@ -75,9 +75,15 @@ pub struct Prepared {
     /// At which kubelet pulls an image, but for a pod's own factor [bytes/s].
     pub(super) image_rate: f64,
     pub(super) images: ImageTable,
+    /// By type; empty where no pod has a volume.
+    pub(super) volume_slots: Vec<VolumeSlots>,
 }
 
 impl Prepared {
+    /// Has any pod a volume?
+    pub(super) fn has_volumes(&self) -> bool {
+        !self.volume_slots.is_empty()
+    }
     pub fn new(mut scenario: Scenario) -> Prepared {
         scenario.deployments.append(&mut scenario.jobs);
         let revisions = Revisions::unfold(&mut scenario);
@@ -96,8 +102,11 @@ impl Prepared {
             shapes.map(|shape| provisioner.within_reach(shape, pool as u32)).collect()
         };
         let pools = 0..scenario.node_pools.len();
+        let has_volumes = scenario.deployments.iter().any(|spec| !spec.placement.volumes.is_empty());
+        let types = if has_volumes { scenario.catalogue.types() } else { &[] };
         Prepared {
             era,
+            volume_slots: volume_slots(types),
             system_reserved: system_reserved(&scenario, era),
             within_reach: scenario.has_constraints().then(|| pools.map(reach).collect()),
             pools: scenario.node_pools.iter().map(|spec| pool(&scenario, spec)).collect(),
@@ -297,6 +306,7 @@ fn shape(place: usize, deployments: &[DeploymentSpec]) -> Shape {
         tolerations: placement.tolerations,
         pod_affinity: pod_affinity(place, deployments),
         host_ports: placement.host_ports,
+        attachments: placement.volumes.len() as u32,
         volumes: volume_requirements(&placement.volumes),
     }
 }

@@ -64,6 +64,7 @@ pub(super) struct Pod {
     pub rejected_by_pod_affinity: bool,
     pub rejected_by_ports: bool,
     pub rejected_by_volumes: bool,
+    pub rejected_by_volume_limit: bool,
     /// Marked unschedulable, hence one of Karpenter's.
     pub provisionable: bool,
     pub address: Option<PodAddress>,
@@ -125,6 +126,7 @@ impl Pod {
             rejected_by_pod_affinity: false,
             rejected_by_ports: false,
             rejected_by_volumes: false,
+            rejected_by_volume_limit: false,
             provisionable: false,
             address: None,
             sandbox_tries: 0,

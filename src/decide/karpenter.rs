@@ -428,7 +428,7 @@ fn existing(
             host_ports: Vec::new(),
         };
         let (room, features) = (offered.allocatable - used, Some(Arc::new(features)));
-        nodes.push(ExistingNode { room, features, pods: Vec::new(), going: Vec::new() });
+        nodes.push(ExistingNode { features, ..ExistingNode::plain(room) });
     }
     Ok((nodes, sorted.iter().map(|node| node.name.clone()).collect(), limits))
 }

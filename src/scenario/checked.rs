@@ -11,6 +11,7 @@ use super::memory_usage::MemoryUsageSpec;
 use super::placement::{Placement, StartupTaint};
 use super::rollouts::Rollouts;
 use super::usage::UsageSpec;
+use crate::actors::ebs_csi::EbsCsiSettings;
 use crate::actors::int_or_percent::IntOrPercent;
 pub use crate::actors::karpenter::Operator;
 use crate::actors::karpenter::labels::CAPACITY_TYPE;
@@ -78,6 +79,7 @@ pub struct Scenario {
     pub api_server: Option<ApiServerSpec>,
     /// `None`: images one after the other and without limits, probes' periods from the container's start on.
     pub kubelet: Option<KubeletSpec>,
+    pub ebs_csi_driver: EbsCsiSettings,
     pub cni: CniSpec,
     pub quotas: Quotas,
     pub market: Market,

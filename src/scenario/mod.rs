@@ -7,6 +7,7 @@ mod containers;
 mod cron;
 mod defaults;
 mod disruption;
+mod ebs_csi_driver;
 mod host_ports;
 mod jobs;
 mod kubelet;

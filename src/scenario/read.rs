@@ -7,8 +7,8 @@ use super::checked::*;
 use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
-    api_server, capacity_reservations, host_ports, jobs, kubelet, limits, names, node_pools, placement,
-    plausible, pod_terms, pool_depth, reach, subnets, too_late, workload,
+    api_server, capacity_reservations, ebs_csi_driver, host_ports, jobs, kubelet, limits, names, node_pools,
+    placement, plausible, pod_terms, pool_depth, reach, subnets, too_late, workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -79,6 +79,7 @@ pub fn read(
             let mut all = deployments.iter().chain(&jobs);
             all.any(DeploymentSpec::needs_kubelet).then(KubeletSpec::default)
         }),
+        ebs_csi_driver: ebs_csi_driver::read(root.section("ebs_csi_driver", &mut problems), &mut problems),
         cni: cni(&mut root, profile, &mut warnings, &mut problems),
         quotas: quotas(root.section("quotas", &mut problems), &mut problems),
         market: root

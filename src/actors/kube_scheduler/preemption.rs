@@ -7,12 +7,38 @@ use std::cmp::Reverse;
 
 use crate::units::{Resources, SimTime};
 
+/// Room of a node, or what a pod takes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    pub resources: Resources,
+    /// Volumes that may be attached; of a node without a limit as many as there are numbers.
+    pub volumes: i64,
+}
+
+impl Room {
+    fn with(self, victim: &Victim) -> Room {
+        let Victim { takes, .. } = victim;
+        Room {
+            resources: self.resources + takes.resources,
+            volumes: self.volumes.saturating_add(takes.volumes),
+        }
+    }
+    fn without(self, victim: &Victim) -> Room {
+        let Victim { takes, .. } = victim;
+        Room { resources: self.resources - takes.resources, volumes: self.volumes - takes.volumes }
+    }
+    /// Has it a place for this? Who has no volume minds none that are too many.
+    fn holds(&self, need: &Room) -> bool {
+        need.resources.fits(&self.resources) && (need.volumes == 0 || need.volumes <= self.volumes)
+    }
+}
+
 /// A pod that could make room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Victim {
     pub pod: u32,
     pub priority: i32,
-    pub requests: Resources,
+    pub takes: Room,
     /// It cannot stay whatever room there is: it has a host port that the pod wants.
     pub in_the_way: bool,
     /// When it came to its node.
@@ -21,17 +47,17 @@ pub struct Victim {
 
 /// Those of a node's pods of lower priority that must go so that `need` fits into `room`, which the node has left;
 /// the most important first. `None`: even without all of them it does not fit, or there are none.
-pub fn victims(lower: &[Victim], need: Resources, room: Resources) -> Option<Vec<Victim>> {
-    let mut left = lower.iter().fold(room, |room, victim| room + victim.requests);
-    if lower.is_empty() || !need.fits(&left) {
+pub fn victims(lower: &[Victim], need: Room, room: Room) -> Option<Vec<Victim>> {
+    let mut left = lower.iter().fold(room, Room::with);
+    if lower.is_empty() || !left.holds(&need) {
         return None;
     }
     let mut order = lower.to_vec();
     order.sort_by_key(|victim| (Reverse(victim.priority), victim.since));
     // Each stays if the pod still fits beside it.
     order.retain(|victim| {
-        let without = left - victim.requests;
-        let stays = !victim.in_the_way && need.fits(&without);
+        let without = left.without(victim);
+        let stays = !victim.in_the_way && without.holds(&need);
         if stays {
             left = without;
         }
@@ -57,13 +83,17 @@ mod tests {
 
     use super::*;
 
+    fn room_of((cpu, memory, volumes): (i64, i64, i64), pods: i64) -> Room {
+        Room { resources: Resources::new(cpu, memory, pods), volumes }
+    }
+
     fn lower() -> impl Strategy<Value = Vec<Victim>> {
-        let victim = (0i32..4, 1i64..9, 0i64..9, 0u64..5, prop::bool::weighted(0.2));
+        let victim = (0i32..4, (1i64..9, 0i64..9, 0i64..3), 0u64..5, prop::bool::weighted(0.2));
         prop::collection::vec(victim, 0..8).prop_map(|all| {
-            let read = |(pod, (priority, cpu, memory, since, in_the_way))| Victim {
+            let read = |(pod, (priority, takes, since, in_the_way))| Victim {
                 pod,
                 priority,
-                requests: Resources::new(cpu, memory, 1),
+                takes: room_of(takes, 1),
                 in_the_way,
                 since: SimTime::from_secs(since),
             };
@@ -78,25 +108,25 @@ mod tests {
         #[test]
         fn no_victim_is_needless(
             lower in lower(),
-            need in (1i64..20, 0i64..20),
-            room in (-2i64..9, -2i64..9, -1i64..2),
+            need in (1i64..20, 0i64..20, 0i64..4),
+            room in (-2i64..9, -2i64..9, -2i64..4),
+            slots in -1i64..2,
         ) {
-            let need = Resources::new(need.0, need.1, 1);
-            let room = Resources::new(room.0, room.1, room.2);
-            let all = lower.iter().fold(room, |room, victim| room + victim.requests);
+            let (need, room) = (room_of(need, 1), room_of(room, slots));
+            let all = lower.iter().fold(room, Room::with);
             match victims(&lower, need, room) {
-                None => prop_assert!(lower.is_empty() || !need.fits(&all)),
+                None => prop_assert!(lower.is_empty() || !all.holds(&need)),
                 Some(gone) => {
-                    let freed = gone.iter().fold(room, |room, victim| room + victim.requests);
-                    prop_assert!(need.fits(&freed));
+                    let freed = gone.iter().fold(room, Room::with);
+                    prop_assert!(freed.holds(&need));
                     for victim in &gone {
-                        let could = !victim.in_the_way && need.fits(&(freed - victim.requests));
+                        let could = !victim.in_the_way && freed.without(victim).holds(&need);
                         prop_assert!(!could, "{victim:?} could stay");
                     }
                     for stays in lower.iter().filter(|victim| !gone.contains(victim)) {
                         prop_assert!(!stays.in_the_way, "{stays:?} stays");
                         let swapped = |victim: &&Victim| {
-                            let alike = victim.requests == stays.requests && !victim.in_the_way;
+                            let alike = victim.takes == stays.takes && !victim.in_the_way;
                             alike && victim.priority > stays.priority
                         };
                         prop_assert!(!gone.iter().any(|victim| swapped(&victim)), "{stays:?} stays");
@@ -111,7 +141,7 @@ mod tests {
         let victim = |priority, since| Victim {
             pod: 0,
             priority,
-            requests: Resources::ZERO,
+            takes: room_of((0, 0, 0), 0),
             in_the_way: false,
             since: SimTime::from_secs(since),
         };

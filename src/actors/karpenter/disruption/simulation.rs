@@ -55,12 +55,7 @@ pub fn simulate(
 ) -> Simulated {
     // Without room and features they take no pod, and neither their labels nor their pods count for any spread.
     let shut = |place: &usize| {
-        let nothing = ExistingNode {
-            room: Resources::ZERO - Resources::new(1, 1, 1),
-            features: None,
-            pods: Vec::new(),
-            going: Vec::new(),
-        };
+        let nothing = ExistingNode::plain(Resources::ZERO - Resources::new(1, 1, 1));
         std::mem::replace(&mut situation.nodes[*place], nothing)
     };
     let candidates: Vec<ExistingNode> = gone.iter().map(shut).collect();

@@ -92,6 +92,8 @@ pub struct Shape {
     /// Its terms tell pods apart by their shapes.
     pub pod_affinity: PodAffinity,
     pub host_ports: Vec<HostPort>,
+    /// How many volumes each of them has.
+    pub attachments: u32,
     /// What its volumes ask of a node's labels. Spread and affinity between pods do not go by it.
     pub volumes: Requirements,
 }
@@ -107,6 +109,7 @@ impl Shape {
             spread: Vec::new(),
             pod_affinity: PodAffinity::default(),
             host_ports: Vec::new(),
+            attachments: 0,
             volumes: Requirements::NONE,
         }
     }
@@ -123,6 +126,15 @@ pub struct ExistingNode {
     pub pods: Vec<(u32, u32)>,
     /// Shapes of the pods there that are deleted and not gone yet. Karpenter looks past them, but for whom they keep off.
     pub going: Vec<u32>,
+    /// Volumes that it still takes, once its CSI driver has told; `None`: it has not, and there is no limit.
+    pub volumes: Option<i64>,
+}
+
+impl ExistingNode {
+    /// Of which only its room matters.
+    pub fn plain(room: Resources) -> ExistingNode {
+        ExistingNode { room, features: None, pods: Vec::new(), going: Vec::new(), volumes: None }
+    }
 }
 
 /// The nodes that a round tries, in their order. Those that are full for all of its pods may be left out, where nobody minds where

@@ -1,12 +1,12 @@
 //! The scheduling loop of Karpenter's provisioner: which pods go onto nodes that exist, and which new claims the others
 //! make.
 //!
-//! Left out: how many volumes a node may have attached.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling`.
 
 mod affinity;
 mod anti_affinity;
 mod asked;
+mod attachments;
 mod claims;
 mod company;
 pub mod go_sort;
@@ -64,6 +64,7 @@ struct Prepared {
     spread: Vec<Spread>,
     pod_affinity: PodAffinity,
     host_ports: Vec<HostPort>,
+    attachments: u32,
     /// What its volumes ask, and a number that no other requirements have.
     volumes: (Requirements, u32),
     /// By template: types whose DaemonSets leave it its ports; `None`: all.
@@ -292,6 +293,7 @@ fn prepare(
         spread: shape.spread.clone(),
         pod_affinity: shape.pod_affinity.clone(),
         host_ports: shape.host_ports.clone(),
+        attachments: shape.attachments,
         volumes: (shape.volumes.clone(), *numbers - 1),
         port_types: Vec::new(),
         has_company: false,

@@ -1,5 +1,6 @@
 //! One round: each pod onto a node that exists, else onto a claim of the round, else onto a new one.
 
+use super::attachments::Attachments;
 use super::claims::{Claims, Order};
 use super::host_ports::{HostPorts, clash};
 use super::topology::{Host, Topology};
@@ -16,6 +17,7 @@ pub(super) struct Round<'a> {
     pub bookings: Bookings,
     topology: Topology<'a>,
     ports: HostPorts,
+    attachments: Attachments,
     ties: &'a mut dyn Ties,
     /// By shape: the first node that may still take one, and whether all but its room is known to suit. Rooms only
     /// shrink, so for shapes that do not spread it only moves on.
@@ -51,6 +53,7 @@ impl<'a> Round<'a> {
             bookings: Bookings::new(provisioner.offers.reservations(), mode),
             topology,
             ports: HostPorts::new(&provisioner.shapes, nodes),
+            attachments: Attachments::new(&provisioner.shapes, nodes),
             ties,
             first_node: vec![(0, false); shapes],
             shut_nodes: shut,
@@ -122,6 +125,7 @@ impl<'a> Round<'a> {
             self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
         }
         self.ports.record(shape, Host::Node(place as u32));
+        self.attachments.record(self.provisioner.shapes[shape as usize].attachments, place);
         Some(place as u32)
     }
 
@@ -137,9 +141,10 @@ impl<'a> Round<'a> {
     }
     /// Puts another pod of the shape there, if there is room.
     pub fn takes_another(&mut self, shape: u32, place: usize) -> bool {
-        let requests = self.provisioner.shapes[shape as usize].requests;
-        let takes = requests.fits(&self.rooms[place]);
+        let Prepared { requests, attachments, .. } = self.provisioner.shapes[shape as usize];
+        let takes = requests.fits(&self.rooms[place]) && self.attachments.fit(attachments, place);
         if takes {
+            self.attachments.record(attachments, place);
             self.rooms[place] = self.rooms[place] - requests;
             self.placements += 1;
             self.tries_existing += self.existing.tried(Some(place));
@@ -160,9 +165,13 @@ impl<'a> Round<'a> {
     /// The first node that takes a pod of a shape that never minds where others are and gives nothing up.
     fn next_node(&mut self, shape: u32) -> Option<usize> {
         let (from, suits) = self.first_node[shape as usize];
-        let requests = self.provisioner.shapes[shape as usize].requests;
+        let Prepared { requests, attachments, .. } = self.provisioner.shapes[shape as usize];
         let first = from as usize;
-        if suits && requests.fits(&self.rooms[first]) && Resources::ZERO.fits(&self.rooms[first]) {
+        if suits
+            && requests.fits(&self.rooms[first])
+            && Resources::ZERO.fits(&self.rooms[first])
+            && self.attachments.fit(attachments, first)
+        {
             return Some(first);
         }
         // Most are passed by for want of room, which is soon seen; what suits and has none too.
@@ -186,7 +195,8 @@ impl<'a> Round<'a> {
             && node.labels.compatible(&relaxed.requirements, false)
             && node.labels.compatible(&prepared.volumes.0, false)
             && !clash(&prepared.host_ports, &node.host_ports)
-            && !self.ports.are_taken(shape, Host::Node(place as u32));
+            && !self.ports.are_taken(shape, Host::Node(place as u32))
+            && self.attachments.fit(prepared.attachments, place);
         let (number, labels) = (place as u32, &node.labels);
         let takes = open && self.topology.admits_node(shape, variant, prepared, number, labels, self.ties);
         if keeps && !takes {
