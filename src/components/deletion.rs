@@ -35,15 +35,18 @@ impl Run<'_> {
         let dead = |crashed: &Crashed| crashed.dead && !crashed.stopping;
         let dead = self.pods[pod as usize].crashed.as_deref().is_some_and(dead);
         if stage >= PodStage::Running && !dead {
-            takes += self.termination_grace(pod);
+            let grace = self.termination_grace(pod);
+            takes += self.grace_left(node).map_or(grace, |left| grace.min(left));
         }
         self.stop_pod(pod, takes);
     }
 
+    /// What the pod's container takes to stop; at the end of its grace period kubelet kills it.
     pub(super) fn termination_grace(&self, pod: u32) -> SimDuration {
         let uniform = self.chance.uniform(Component::Start, pod, 2);
-        let deployment = self.pods[pod as usize].deployment as usize;
-        SimDuration::from_secs_f64(self.scenario.deployments[deployment].termination_grace.quantile(uniform))
+        let spec = &self.scenario.deployments[self.pods[pod as usize].deployment as usize];
+        let takes = SimDuration::from_secs_f64(spec.termination_grace.quantile(uniform));
+        spec.termination_grace_period.map_or(takes, |most| takes.min(most))
     }
 
     /// kubelet evicts a pod on its own account, and gives it no more than `grace`. Tells when it is gone: then its

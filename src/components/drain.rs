@@ -1,7 +1,8 @@
 //! A node from its claim's deletion on: taint, drain through the Eviction API, termination of the instance.
 //!
 //! No replacement is launched ahead: Karpenter plans for the pods of a node that is being drained as for pending ones
-//! (`karpenter`). Left out: waves by priority and DaemonSets' pods, volumes, `terminationGracePeriod` of the claim.
+//! (`karpenter`). In which order its pods go: `drain_waves`.
+//! Left out: volumes that are detached.
 //! Source: karpenter core v1.14.0, `pkg/controllers/node/termination`.
 
 use super::state::{Leaving, NONE, NodeStage, PodStage};
@@ -70,23 +71,32 @@ impl Run<'_> {
     pub(super) fn drain_checked(&mut self, node: u32) {
         let at = &self.nodes[node as usize];
         let Some(leaving) = at.leaving.filter(|leaving| at.lives() && !leaving.terminates) else { return };
-        if at.pods.is_empty() && self.now >= leaving.since + MIN_DRAIN {
-            return self.terminate_instance(node);
-        }
-        let waits = |pod: &u32| {
-            let pod = &self.pods[*pod as usize];
-            pod.is_active() && pod.stage >= PodStage::Bound && pod.evictions == 0
-        };
-        let pods: Vec<u32> = at.pods.iter().copied().filter(waits).collect();
-        for pod in pods {
-            let sent = self.karpenter_client.reserve(self.now);
-            self.send_eviction(pod, sent);
+        self.delete_expiring(node);
+        match self.wave_to_go(node) {
+            None if self.now >= leaving.since + MIN_DRAIN => return self.terminate_instance(node),
+            None => {}
+            Some(wave) if wave.daemons => self.evict_daemons(node, wave.critical),
+            Some(wave) => self.evict_pods(node, wave.critical),
         }
         let drains = self.now.since(leaving.since);
         if !drains.is_zero() && drains.nanos().is_multiple_of(NODE_AGAIN.nanos()) {
             self.trigger_node();
         }
         self.at(self.now + DRAIN_LOOK, Event::DrainChecked(node));
+    }
+
+    /// Those of the wave that are not in the eviction queue yet and may be.
+    fn evict_pods(&mut self, node: u32, critical: bool) {
+        let waits = |pod: &u32| {
+            let state = &self.pods[*pod as usize];
+            let new = state.is_active() && state.stage >= PodStage::Bound && state.evictions == 0;
+            new && self.is_critical(*pod) == critical && !self.is_protected(*pod)
+        };
+        let pods: Vec<u32> = self.nodes[node as usize].pods.iter().copied().filter(waits).collect();
+        for pod in pods {
+            let sent = self.karpenter_client.reserve(self.now);
+            self.send_eviction(pod, sent);
+        }
     }
 
     fn send_eviction(&mut self, pod: u32, sent: SimTime) {
@@ -102,31 +112,38 @@ impl Run<'_> {
         if !state.is_active() {
             return;
         }
-        let (deployment, node, tries) = (state.deployment, state.node, state.evictions);
+        let (deployment, tries) = (state.deployment, state.evictions);
         let (running, ready) = (state.stage >= PodStage::Running, state.stage == PodStage::Ready);
         let budget = self.scenario.deployments[deployment as usize].pdb;
         if budget.is_none_or(|budget| budget.evicts(self.covered(deployment), running, ready)) {
-            self.pods_evicted += 1;
-            let since = self.replaced_since(pod, node);
-            self.delete_pod(pod);
-            return self.replace_pod(deployment, pod, since);
+            return self.evict(pod);
         }
         let wait = (EVICTION_RETRY * (1 << (tries - 1).min(10))).min(EVICTION_RETRY_MAX);
         let limited = self.eviction_retries.reserve(self.now);
         self.send_eviction(pod, limited.max(self.now + wait));
     }
 
-    /// Pods on nodes that go, but for those whose budget will never let them.
+    /// The pod is deleted for its node's sake.
+    pub(super) fn evict(&mut self, pod: u32) {
+        let (deployment, node) = (self.pods[pod as usize].deployment, self.pods[pod as usize].node);
+        self.pods_evicted += 1;
+        let since = self.replaced_since(pod, node);
+        self.delete_pod(pod);
+        self.replace_pod(deployment, pod, since);
+    }
+
+    /// Pods on nodes that go, but for those that are protected and those whose budget will never let them.
     pub(super) fn pods_to_move(&self) -> Vec<u32> {
         if !self.has_disrupted {
             return Vec::new();
         }
         let goes = |node: &&Node| node.disrupted && node.lives();
         let moves = |pod: &u32| {
-            let pod = &self.pods[*pod as usize];
-            let budget = self.scenario.deployments[pod.deployment as usize].pdb;
-            pod.is_active()
-                && pod.stage >= PodStage::Bound
+            let state = &self.pods[*pod as usize];
+            let budget = self.scenario.deployments[state.deployment as usize].pdb;
+            state.is_active()
+                && state.stage >= PodStage::Bound
+                && !self.is_protected(*pod)
                 && !budget.is_some_and(|budget| budget.blocks_fully())
         };
         self.nodes.iter().filter(goes).flat_map(|node| &node.pods).copied().filter(moves).collect()

@@ -15,6 +15,7 @@ mod daemons;
 mod deletion;
 mod disruption;
 mod drain;
+mod drain_waves;
 mod enis;
 mod era;
 mod event;
@@ -213,6 +214,7 @@ struct Run<'a> {
     /// `None` where no zone has a choice of subnets.
     launch_subnets: Option<Box<launch_subnets::LaunchSubnets>>,
     terminations: termination::Terminations,
+    daemon_drains: drain_waves::DaemonDrains,
     watched_pools: BTreeSet<u32>,
     lifecycle: node_lifecycle::Lifecycle,
     karpenter_client: ClientBucket,
@@ -369,6 +371,7 @@ impl<'a> Run<'a> {
             reservations: reservations::at_start(scenario),
             launch_subnets: launch_subnets::LaunchSubnets::new(scenario),
             terminations: termination::Terminations::new(bucket(&prepared.terminate_bucket)),
+            daemon_drains: drain_waves::DaemonDrains::default(),
             watched_pools: BTreeSet::new(),
             lifecycle: node_lifecycle::Lifecycle::new(
                 ClientBucket::new(client.qps, client.burst),

@@ -17,7 +17,7 @@ pub use crate::actors::karpenter::Operator;
 use crate::actors::karpenter::labels::CAPACITY_TYPE;
 use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::probe::Probe;
-use crate::actors::taints::{Taint, first_untolerated};
+use crate::actors::taints::{Effect, Taint, first_untolerated, tolerated};
 use crate::catalogue::{Catalogue, LatencyModels, TypeId};
 use crate::units::{Resources, SimDuration, SimTime};
 
@@ -204,6 +204,10 @@ pub struct DeploymentSpec {
     pub readiness: Option<Probe>,
     /// A deleted pod's running container from SIGTERM until it is gone, drawn per pod.
     pub termination_grace: crate::chance::Distribution,
+    /// `terminationGracePeriodSeconds`, at which kubelet kills it; `None`: as long as each takes.
+    pub termination_grace_period: Option<SimDuration>,
+    /// `karpenter.sh/do-not-disrupt`
+    pub do_not_disrupt: Option<DoNotDisrupt>,
     /// Over all its pods.
     pub pdb: Option<crate::actors::eviction::PodDisruptionBudget>,
     /// Replicas wanted from an instant on, by rising time; the first is usually at t = 0. Beside an autoscaler a step
@@ -232,6 +236,18 @@ impl DeploymentSpec {
     pub fn scales_in(&self) -> bool {
         self.autoscaler.is_none() && self.schedule.windows(2).any(|steps| steps[1].1 < steps[0].1)
     }
+}
+
+/// `system-cluster-critical` and `system-node-critical`; no class of a user may have as high a value.
+pub const CRITICAL_PRIORITIES: [i32; 2] = [2_000_000_000, 2_000_001_000];
+
+/// How long Karpenter leaves a pod alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DoNotDisrupt {
+    /// `"true"`
+    Always,
+    /// From its start on.
+    For(SimDuration),
 }
 
 /// A horizontal pod autoscaler on CPU utilisation, and the load it answers to.
@@ -267,6 +283,10 @@ pub struct DaemonSetSpec {
     pub image_bytes: u64,
     /// Its pods come as the node registers, rather than once the node's taints are gone.
     pub tolerates_everything: bool,
+    /// Of its PriorityClass.
+    pub priority: i32,
+    /// An evicted pod from SIGTERM until it is gone, drawn per node.
+    pub termination_grace: crate::chance::Distribution,
     /// What its pods ask of nodes: no pod comes to others. What they prefer says nothing.
     pub placement: Placement,
 }
@@ -275,6 +295,12 @@ impl DaemonSetSpec {
     /// Do its pods need anything of a new node beside requests and a pod slot?
     pub fn takes_part(&self) -> bool {
         !self.host_network || self.image_bytes > 0
+    }
+    /// Does a drain take its pods away? Not those that tolerate Karpenter's own taint.
+    pub fn is_drained(&self) -> bool {
+        let disrupted =
+            Taint { key: "karpenter.sh/disrupted".into(), value: String::new(), effect: Effect::NoSchedule };
+        !self.tolerates_everything && !tolerated(&disrupted, &self.placement.tolerations)
     }
     /// Has it a pod on every node, whatever labels and taints that has?
     pub fn is_everywhere(&self) -> bool {
@@ -334,6 +360,8 @@ pub struct NodePoolSpec {
     pub disruption: Option<DisruptionSpec>,
     /// `spec.template.spec.expireAfter`
     pub expire_after: Option<SimDuration>,
+    /// `spec.template.spec.terminationGracePeriod`: what a claim's drain may take.
+    pub termination_grace_period: Option<SimDuration>,
     /// From then on nodes whose claims are older are drifted: a new AMI, another template.
     pub drift_at: Option<SimTime>,
 }

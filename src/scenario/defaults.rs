@@ -278,6 +278,8 @@ fn daemonset(spec: &DaemonSetSpec) -> Table {
         ("host_network", Value::Boolean(spec.host_network)),
         ("image", Value::String(bytes_text(spec.image_bytes as i64))),
         ("tolerates_everything", Value::Boolean(spec.tolerates_everything)),
+        ("priority", number(spec.priority)),
+        ("termination_grace", Value::Table(distribution_table(&spec.termination_grace, false))),
     ]);
     all.extend(table(requests(spec.requests)));
     all

@@ -1,6 +1,6 @@
 //! What may be taken away while it runs: PodDisruptionBudgets of pods, disruption of NodePools.
 
-use super::checked::{ConsolidationPolicy, DisruptionSpec};
+use super::checked::{ConsolidationPolicy, DisruptionSpec, DoNotDisrupt};
 use super::cron::{self, Cron, Minutes};
 use crate::actors::eviction::PodDisruptionBudget;
 use crate::actors::int_or_percent::IntOrPercent;
@@ -63,6 +63,20 @@ pub(super) fn pdb(mut section: Section<'_>, problems: &mut Problems) -> Option<P
         int_or_percent(&mut section, "max_unavailable", problems).map(PodDisruptionBudget::MaxUnavailable);
     section.finish(problems);
     least.or(most)
+}
+
+/// `do_not_disrupt = true`, or a time from the pod's start on.
+pub(super) fn do_not_disrupt(section: &mut Section<'_>, problems: &mut Problems) -> Option<DoNotDisrupt> {
+    if let Some(Value::Bool(always)) = section.get("do_not_disrupt").map(|node| &node.value) {
+        return always.then_some(DoNotDisrupt::Always);
+    }
+    let span = section.span("do_not_disrupt", problems)?;
+    if span.is_zero() {
+        let what = "protection that ends at once is none: Karpenter takes it for no annotation";
+        let hint = Some("write do_not_disrupt = true, or a time such as \"10 min\"".to_string());
+        problems.add(section.origin_of("do_not_disrupt"), &section.key("do_not_disrupt"), what, hint);
+    }
+    Some(DoNotDisrupt::For(span))
 }
 
 /// `disruption = { consolidation_policy, consolidate_after, budgets }` of a NodePool, with Karpenter's own defaults.

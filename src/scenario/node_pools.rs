@@ -31,6 +31,7 @@ pub(super) fn node_pools(
             ami_family: family,
             disruption: None,
             expire_after: None,
+            termination_grace_period: None,
             drift_at: None,
         }];
     };
@@ -57,6 +58,7 @@ pub(super) fn node_pools(
                 .section("disruption", problems)
                 .map(|part| disruption::read(part, clock, problems)),
             expire_after: disruption::expire_after(&mut section, problems),
+            termination_grace_period: section.span("termination_grace_period", problems),
             drift_at: section.span("drift_at", problems).map(|at| SimTime::ZERO + at),
         };
         section.finish(problems);

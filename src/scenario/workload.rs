@@ -63,6 +63,8 @@ pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Pro
         readiness: None,
         termination_grace: distribution(section, "termination_grace", problems)
             .unwrap_or(Distribution::Constant(GRACE_S)),
+        termination_grace_period: section.span("termination_grace_period", problems),
+        do_not_disrupt: disruption::do_not_disrupt(section, problems),
         pdb: None,
         schedule: Vec::new(),
         autoscaler: None,
@@ -71,8 +73,21 @@ pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Pro
         usage: None,
         memory_usage: None,
         placement: placement::read(section, problems),
-        priority: section.integer("priority", -1_000_000_000, 1_000_000_000, problems).unwrap_or(0),
+        priority: priority(section, problems),
     }
+}
+
+/// The value of a PriorityClass: a user's own, or one of the system's two.
+fn priority(section: &mut Section<'_>, problems: &mut Problems) -> i32 {
+    let [least, most] = [-1_000_000_000, CRITICAL_PRIORITIES[1]];
+    let priority = section.integer("priority", least.into(), most.into(), problems).unwrap_or(0);
+    if priority > 1_000_000_000 && !CRITICAL_PRIORITIES.contains(&priority) {
+        let what = format!("{priority} is no priority that a PriorityClass may have: 1000000000 at most");
+        let [cluster, node] = CRITICAL_PRIORITIES;
+        let hint = format!("system-cluster-critical is {cluster}, system-node-critical {node}");
+        problems.add(section.origin_of("priority"), &section.key("priority"), what, Some(hint));
+    }
+    priority
 }
 
 /// `[[deployments]]`; at least one must be there, unless there are Jobs.
@@ -223,6 +238,8 @@ pub(super) fn daemonsets(
             host_network: true,
             image_bytes: 0,
             tolerates_everything: true,
+            priority: CRITICAL_PRIORITIES[1],
+            termination_grace: Distribution::Constant(GRACE_S),
             placement: Placement::default(),
         };
         return vec![on_host("aws-node", aws_node), on_host("kube-proxy", 100)];
@@ -241,6 +258,9 @@ pub(super) fn daemonsets(
             host_network: section.flag("host_network", problems).unwrap_or(false),
             image_bytes: section.bytes("image", problems).unwrap_or(0).unsigned_abs(),
             tolerates_everything: tolerates.unwrap_or(placement.tolerations.is_empty()),
+            priority: priority(&mut section, problems),
+            termination_grace: distribution(&mut section, "termination_grace", problems)
+                .unwrap_or(Distribution::Constant(GRACE_S)),
             placement,
         };
         section.finish(problems);

@@ -86,10 +86,19 @@ impl Run<'_> {
         if !wanted {
             return None;
         }
-        let there = |pod: &&Pod| pod.is_active() && pod.stage >= PodStage::Bound;
-        let on_it = node.pods.iter().map(|pod| &self.pods[*pod as usize]).filter(there);
-        let pods: Vec<u32> = on_it.map(|pod| pod.deployment).collect();
-        if pods.iter().any(|deployment| blocked[*deployment as usize]) {
+        let there = |pod: &&u32| {
+            let pod = &self.pods[**pod as usize];
+            pod.is_active() && pod.stage >= PodStage::Bound
+        };
+        let on_it = || node.pods.iter().filter(there);
+        let pods: Vec<u32> = on_it().map(|pod| self.pods[*pod as usize].deployment).collect();
+        // Drift is bound to come to an end where claims are: nobody keeps it back then.
+        let ends = method == Method::Drift && pool.termination_grace_period.is_some();
+        let kept = || {
+            pods.iter().any(|deployment| blocked[*deployment as usize])
+                || on_it().any(|pod| self.is_protected(*pod))
+        };
+        if !ends && kept() {
             return None;
         }
         let kind = node.capacity_type();

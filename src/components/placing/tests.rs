@@ -216,6 +216,8 @@ fn deployment(name: &str, placement: Placement) -> DeploymentSpec {
         rollouts: Rollouts::NONE,
         job: None,
         termination_grace: Distribution::Constant(0.0),
+        termination_grace_period: None,
+        do_not_disrupt: None,
         pdb: None,
         usage: None,
         memory_usage: None,
