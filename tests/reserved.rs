@@ -274,6 +274,39 @@ fn places_come_back_with_the_instances_end() {
     assert_eq!((launches(&told, "reserved"), launches(&told, "on-demand")), (8, 0));
 }
 
+/// Ten places at 0.096 USD an hour, all paid for until somebody runs an instance in them, and again once it has stopped.
+#[test]
+fn places_that_nobody_uses_cost_what_used_ones_do() {
+    let ten = FOUR_RESERVED.replace("count = 4", "count = 10\nused = 2");
+    let cost = |reservation: &str, replicas: u32, pool: &str| {
+        let steps = format!(
+            "schedule = [{{ at = \"0 s\", replicas = {replicas} }}, {{ at = \"10 min\", replicas = 1 }}]"
+        );
+        let head = format!("target_pods = {replicas}\nuntil = \"horizon\"");
+        run(&one_a_node(&head, &steps, reservation, pool)).record
+    };
+    let usd = |hours: f64| (hours * 96_000.0) as u64;
+    let near =
+        |found: u64, wanted: u64| assert!(found.abs_diff(wanted) <= 2, "{found} micro-USD, not {wanted}");
+    let all = 25.0 / 60.0 * 8.0;
+    let (stays, goes) = ("", "disruption = { budgets = [{ nodes = \"100%\" }] }");
+    for (replicas, pool) in [(1, stays), (6, stays), (8, stays), (6, goes)] {
+        let record = cost(&ten, replicas, pool);
+        let reserved = record.reserved.unwrap();
+        assert_eq!(reserved.nodes, u64::from(replicas));
+        // Used or not, the places cost the same in all.
+        near(reserved.unused_to_horizon_micro_usd + record.cost_to_horizon_micro_usd, usd(all));
+        let until = record.time_to_target_ms.unwrap() as f64 / 3.6e6;
+        near(reserved.unused_to_target_micro_usd + record.cost_to_target_micro_usd, usd(8.0 * until));
+    }
+    // From then on others pay.
+    let others = format!("{ten}others = [{{ at = \"15 min\", instances = 5 }}]\n");
+    let record = cost(&others, 1, stays);
+    let left = record.reserved.unwrap().unused_to_horizon_micro_usd + record.cost_to_horizon_micro_usd;
+    near(left, usd(all - 5.0 * 10.0 / 60.0));
+    assert_eq!(cost("", 1, stays).reserved, None);
+}
+
 #[test]
 fn what_is_reserved_counts_against_the_quota_before_it_runs() {
     let quota = "quotas = { on_demand_vcpus = 14, spot_vcpus = 0 }";

@@ -1,5 +1,6 @@
 //! What is counted as it happens: addresses over the cluster, pods by state, and the timeline's grid.
 
+use super::meter::Meter;
 use crate::results::{AddressBooks, TIMELINE_POINTS, TimelinePoint};
 use crate::units::{SimDuration, SimTime};
 
@@ -23,11 +24,10 @@ pub(super) struct Books {
     pub succeeded: u32,
     /// Karpenter's nodes that have an instance.
     pub nodes: u32,
-    /// What they cost now (micro-USD an hour).
-    rate: u64,
-    /// Micro-USD an hour times nanoseconds, paid up to `paid_until`.
-    paid: u128,
-    paid_until: SimTime,
+    /// What they cost.
+    pub bill: Meter,
+    /// What places of capacity reservations cost in which nobody runs anything.
+    pub unused: Meter,
     waste_peak: u64,
     attached_peak: u64,
     /// Address-nanoseconds.
@@ -52,9 +52,8 @@ impl Books {
             jobs_ready: 0,
             succeeded: 0,
             nodes: 0,
-            rate: 0,
-            paid: 0,
-            paid_until: SimTime::ZERO,
+            bill: Meter::default(),
+            unused: Meter::default(),
             waste_peak: 0,
             attached_peak: 0,
             waste_integral: 0,
@@ -79,24 +78,6 @@ impl Books {
         self.attached - self.assigned - self.instances
     }
 
-    /// An instance costs so much an hour from `now` on.
-    pub fn pay(&mut self, micro_usd: u64, now: SimTime) {
-        (self.paid, self.paid_until) = (self.paid_at(now), now);
-        self.rate += micro_usd;
-    }
-    /// It does no more.
-    pub fn stop_paying(&mut self, micro_usd: u64, now: SimTime) {
-        (self.paid, self.paid_until) = (self.paid_at(now), now);
-        self.rate -= micro_usd;
-    }
-    fn paid_at(&self, now: SimTime) -> u128 {
-        self.paid + u128::from(self.rate) * u128::from(now.since(self.paid_until).nanos())
-    }
-    /// What instances cost now (micro-USD an hour).
-    pub fn rate(&self) -> u64 {
-        self.rate
-    }
-
     /// What is told of the instant at which the target is reached.
     pub fn at_target(&mut self, now: SimTime) -> AtTarget {
         self.settle(now);
@@ -106,7 +87,8 @@ impl Books {
             waste: self.waste(),
             waste_integral: self.waste_integral,
             attached_integral: self.attached_integral,
-            paid: self.paid_at(now),
+            micro_usd: self.bill.micro_usd_at(now),
+            unused_micro_usd: self.unused.micro_usd_at(now),
         }
     }
 
@@ -148,7 +130,7 @@ impl Books {
             addresses_attached: self.attached as u32,
             addresses_assigned: self.assigned as u32,
             addresses_free: self.free as u32,
-            cents_per_hour: (self.rate / 10_000) as u32,
+            cents_per_hour: (self.bill.rate() / 10_000) as u32,
         }
     }
 
@@ -162,11 +144,13 @@ impl Books {
         self.settle(end);
         let rest = u128::from((SimTime::ZERO + horizon).saturating_since(end).nanos());
         let millis = |integral: u128| (integral / 1_000_000) as u64;
-        let micro_usd = |paid: u128| (paid / 3_600_000_000_000) as u64;
+        // What is there at the end stays until then.
+        let horizon = end.max(SimTime::ZERO + horizon);
         let at_target = |count: u64| reached.then_some(count);
         Closed {
-            cost_to_target_micro_usd: micro_usd(until.paid),
-            cost_to_horizon_micro_usd: micro_usd(self.paid_at(end) + u128::from(self.rate) * rest),
+            cost_to_target_micro_usd: until.micro_usd,
+            cost_to_horizon_micro_usd: self.bill.micro_usd_at(horizon),
+            unused_micro_usd: [until.unused_micro_usd, self.unused.micro_usd_at(horizon)],
             books: AddressBooks {
                 attached_at_target: at_target(until.attached),
                 assigned_at_target: at_target(until.assigned),
@@ -201,7 +185,8 @@ pub(super) struct AtTarget {
     waste: u64,
     waste_integral: u128,
     attached_integral: u128,
-    paid: u128,
+    micro_usd: u64,
+    unused_micro_usd: u64,
 }
 
 /// The books of a run that has ended.
@@ -210,5 +195,7 @@ pub(super) struct Closed {
     pub books: AddressBooks,
     pub cost_to_target_micro_usd: u64,
     pub cost_to_horizon_micro_usd: u64,
+    /// Of places of reservations that nobody uses: to the target, to the horizon.
+    pub unused_micro_usd: [u64; 2],
     pub timeline: Vec<TimelinePoint>,
 }

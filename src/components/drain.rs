@@ -190,7 +190,11 @@ impl Run<'_> {
             return;
         }
         let price = at.price_micro_usd;
-        self.books.stop_paying(price, self.now);
+        self.books.bill.stop_paying(price, self.now);
+        // Its place is paid for by whoever has reserved it.
+        if at.reservation != NONE {
+            self.books.unused.pay(price, self.now);
+        }
         self.lose_pods(node);
         let takes = self.draw(Latency::InstanceShutdown, Component::Karpenter, node, 4);
         self.at(self.now + takes, Event::InstanceGone(node));

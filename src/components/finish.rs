@@ -259,7 +259,7 @@ impl Run<'_> {
             (self.waste_split(leaked_addresses), self.address_wait_p95(end));
         let replacement_p95_ms = self.replacement_p95(end);
         let (pods_ready_at_end, nodes) = (self.books.counted_ready(), self.books.nodes);
-        let cost_per_hour_micro_usd = self.books.rate();
+        let cost_per_hour_micro_usd = self.books.bill.rate();
         let closed = self.books.close(end, horizon, self.at_target.map(|(books, _)| books));
         ReplicationRecord {
             replication,
@@ -282,8 +282,12 @@ impl Run<'_> {
             cost_to_horizon_micro_usd: closed.cost_to_horizon_micro_usd,
             cost_per_hour_micro_usd,
             api_counts: self.api_counts,
-            reserved: (!self.reservations.is_empty())
-                .then_some(ReservedRecord { nodes: self.nodes_reserved, full: self.reservation_errors }),
+            reserved: (!self.reservations.is_empty()).then_some(ReservedRecord {
+                nodes: self.nodes_reserved,
+                full: self.reservation_errors,
+                unused_to_target_micro_usd: closed.unused_micro_usd[0],
+                unused_to_horizon_micro_usd: closed.unused_micro_usd[1],
+            }),
             enis_created: self.enis_created,
             enis_deleted: self.enis_deleted,
             enis_leaked,
@@ -414,7 +418,8 @@ impl Run<'_> {
         }
         let paid = self.nodes.iter().filter(|node| node.lives() && !node.stopped);
         let rate: u64 = paid.map(|node| node.price_micro_usd).sum();
-        assert_eq!(rate, self.books.rate(), "micro-USD an hour at {}", self.now);
+        assert_eq!(rate, self.books.bill.rate(), "micro-USD an hour at {}", self.now);
+        self.check_unused();
         for (index, set) in self.replica_sets.iter().enumerate() {
             let of = |pod: &&Pod| pod.deployment == index as u32 && pod.stage < PodStage::Terminating;
             let active = self.pods.iter().filter(of).count() as u32;

@@ -366,7 +366,7 @@ impl<'a> Run<'a> {
             None => self.vcpus[usize::from(offering.spot)] += sold.vcpus,
         }
         let price = sold.micro_usd[usize::from(offering.spot)].expect("what is launched has a price");
-        self.books.pay(price, self.now);
+        self.books.bill.pay(price, self.now);
         let node = &mut self.nodes[claim as usize];
         node.instance_type = offering.instance_type;
         node.offered = place;

@@ -36,6 +36,7 @@ mod leaks;
 mod memory;
 mod memory_use;
 mod metadata;
+mod meter;
 mod node;
 mod node_lifecycle;
 mod others;

@@ -35,6 +35,8 @@ impl Run<'_> {
             return;
         }
         for (reservation, spec) in (0..).zip(&self.scenario.capacity_reservations) {
+            let free = self.reservations[reservation as usize].free;
+            self.books.unused.pay(self.price_of(reservation) * u64::from(free), self.now);
             for (user, (at, _)) in (0..).zip(&spec.others) {
                 self.at(*at, Event::ReservationTaken { reservation, user });
             }
@@ -47,7 +49,26 @@ impl Run<'_> {
     pub(super) fn reservation_taken(&mut self, reservation: u32, user: u32) {
         let (_, instances) = self.scenario.capacity_reservations[reservation as usize].others[user as usize];
         let free = &mut self.reservations[reservation as usize].free;
-        *free = free.saturating_sub(instances);
+        let taken = instances.min(*free);
+        *free -= taken;
+        self.books.unused.stop_paying(self.price_of(reservation) * u64::from(taken), self.now);
+    }
+
+    /// A place's price, whether or not it is used (micro-USD an hour).
+    fn price_of(&self, reservation: u32) -> u64 {
+        let kind = self.scenario.capacity_reservations[reservation as usize].instance_type;
+        let price = self.scenario.catalogue.get(kind).on_demand_usd_per_hour.unwrap_or(0.0);
+        (price * 1e6).round() as u64
+    }
+    /// Is all paid for that nobody runs anything in?
+    pub(super) fn check_unused(&self) {
+        let free = (0..)
+            .zip(&self.reservations)
+            .map(|(number, places)| self.price_of(number) * u64::from(places.free));
+        let stopped =
+            self.nodes.iter().filter(|node| node.reservation != state::NONE && node.lives() && node.stopped);
+        let rate = free.sum::<u64>() + stopped.map(|node| node.price_micro_usd).sum::<u64>();
+        assert_eq!(rate, self.books.unused.rate(), "unused places, micro-USD an hour at {}", self.now);
     }
 
     pub(super) fn reservations_read(&mut self) {
@@ -85,6 +106,7 @@ impl Run<'_> {
         self.nodes_reserved += 1;
         self.nodes[claim as usize].reservation = reservation;
         self.reservations[reservation as usize].free -= 1;
+        self.books.unused.stop_paying(self.price_of(reservation), self.now);
         let known = self.provisioner.offers.reservations()[reservation as usize].left;
         self.provisioner.offers.set_left(reservation, known.saturating_sub(1));
     }

@@ -511,6 +511,20 @@ pub fn measures() -> Vec<Measure> {
         |r| r.reserved.map(|reserved| reserved.full),
     );
     add(
+        "reserved_unused_cost_to_target",
+        "usd",
+        Usd,
+        "Places of capacity reservations that nobody uses, at the on-demand price, to the target or the horizon; empty, as the next, without `[[capacity_reservations]]`. In no other cost.",
+        |r| r.reserved.map(|reserved| reserved.unused_to_target_micro_usd),
+    );
+    add(
+        "reserved_unused_cost_to_horizon",
+        "usd",
+        Usd,
+        "The same until the horizon, what is unused at the end kept as it is.",
+        |r| r.reserved.map(|reserved| reserved.unused_to_horizon_micro_usd),
+    );
+    add(
         "rollout",
         "ms",
         Instant,

@@ -314,6 +314,9 @@ pub struct ReservedRecord {
     pub nodes: u64,
     /// Launches that found it full.
     pub full: u64,
+    /// What places cost that nobody used, to min(T, H) and to the horizon (micro-USD).
+    pub unused_to_target_micro_usd: u64,
+    pub unused_to_horizon_micro_usd: u64,
 }
 
 /// The cluster at one instant of the grid.
