@@ -230,3 +230,37 @@ fn requests_named_twenty_types() {
     let (then, now) = both(&["on-demand", "spot"]);
     assert_ne!(then, now[..20]);
 }
+
+/// Nodes that are not initialized yet take the first pods that seek each other's zone; today the first that was made, then any
+/// of one second.
+#[test]
+fn existing_nodes_of_one_second_were_tried_in_any_order() {
+    let text = |profile: &str| {
+        format!(
+            "profile = \"{profile}\"\nuntil = \"horizon\"\nhorizon = \"5 min\"\n[[deployments]]\nname = \"base\"\nreplicas = 3\n\
+             cpu = \"900m\"\nmemory = \"1 GiB\"\ntopology_spread = [{{ topology_key = \"topology.kubernetes.io/zone\" }}]\n\
+             tolerations = [{{ key = \"a\", operator = \"Exists\" }}]\n\
+             [[deployments]]\nname = \"friends\"\nschedule = [{{ at = \"2 min\", replicas = 4 }}]\ncpu = \"900m\"\nmemory = \"1 GiB\"\n\
+             pod_affinity = [\"topology.kubernetes.io/zone\"]\n\
+             [[node_pools]]\ninstance_types = [\"m5.large\"]\ncapacity_types = [\"on-demand\"]\n\
+             startup_taints = [{{ key = \"a\", effect = \"NoSchedule\", removed_after = \"10 min\" }}]\n"
+        )
+    };
+    // Which of the three the friends' own nodes stand beside.
+    let beside = |profile: &str, seed: u64| {
+        let told = run_with(&text(profile), seed);
+        let launched: Vec<(u64, String)> = lines(&told)
+            .filter(|line| line["event"] == "instance_launched")
+            .map(|line| (line["node"].as_u64().unwrap(), line["zone"].as_str().unwrap().to_owned()))
+            .collect();
+        let (base, friends) = launched.split_at(3);
+        let mut base = base.to_vec();
+        base.sort();
+        assert!(!friends.is_empty());
+        base.iter().position(|(_, zone)| *zone == friends[0].1).unwrap()
+    };
+    let places =
+        |profile: &str| (1..=10).map(|seed| beside(profile, seed)).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(places("current").into_iter().collect::<Vec<_>>(), [0]);
+    assert!(places("2022-11").len() > 1);
+}

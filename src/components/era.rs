@@ -2,7 +2,8 @@
 //!
 //! Karpenter 0.19 launched within its loop: `pkg/controllers/provisioning/provisioner.go` of karpenter-core 8adba7b, and
 //! `pkg/cloudprovider/{instance,instancetype,createfleetbatcher}.go` of karpenter-provider-aws 011c021, 0115e3b and 6024bfc,
-//! all of November and December 2022; its batch window in `batcher.go` of that time. Today's: karpenter-provider-aws v1.14.1,
+//! all of November and December 2022; its batch window in `batcher.go` of that time, the order of nodes in `pkg/controllers/state/cluster.go`
+//! of karpenter-core 6e02c5a, the choice of subnets in `pkg/cloudprovider/{instance,subnets}.go` of karpenter v0.19.2, what errors teach in its `pkg/errors/errors.go`. Today's: karpenter-provider-aws v1.14.1,
 //! `pkg/batcher`, and karpenter core v1.14.0. kubelet's limits: kubernetes v1.27 on, and amazon-eks-ami of 23 September 2022.
 
 use crate::actors::ec2::Retries;
@@ -28,6 +29,14 @@ pub(super) struct Era {
     pub only_new_pods_prolong: bool,
     /// Does Karpenter pack pods onto nodes that are not its own?
     pub packs_foreign_nodes: bool,
+    /// Does Karpenter try nodes that are initialized first? Else by the second in which their Node objects were made, and within
+    /// one by their UIDs: in any order.
+    pub initialized_first: bool,
+    /// Of several subnets of a zone: does it count addresses of its launches under way? Else it goes by its last look, for as
+    /// long as that is kept.
+    pub counts_launches: bool,
+    /// Does Karpenter leave an offering alone whose subnet had no address? Else it asks for it again at once.
+    pub learns_of_dry_subnets: bool,
     /// What Karpenter takes off a type's allocatable, which kubelet does not.
     pub system_reserved: Resources,
     /// `karpenter.sh/unregistered`
@@ -53,6 +62,9 @@ static CURRENT: Era = Era {
     node_claims: true,
     only_new_pods_prolong: true,
     packs_foreign_nodes: true,
+    initialized_first: true,
+    counts_launches: true,
+    learns_of_dry_subnets: true,
     system_reserved: Resources::ZERO,
     unregistered_taint: true,
     launch: LaunchRules::V1_14,
@@ -72,6 +84,9 @@ static NOVEMBER_2022: Era = Era {
     node_claims: false,
     only_new_pods_prolong: false,
     packs_foreign_nodes: false,
+    initialized_first: false,
+    counts_launches: false,
+    learns_of_dry_subnets: false,
     system_reserved: Resources::new(100, 100 * MIB, 0),
     unregistered_taint: false,
     launch: LaunchRules::V0_19,

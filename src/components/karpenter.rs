@@ -8,6 +8,9 @@ use crate::actors::karpenter::launch;
 use crate::actors::karpenter::reservations::Mode;
 use crate::actors::karpenter::solve::{Existing, ExistingNode, Limits, Placed, Solution, Ties, Why};
 
+/// The draw of a node by which its UID sorts.
+const UID_DRAW: u32 = 91;
+
 /// The provisioner's loop.
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
@@ -193,9 +196,10 @@ impl Run<'_> {
     pub(super) fn existing_nodes(&mut self, least: Option<Resources>) -> Tried {
         let mut seen = std::mem::take(&mut self.provisioning.seen);
         seen.resize(self.nodes.len(), Seen::No);
-        // What Karpenter expects of trunks changes without the node.
+        // What Karpenter expects of trunks changes without the node; places by age take in those that are full.
         let mut none = Vec::new();
-        let kept = if least.is_some() && self.pod_enis.is_none() { &mut seen } else { &mut none };
+        let keeps = least.is_some() && self.pod_enis.is_none() && self.prepared.era.initialized_first;
+        let kept = if keeps { &mut seen } else { &mut none };
         let tried = self.look_at_nodes(least, kept);
         self.provisioning.seen = seen;
         tried
@@ -238,7 +242,8 @@ impl Run<'_> {
             if there && open && (addons || !node.critical_addons_only) {
                 let later = usize::from(!self.is_initialized(index));
                 let room = self.room_for_karpenter(index);
-                if least.is_none_or(|least| least.fits(&room)) {
+                let by_age = !self.prepared.era.initialized_first;
+                if by_age || least.is_none_or(|least| least.fits(&room)) {
                     tried[later].push((index, counts[later]));
                 } else {
                     see(seen, Seen::Full(later == 0));
@@ -257,6 +262,13 @@ impl Run<'_> {
                 see(seen, Seen::Gone);
             }
         }
+        if !self.prepared.era.initialized_first {
+            return self.by_age(
+                tried.concat().into_iter().map(|(index, _)| index).collect(),
+                least,
+                elsewhere,
+            );
+        }
         let [first, others] = tried;
         let all = || first.iter().copied().chain(others.iter().map(|(index, at)| (*index, counts[0] + at)));
         Tried {
@@ -264,6 +276,25 @@ impl Run<'_> {
             nodes: all().map(|(index, _)| self.existing_node(index)).collect(),
             places: all().map(|(_, place)| place).collect(),
             count: u64::from(counts[0] + counts[1]),
+            elsewhere,
+        }
+    }
+
+    /// Nodes in the order of 0.19; those without room for `least` keep their places and are left out.
+    fn by_age(&self, mut nodes: Vec<u32>, least: Option<Resources>, elsewhere: Vec<ExistingNode>) -> Tried {
+        nodes.sort_by_cached_key(|node| {
+            let made = self.launches.made.get(node).copied().unwrap_or(SimTime::ZERO);
+            (made.millis() / 1_000, self.chance.bits(Component::Karpenter, *node, UID_DRAW))
+        });
+        let has_room = |index: u32| least.is_none_or(|least| least.fits(&self.room_for_karpenter(index)));
+        let count = nodes.len() as u64;
+        let open: Vec<(u32, u32)> =
+            (0..).zip(nodes).filter(|(_, index)| has_room(*index)).map(|(at, index)| (index, at)).collect();
+        Tried {
+            indices: open.iter().map(|(index, _)| *index).collect(),
+            nodes: open.iter().map(|(index, _)| self.existing_node(*index)).collect(),
+            places: open.into_iter().map(|(_, place)| place).collect(),
+            count,
             elsewhere,
         }
     }

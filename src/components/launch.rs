@@ -307,12 +307,15 @@ impl<'a> Run<'a> {
     /// What an error teaches Karpenter: of a reservation that it has nothing left, else of the offering.
     fn mark(&mut self, claim: u32, offering: Offering, reservation: Option<u32>, refusal: Refusal) {
         let quota = refusal == Refusal::VcpuLimitExceeded;
+        let dry = refusal == Refusal::InsufficientFreeAddressesInSubnet;
+        let learns = !dry || self.prepared.era.learns_of_dry_subnets;
         match reservation {
             Some(reservation) => self.mark_reservation(reservation),
+            None if !learns => {}
             None => drop(self.marks.insert(offering, Mark { until: self.now + UNAVAILABLE_FOR, quota })),
         }
         self.provisioning.offers_hold_until = self.now;
-        if refusal == Refusal::InsufficientFreeAddressesInSubnet {
+        if dry && learns {
             self.subnet_dry(claim, offering.zone);
         }
         let name = self.scenario.catalogue.get(offering.instance_type).name.as_str();

@@ -2,7 +2,8 @@
 //! count, from which it takes what a launch is predicted to use until it reads EC2's counts again.
 //!
 //! A launch is offered one subnet a zone; what was taken off those that EC2 did not choose is given back with the
-//! answer. Where each zone has one subnet there is nothing to choose, and nothing is kept. Source:
+//! answer. In 2022 (`era`) it went by EC2's counts alone, which it kept for a minute from the launch on that had asked for them.
+//! Where each zone has one subnet there is nothing to choose, and nothing is kept. Source:
 //! karpenter-provider-aws v1.14.1, `pkg/providers/subnet/subnet.go`.
 
 use super::launch::UNAVAILABLE_FOR;
@@ -20,6 +21,8 @@ pub(super) struct LaunchSubnets {
     in_flight: Vec<Option<i64>>,
     /// Until when a subnet that refused is left alone.
     dry_until: Vec<SimTime>,
+    /// Until when the last read is good, where there are no reads each minute.
+    good_until: SimTime,
     /// By claim whose launch is under way, and zone: what it was offered.
     offered: BTreeMap<u32, Vec<Option<Offer>>>,
 }
@@ -47,6 +50,7 @@ impl LaunchSubnets {
                 cached: vec![0; count],
                 in_flight: vec![None; count],
                 dry_until: vec![SimTime::ZERO; count],
+                good_until: SimTime::ZERO,
                 offered: BTreeMap::new(),
             })
         })
@@ -64,7 +68,7 @@ impl LaunchSubnets {
 
 impl Run<'_> {
     pub(super) fn start_launch_subnets(&mut self) {
-        if self.launch_subnets.is_some() {
+        if self.launch_subnets.is_some() && self.prepared.era.counts_launches {
             self.read_subnets();
             let phase = self.chance.uniform(Component::NodeClass, 0, 1);
             self.at(SimTime::ZERO + READ_EVERY.mul_f64(phase), Event::SubnetsRead);
@@ -82,8 +86,11 @@ impl Run<'_> {
 
     /// Karpenter chooses a subnet in each zone for a claim's launch.
     pub(super) fn choose_subnets(&mut self, claim: u32) {
-        if self.launch_subnets.is_none() {
-            return;
+        let Some(known) = &mut self.launch_subnets else { return };
+        let counts = self.prepared.era.counts_launches;
+        if !counts && known.good_until <= self.now {
+            known.good_until = self.now + READ_EVERY;
+            self.read_subnets();
         }
         let request = self.request(claim);
         let least_pods = |zone: u32| {
@@ -97,10 +104,13 @@ impl Run<'_> {
         let offers = (0..).zip(&predicted).map(|(zone, predicted)| {
             let specs = self.scenario.subnets.iter().enumerate();
             let of_zone = specs.filter(|(_, spec)| spec.zone == zone && spec.nodes).map(|(at, _)| at);
-            // Of equal ones that with most at the last read, then the first.
-            let best = |at: &usize| (known.left(*at), known.cached[*at], std::cmp::Reverse(*at));
+            // Of equal ones that with most at the last read, then the first; in 2022 the last.
+            let place = |at: usize| if counts { -(at as i64) } else { at as i64 };
+            let best = |at: &usize| (known.left(*at), known.cached[*at], place(*at));
             let subnet = of_zone.max_by_key(best)?;
-            known.in_flight[subnet] = Some(known.left(subnet) - predicted);
+            if counts {
+                known.in_flight[subnet] = Some(known.left(subnet) - predicted);
+            }
             Some(Offer { subnet, cached: known.cached[subnet], predicted: *predicted })
         });
         let offers = offers.collect();

@@ -30,6 +30,8 @@ pub(super) struct Launches {
     /// CreateFleet calls to come, in their order, and whether one is under way.
     fleets: VecDeque<u32>,
     pub calling: bool,
+    /// By node: when its Node object was made.
+    pub made: BTreeMap<u32, SimTime>,
 }
 
 impl Run<'_> {
@@ -39,7 +41,8 @@ impl Run<'_> {
         if planned.is_empty() {
             return;
         }
-        self.launches = Launches { under_way: true, ..Launches::default() };
+        let made = std::mem::take(&mut self.launches.made);
+        self.launches = Launches { under_way: true, made, ..Launches::default() };
         self.unlaunched += planned.len() as u32;
         for node in planned {
             self.nodes[node as usize].created_at = self.now;
@@ -129,6 +132,7 @@ impl Run<'_> {
     /// The Node object stands in the API; kubelet fills it in later.
     pub(super) fn node_created(&mut self, node: u32) {
         self.nodes[node as usize].unknown = false;
+        self.launches.made.entry(node).or_insert(self.now);
         self.launch_settled(false);
     }
 
