@@ -6,5 +6,6 @@ pub mod episodes;
 pub mod report;
 pub mod search;
 pub mod traces;
+mod zones;
 
 pub use report::{Finding, Inputs, report};

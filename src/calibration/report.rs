@@ -6,6 +6,7 @@ use super::advisor;
 use super::depth::{self, Partial};
 use super::episodes::{Family, Fit, Law, REGION_95, median, percentile};
 use super::traces::{Episode, Series};
+use super::zones;
 use crate::catalogue::Catalogue;
 use crate::units::text::parse_seconds;
 
@@ -49,9 +50,10 @@ pub fn report(inputs: &Inputs<'_>) -> Result<(String, Vec<Finding>), Vec<String>
         "# The spot market's parameters and the traces\n\nPrinted by `kilopod fit-spot`; a test holds it to what \
          that prints. README.md says what the columns mean.\n",
     );
-    let findings = committed(&mut page, &fitted);
+    let mut findings = committed(&mut page, &fitted);
     families(&mut page, &fitted);
     shares(&mut page, &fitted);
+    findings.extend(together(&mut page, inputs.capacity, &classes, &fitted));
     missed(&mut page, &classes);
     filled(&mut page, inputs.partial);
     bands(&mut page, inputs);
@@ -193,12 +195,53 @@ fn shares(page: &mut String, fitted: &[Fitted]) {
     }
 }
 
+/// How zones of a region go together, and what lags give that; those beyond twice the counted error come back.
+fn together(
+    page: &mut String,
+    capacity: &toml::Table,
+    classes: &[Vec<&Series>; 2],
+    fitted: &[Fitted],
+) -> Vec<Finding> {
+    heading(
+        page,
+        "Zones of a region",
+        "class | pairs | correlation counted | error | committed | lag committed, min | likeliest, min",
+    );
+    let mut findings = Vec::new();
+    for ((series, class), laws) in classes.iter().zip(CLASSES).zip(fitted.chunks(2)) {
+        let Some(counted) = zones::counted(series) else { continue };
+        let (up, down) = (&laws[0].committed, &laws[1].committed);
+        let lag = capacity["spot"][class]["zone_lag"].as_str().and_then(|text| parse_seconds(text).ok());
+        let lag = lag.expect("models/capacity.toml has a span");
+        let committed = zones::correlation(up, down, lag);
+        let likeliest = minutes(zones::likeliest_lag(up, down, counted.correlation));
+        let _ = writeln!(
+            page,
+            "| {class} | {} | {:.3} | {:.3} | {committed:.3} | {} | {likeliest} |",
+            counted.pairs,
+            counted.correlation,
+            counted.error,
+            minutes(lag),
+        );
+        if (committed - counted.correlation).abs() > 2.0 * counted.error {
+            findings.push(format!(
+                "spot.{class}: lags of {} min make zones go together by {committed:.3}, where {:.3} was counted (error {:.3}); \
+                 likeliest is {likeliest} min",
+                minutes(lag),
+                counted.correlation,
+                counted.error,
+            ));
+        }
+    }
+    findings
+}
+
 /// What independent episodes of one law for all pools of a class leave out.
 fn missed(page: &mut String, classes: &[Vec<&Series>; 2]) {
     heading(
         page,
         "What the laws miss",
-        "class | series | medians of single series up, min | down, min | next to next | after next | zones together",
+        "class | series | medians of single series up, min | down, min | next to next | after next",
     );
     for (series, class) in classes.iter().zip(CLASSES) {
         let range = |up: bool| {
@@ -209,13 +252,12 @@ fn missed(page: &mut String, classes: &[Vec<&Series>; 2]) {
         let together = |text: Option<f64>| text.map_or("-".to_string(), |value| format!("{value:.2}"));
         let _ = writeln!(
             page,
-            "| {class} | {} | {} | {} | {} | {} | {} |",
+            "| {class} | {} | {} | {} | {} | {} |",
             series.len(),
             range(true),
             range(false),
             together(neighbours(series, 1)),
             together(neighbours(series, 2)),
-            together(zones(series)),
         );
     }
 }
@@ -239,25 +281,8 @@ fn neighbours(series: &[&Series], apart: usize) -> Option<f64> {
     correlation(&centred)
 }
 
-/// Mean correlation of two zones' states, over pairs watched side by side.
-fn zones(series: &[&Series]) -> Option<f64> {
-    let mut all = Vec::new();
-    for (index, one) in series.iter().enumerate() {
-        for other in series[index + 1..].iter().filter(|other| other.beside(one)) {
-            let (first, second) = (one.looks(), other.looks());
-            let share = |looks: &[bool]| looks.iter().filter(|up| **up).count() as f64 / looks.len() as f64;
-            let (a, b) = (share(&first), share(&second));
-            let off = |up: bool, share: f64| f64::from(u8::from(up)) - share;
-            let pairs: Vec<(f64, f64)> =
-                first.iter().zip(&second).map(|(x, y)| (off(*x, a), off(*y, b))).collect();
-            all.extend(correlation(&pairs));
-        }
-    }
-    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
-}
-
 /// Of pairs whose means are 0.
-fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
+pub(super) fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
     let sum = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>();
     let spread = (sum(|(x, _)| x * x) * sum(|(_, y)| y * y)).sqrt();
     (spread > 0.0).then(|| sum(|(x, y)| x * y) / spread)

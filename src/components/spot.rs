@@ -6,6 +6,7 @@
 use super::capacity::CapacityPool;
 use super::launch::{Mark, Offering, UNAVAILABLE_FOR};
 use super::*;
+use crate::scenario::region;
 
 impl Run<'_> {
     fn pool_number(&self, offering: Offering) -> u32 {
@@ -18,14 +19,23 @@ impl Run<'_> {
         Offering { instance_type: TypeId(place / zones), zone: place % zones, spot: number % 2 == 1 }
     }
 
+    /// Of the scenario's zones in the same region.
+    fn first_of_region(&self, zone: u32) -> u32 {
+        let zones = &self.scenario.zones;
+        let own = region(&zones[zone as usize]);
+        zones.iter().position(|other| region(other) == own).expect("its own is one") as u32
+    }
+
     fn capacity_pool(&mut self, offering: Offering) -> &mut CapacityPool {
         let number = self.pool_number(offering);
+        let process = self.pool_number(Offering { zone: self.first_of_region(offering.zone), ..offering });
+        let process = if offering.spot { process } else { number };
         let kind = self.scenario.catalogue.get(offering.instance_type);
         let tight = self.scenario.market == Market::Tight;
         let (model, chance, depths) = (&self.prepared.capacity, &self.chance, &self.scenario.pool_depth);
         let depth = if offering.spot { &depths.spot } else { &depths.on_demand };
         self.capacity_pools.entry(number).or_insert_with(|| {
-            let pool = CapacityPool::at_start(model, kind, offering.spot, tight, number, chance);
+            let pool = CapacityPool::at_start(model, kind, offering.spot, tight, (number, process), chance);
             match depth {
                 Some(depth) => pool.with_depth(depth, depths.refill, chance),
                 None => pool,
