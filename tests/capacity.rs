@@ -135,3 +135,23 @@ fn claims_phases_and_packing_are_those_of_the_trace() {
     // No second pod of 1500m fits anywhere.
     assert_eq!(claims.stranded_cpu_m, claims.allocatable_cpu_m - claims.requested_cpu_m);
 }
+
+#[test]
+fn spot_falls_back_to_on_demand_in_a_later_round_only() {
+    let told = run(
+        "horizon = \"10 min\"\nzones = [\"us-east-1a\"]\nquotas = { spot_vcpus = 8 }\n[[deployments]]\nreplicas = 60\n\
+                    cpu = \"1\"\nmemory = \"1 GiB\"\n[[node_pools]]\nname = \"both\"\ninstance_types = [\"m5.2xlarge\"]\n\
+                    capacity_types = [\"spot\", \"on-demand\"]\n",
+    );
+    assert_eq!(told.record.outcome, Outcome::Reached);
+    let first_error = lines(&told, "capacity_error")[0]["at_ms"].as_f64().unwrap();
+    let launched = lines(&told, "instance_launched");
+    let of = |kind: &str| launched.iter().filter(|line| line["capacity_type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("spot").len(), 1, "the quota has room for one m5.2xlarge");
+    assert!(of("on-demand").len() >= 7);
+    let claims = lines(&told, "claim_created");
+    for line in of("on-demand") {
+        let claim = claims.iter().find(|claim| claim["node"] == line["node"]).unwrap();
+        assert!(claim["at_ms"].as_f64().unwrap() > first_error, "{claim}");
+    }
+}

@@ -238,9 +238,9 @@ fn existing_nodes_of_one_second_were_tried_in_any_order() {
     let text = |profile: &str| {
         format!(
             "profile = \"{profile}\"\nuntil = \"horizon\"\nhorizon = \"5 min\"\n[[deployments]]\nname = \"base\"\nreplicas = 3\n\
-             cpu = \"900m\"\nmemory = \"1 GiB\"\ntopology_spread = [{{ topology_key = \"topology.kubernetes.io/zone\" }}]\n\
-             tolerations = [{{ key = \"a\", operator = \"Exists\" }}]\n\
-             [[deployments]]\nname = \"friends\"\nschedule = [{{ at = \"2 min\", replicas = 4 }}]\ncpu = \"900m\"\nmemory = \"1 GiB\"\n\
+             cpu = \"700m\"\nmemory = \"1 GiB\"\ntopology_spread = [{{ topology_key = \"topology.kubernetes.io/zone\" }}]\n\
+             tolerations = [{{ key = \"a\", operator = \"Exists\" }}]\npod_anti_affinity = [\"kubernetes.io/hostname\"]\n\
+             [[deployments]]\nname = \"friends\"\nschedule = [{{ at = \"2 min\", replicas = 4 }}]\ncpu = \"700m\"\nmemory = \"1 GiB\"\n\
              pod_affinity = [\"topology.kubernetes.io/zone\"]\n\
              [[node_pools]]\ninstance_types = [\"m5.large\"]\ncapacity_types = [\"on-demand\"]\n\
              startup_taints = [{{ key = \"a\", effect = \"NoSchedule\", removed_after = \"10 min\" }}]\n"

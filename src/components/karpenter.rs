@@ -23,6 +23,8 @@ pub(super) struct Loop {
     pub gated: bool,
     /// Until when the offerings that were last told the provisioner hold.
     pub offers_hold_until: SimTime,
+    /// How often that has changed.
+    pub offers_view: u32,
     /// Pods that were marked unschedulable, those that have been bound since the last round included.
     pub marked: Vec<u32>,
     /// By node: what the last round saw, and what has not changed since.
@@ -47,6 +49,7 @@ impl Loop {
             solving: false,
             gated: false,
             offers_hold_until: SimTime::NEVER,
+            offers_view: 0,
             marked: Vec::new(),
             seen: Vec::new(),
         }

@@ -51,15 +51,28 @@ struct Override {
     zone: u32,
     /// Of its part in ties.
     draw: u32,
+    /// EC2 has tried it for this call, and has none.
+    refused: Option<Refusal>,
 }
 
-/// All of a call's.
-#[derive(Clone, Debug)]
+/// All of a call's. They are those of the launch: whatever becomes known afterwards, a call never goes from one capacity
+/// type to another.
+#[derive(Clone, Debug, Default)]
 struct Overrides {
     spot: bool,
     reserved: bool,
     /// By rank.
     all: Vec<Override>,
+}
+
+/// One CreateFleet for claims that ask for the very same.
+#[derive(Clone, Debug)]
+pub(super) struct FleetBatch {
+    pub claims: Vec<u32>,
+    tries: u32,
+    /// Which of Karpenter's views of what can be had it was made from.
+    view: u32,
+    overrides: Overrides,
 }
 
 /// Why EC2 refuses an instance.
@@ -89,39 +102,53 @@ impl<'a> Run<'a> {
     pub(super) fn launch_requested(&mut self, node: u32) {
         self.nodes[node as usize].launches += 1;
         self.choose_subnets(node);
-        self.fleet_waiting.push(node);
+        if !self.join_fleet(node) {
+            let Some(overrides) = self.overrides(node) else {
+                // All that it could be is out: there is nothing to call EC2 for.
+                self.capacity_errors += 1;
+                self.settle_subnets(node, None);
+                return self.give_up(node, Cause::CapacityError);
+            };
+            let view = self.provisioning.offers_view;
+            self.fleet_waiting.push(FleetBatch { claims: vec![node], tries: 0, view, overrides });
+        }
         self.fleet_last = self.now;
-        if self.fleet_waiting.len() == 1 && !self.launches.calling {
+        if self.waiting_claims() == 1 && !self.launches.calling {
             self.open_fleet_window();
         }
+    }
+    /// Does the claim ask for the very same as others that wait? Then it goes with them.
+    fn join_fleet(&mut self, node: u32) -> bool {
+        self.refresh_offers();
+        let claim = &self.nodes[node as usize];
+        let alike = |batch: &FleetBatch| {
+            let first = &self.nodes[batch.claims[0] as usize];
+            batch.view == self.provisioning.offers_view
+                && first.pool == claim.pool
+                && first.claim == claim.claim
+                && self.same_subnets(batch.claims[0], node)
+        };
+        let place = self.fleet_waiting.iter().position(alike);
+        place.inspect(|place| self.fleet_waiting[*place].claims.push(node)).is_some()
+    }
+    fn waiting_claims(&self) -> usize {
+        self.fleet_waiting.iter().map(|batch| batch.claims.len()).sum()
     }
     pub(super) fn open_fleet_window(&mut self) {
         (self.fleet_opened, self.fleet_last) = (self.now, self.now);
         self.at(self.now + self.prepared.era.fleet_window.0, Event::FleetWindowCloses);
     }
 
-    /// Claims that ask for the very same go out as one call.
+    /// What has gathered goes out.
     pub(super) fn fleet_window_closes(&mut self) {
         let (idle, max) = self.prepared.era.fleet_window;
         let closes = (self.fleet_last + idle).min(self.fleet_opened + max);
-        if closes > self.now && self.fleet_waiting.len() < FLEET_MOST {
+        if closes > self.now && self.waiting_claims() < FLEET_MOST {
             self.at(closes, Event::FleetWindowCloses);
             return;
         }
         let fresh = self.fleets.len();
-        for node in std::mem::take(&mut self.fleet_waiting) {
-            let claim = &self.nodes[node as usize];
-            let alike = |batch: &FleetBatch| {
-                let first = &self.nodes[batch.claims[0] as usize];
-                first.pool == claim.pool
-                    && first.claim == claim.claim
-                    && self.same_subnets(batch.claims[0], node)
-            };
-            match self.fleets[fresh..].iter().position(alike) {
-                Some(place) => self.fleets[fresh + place].claims.push(node),
-                None => self.fleets.push(FleetBatch { claims: vec![node], tries: 0 }),
-            }
-        }
+        self.fleets.append(&mut self.fleet_waiting);
         let fresh = fresh as u32..self.fleets.len() as u32;
         if self.prepared.era.node_claims {
             fresh.for_each(|batch| self.fleet_sent(batch));
@@ -137,8 +164,7 @@ impl<'a> Run<'a> {
         let (tries, first, count) = (batch.tries, batch.claims[0], batch.claims.len() as u32);
         self.api_counts[ApiCount::CREATE_FLEET].calls += 1;
         if self.fleet_bucket.try_take(1, self.now) && self.instance_bucket.try_take(count, self.now) {
-            let request = self.request(first);
-            let spot = request.is_some_and(|request| request.capacity_type == CapacityType::Spot);
+            let spot = self.fleets[index as usize].overrides.spot;
             let latency = if spot { Latency::CreateFleetSpot } else { Latency::CreateFleetOnDemand };
             let takes = self.draw(latency, Component::CreateFleet, first, tries);
             self.at(self.now + takes, Event::FleetAnswered(index));
@@ -178,23 +204,18 @@ impl<'a> Run<'a> {
 
     /// The fleet's answer: for each claim an instance, or the errors of all that EC2 tried.
     pub(super) fn fleet_answered(&mut self, index: u32) {
-        let claims = std::mem::take(&mut self.fleets[index as usize].claims);
+        let batch = &mut self.fleets[index as usize];
+        let (claims, mut known) = (std::mem::take(&mut batch.claims), std::mem::take(&mut batch.overrides));
         self.set_throttled(&claims, false);
-        let mut known: Option<Overrides> = None;
         for claim in claims {
-            // Claims of a call ask for the very same, as long as no error and no reservation has changed what there is.
-            let stale = self.provisioning.offers_hold_until <= self.now;
-            if stale || known.as_ref().is_none_or(|known| known.reserved) {
-                known = self.overrides(claim);
-            }
-            let chosen = known.as_ref().ok_or(None).and_then(|known| self.choose_instance(claim, known));
+            let chosen = self.choose_instance(claim, &mut known);
             self.settle_subnets(claim, chosen.ok().map(|chosen| chosen.offering.zone));
             match chosen {
                 Ok(chosen) => self.launched(claim, chosen),
                 Err(refusal) => {
                     self.capacity_errors += 1;
                     self.api_counts[ApiCount::CREATE_FLEET].refused += 1;
-                    let quota = refusal == Some(Refusal::VcpuLimitExceeded);
+                    let quota = refusal == Refusal::VcpuLimitExceeded;
                     self.give_up(claim, if quota { Cause::Quota } else { Cause::CapacityError });
                 }
             }
@@ -227,6 +248,7 @@ impl<'a> Run<'a> {
                 place,
                 draw: rank << 8 | zone,
                 zone,
+                refused: None,
             }));
         }
         all.sort_by_key(|one| one.rank);
@@ -235,40 +257,53 @@ impl<'a> Run<'a> {
 
     /// What EC2 takes of them: on-demand the cheapest, spot of the pools with capacity the one least interrupted, then the
     /// cheapest; equal ones by chance.
-    fn choose_instance(&mut self, claim: u32, known: &Overrides) -> Result<Chosen, Option<Refusal>> {
+    fn choose_instance(&mut self, claim: u32, known: &mut Overrides) -> Result<Chosen, Refusal> {
         let mut last = None;
-        for equal in known.all.chunk_by(|one, next| one.rank == next.rank) {
-            let mut order: SmallVec<[(u64, u32, u32); 6]> = equal
-                .iter()
-                .map(|one| match self.scenario.zone_tie {
+        let (spot, reserved) = (known.spot, known.reserved);
+        for equal in known.all.chunk_by_mut(|one, next| one.rank == next.rank) {
+            let mut order: SmallVec<[(u64, u32, usize); 6]> = (0..)
+                .zip(equal.iter())
+                .map(|(at, one)| match self.scenario.zone_tie {
                     ZoneTie::Uniform if equal.len() > 1 => {
-                        (self.chance.bits(Component::ZoneTie, claim, one.draw), one.zone, one.place)
+                        (self.chance.bits(Component::ZoneTie, claim, one.draw), one.zone, at)
                     }
-                    _ => (u64::from(one.zone), one.zone, one.place),
+                    _ => (u64::from(one.zone), one.zone, at),
                 })
                 .collect();
             order.sort_unstable();
-            for (_, zone, place) in order {
-                match self.try_override(claim, known, zone, place) {
+            for (_, _, at) in order {
+                let one = &mut equal[at];
+                let outcome = match one.refused {
+                    Some(refusal) => Err(refusal),
+                    None => self.try_override(claim, one, spot, reserved),
+                };
+                match outcome {
                     Ok(chosen) => return Ok(chosen),
                     Err(refusal) => last = Some(refusal),
                 }
+                // Another reservation of the type may have places.
+                one.refused = last.filter(|_| !reserved);
             }
         }
-        Err(last)
+        Err(last.expect("a call asks for something"))
     }
 
     fn try_override(
         &mut self,
         claim: u32,
-        known: &Overrides,
-        zone: u32,
-        place: u32,
+        one: &Override,
+        spot: bool,
+        reserved: bool,
     ) -> Result<Chosen, Refusal> {
-        let Overrides { spot, reserved, .. } = *known;
+        let &Override { place, zone, .. } = one;
         let sold = self.prepared.sold[place as usize];
         let offering = Offering { instance_type: sold.id, zone, spot };
-        let reservation = reserved.then(|| self.reservation_for(claim, place, zone)).flatten();
+        let reservation = if reserved {
+            let left = self.reservation_for(claim, place, zone);
+            Some(left.ok_or(Refusal::ReservationCapacityExceeded)?)
+        } else {
+            None
+        };
         let outcome = match reservation {
             Some(reservation) => self.try_reservation(claim, reservation, zone),
             None => self.try_offering(claim, sold.vcpus, offering),
@@ -355,6 +390,7 @@ impl<'a> Run<'a> {
         }
         self.provisioner.offers.set_available(available);
         self.provisioning.offers_hold_until = until;
+        self.provisioning.offers_view += 1;
     }
 
     fn launched(&mut self, claim: u32, chosen: Chosen) {

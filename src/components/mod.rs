@@ -70,8 +70,9 @@ use contention::Contention;
 use event::{Event, Whom};
 use fitting::Fitting;
 use images::Images;
+use launch::FleetBatch;
 use memory_use::Memory;
-use state::{FleetBatch, Node, Pod, PodList, ReplicaSet};
+use state::{Node, Pod, PodList, ReplicaSet};
 use subnet_sizes::Watch;
 use trace::TraceLine;
 use waiting::Ledger;
@@ -193,7 +194,7 @@ struct Run<'a> {
     solved: Vec<u32>,
     /// Claims without an instance.
     unlaunched: u32,
-    fleet_waiting: Vec<u32>,
+    fleet_waiting: Vec<FleetBatch>,
     fleet_opened: SimTime,
     fleet_last: SimTime,
     fleets: Vec<FleetBatch>,

@@ -472,10 +472,3 @@ impl ReplicaSet {
         self.wanted.saturating_sub(self.active + self.unnoticed)
     }
 }
-
-/// One CreateFleet for claims that ask for the very same.
-#[derive(Clone, Debug)]
-pub(super) struct FleetBatch {
-    pub claims: Vec<u32>,
-    pub tries: u32,
-}
