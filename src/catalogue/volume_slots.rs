@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(of("m5.metal"), shared(31));
         assert_eq!(of("m7i.large"), dedicated(32));
         // The API says shared of it.
-        assert_eq!(of("m8a.metal-48xl").shared, false);
+        assert!(!of("m8a.metal-48xl").shared);
         assert_eq!(of("m4.large"), dedicated(39));
     }
 

@@ -80,7 +80,7 @@ pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Pro
 /// The value of a PriorityClass: a user's own, or one of the system's two.
 fn priority(section: &mut Section<'_>, problems: &mut Problems) -> i32 {
     let [least, most] = [-1_000_000_000, CRITICAL_PRIORITIES[1]];
-    let priority = section.integer("priority", least.into(), most.into(), problems).unwrap_or(0);
+    let priority = section.integer("priority", least, most, problems).unwrap_or(0);
     if priority > 1_000_000_000 && !CRITICAL_PRIORITIES.contains(&priority) {
         let what = format!("{priority} is no priority that a PriorityClass may have: 1000000000 at most");
         let [cluster, node] = CRITICAL_PRIORITIES;
