@@ -92,4 +92,6 @@ pub enum Component {
     Metadata = 51,
     /// How long the node lifecycle controller pauses after a refused patch, by node and try; of nobody, when it monitors.
     NodeLifecycle = 52,
+    /// Which nodes a pod that takes the place of others looks at, by pod, attempt and node; up to 1.24 from which on.
+    Preemption = 53,
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::era::Era;
 use super::host_ports::Rivals;
 use super::placing::{Placing, Present, Taken};
 use super::state::{NONE, NodeStage, PodStage};
@@ -41,7 +42,8 @@ pub(super) struct Constraints {
 impl Constraints {
     /// `None`: nobody asks for anything but room.
     pub fn new(scenario: &Scenario) -> Option<Box<Constraints>> {
-        let placing = |place| Placing::new(place, &scenario.deployments, &scenario.scheduler);
+        let version = Era::of(scenario.profile).filters;
+        let placing = |place| Placing::new(place, &scenario.deployments, &scenario.scheduler, version);
         let constraints = Constraints {
             labels: Vec::new(),
             daemons: Vec::new(),
@@ -188,6 +190,7 @@ impl Run<'_> {
     pub(super) fn refit_constrained(&mut self, node: u32) {
         let taken = |(number, spec): (u32, &DeploymentSpec)| Taken {
             promised: self.promised_to(node, spec.priority),
+            expected: self.expected_on(node, spec.priority),
             ports: self.port_is_taken(node, number),
             volumes: self.exceeds_volumes(node, number),
         };
@@ -404,13 +407,23 @@ impl Run<'_> {
         let Some(constraints) = &self.constraints else {
             return !at.critical_addons_only && !at.cordoned;
         };
-        let settled = at.stage == NodeStage::Ready
-            && !(at.unregistered || at.not_ready || at.memory_pressure)
-            && at.startup_taints.is_empty();
+        let settled = at.is_settled();
         let waits = |pod: &Pod| pod.deployment == deployment && pod.stage == PodStage::Pending;
         let placing = &constraints.placings[deployment as usize];
         let open = || placing.tolerates(node) && placing.selects(node) && placing.reaches_volumes(node);
         self.pods.iter().any(waits) && !self.port_is_a_daemons(node, deployment) && (!settled || open())
+    }
+
+    /// Do others' whereabouts, or their host ports, keep the Deployment's pods off the node as long as nothing moves?
+    pub(super) fn is_shut(&self, node: u32, deployment: u32) -> bool {
+        let shut = |constraints: &Constraints| constraints.placings[deployment as usize].is_shut(node);
+        self.constraints.as_deref().is_some_and(shut) || self.port_is_taken(node, deployment)
+    }
+    /// Do they keep them off new nodes in the zone?
+    pub(super) fn is_zone_shut(&self, zone: u32, deployment: u32) -> bool {
+        let zone = &self.scenario.zones[zone as usize];
+        let shut = |constraints: &Constraints| constraints.placings[deployment as usize].is_zone_shut(zone);
+        self.constraints.as_deref().is_some_and(shut)
     }
 
     /// Does Karpenter try nodes tainted for critical add-ons? Where nobody tolerates them they are as good as not there.

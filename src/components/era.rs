@@ -10,6 +10,7 @@ use crate::actors::ec2::Retries;
 use crate::actors::ipamd;
 use crate::actors::karpenter::launch::Rules as LaunchRules;
 use crate::actors::kube_scheduler::queue::QueueVersion;
+use crate::actors::kube_scheduler::view::Version;
 use crate::scenario::Profile;
 use crate::units::{MIB, Resources, SimDuration};
 
@@ -18,6 +19,8 @@ pub(super) struct Era {
     pub ipamd: ipamd::Version,
     pub queue: QueueVersion,
     pub queueing_hints: bool,
+    /// kube-scheduler's filters and preemption.
+    pub filters: Version,
     /// kubelet's `kubeAPIQPS` and `kubeAPIBurst`.
     pub kubelet_client: (u32, u32),
     /// Does kubelet tell at once that its node is Ready? Else at the next look at its runtime and the next status update.
@@ -57,6 +60,7 @@ static CURRENT: Era = Era {
     ipamd: ipamd::Version::V1_23,
     queue: QueueVersion::V1_34,
     queueing_hints: true,
+    filters: Version::V1_34,
     kubelet_client: (50, 100),
     tells_ready_at_once: true,
     node_claims: true,
@@ -78,6 +82,7 @@ static NOVEMBER_2022: Era = Era {
     ipamd: ipamd::Version::V1_12,
     queue: QueueVersion::V1_23,
     queueing_hints: false,
+    filters: Version::V1_24,
     // Of the EKS image from 23 September 2022 on.
     kubelet_client: (10, 20),
     tells_ready_at_once: false,

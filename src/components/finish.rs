@@ -1,5 +1,7 @@
 //! How a run ends: is anything still moving, and what it came to.
 
+use std::collections::BTreeSet;
+
 use super::state::{Held, NONE, PodStage, Tie};
 use super::*;
 use crate::results::{BranchEniRecord, Outcome, ReservedRecord, SubnetRecord, WasteSplit};
@@ -83,9 +85,9 @@ impl Run<'_> {
     /// Can nothing that is pending bring another pod to Ready?
     ///
     /// True only if there are pods that are not Ready, or none while a Job has failed; if every such pod waits for an address
-    /// that no call can bring, for room that no node can give and no launch can make, or for a limit that nothing will lift;
-    /// and if no node gives addresses back, no instance goes, no pool of spot capacity changes and no quota is raised before
-    /// the horizon.
+    /// that no call can bring, for room that no node can give and no launch can make, for others to go that stay, or for a
+    /// limit that nothing will lift; and if none may take another's place, no node gives addresses back, no instance goes,
+    /// no pool of spot capacity changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {
         let horizon = SimTime::ZERO + self.scenario.horizon;
         let ahead = |at: SimTime| at > self.now && at <= horizon;
@@ -113,16 +115,14 @@ impl Run<'_> {
         let to_come = to_come || { changes }.any(|change| change.at > self.now && change.at <= horizon);
         // An autoscaler may still ask for more.
         let scales = self.autoscalers.iter().any(Option::is_some);
-        if moving || unmade || to_come || scales {
+        if moving || unmade || to_come || scales || self.may_preempt() {
             return false;
         }
         let waiting = self.pods.iter().enumerate().filter(|(_, pod)| pod.cause.is_some());
         // A market that is short today is not proved short for ever: capacity is not asked after.
         let mut served = None;
         let mut hopeless = |(index, pod): (usize, &Pod)| match pod.stage {
-            PodStage::Pending => {
-                !*served.get_or_insert_with(|| self.nodes_that_may_serve() || self.may_launch())
-            }
+            PodStage::Pending => !*served.get_or_insert_with(|| self.may_be_served(true)),
             PodStage::Bound => {
                 let without = self.nodes[pod.node as usize].without_address.contains(&(index as u32));
                 without && !self.may_gain_addresses(pod.node)
@@ -138,43 +138,47 @@ impl Run<'_> {
         all && (self.scenario.cni.mode != CniMode::Vpc || !self.may_free_addresses())
     }
 
+    /// May a pod that waits for a node get one: that is there, on its way, or still to be launched? Without `addresses` it does
+    /// not matter whether it would find an address there.
+    fn may_be_served(&self, addresses: bool) -> bool {
+        self.nodes_that_may_serve(addresses) || self.may_launch(addresses)
+    }
     /// Is a node there, or on its way, on which a pod more could run?
-    fn nodes_that_may_serve(&self) -> bool {
-        let vpc = self.scenario.cni.mode == CniMode::Vpc;
+    fn nodes_that_may_serve(&self, addresses: bool) -> bool {
+        let addresses = addresses && self.scenario.cni.mode == CniMode::Vpc;
         (0..self.nodes.len() as u32).any(|index| {
             let (node, room) = (&self.nodes[index as usize], self.room_for_karpenter(index));
             let fits = self.scenario.deployments.iter().zip(0..).any(|(deployment, number)| {
                 deployment.requests.fits(&room)
                     && !self.exceeds_volumes(index, number)
                     && self.may_come_to_take(index, number)
+                    && !self.is_shut(index, number)
             });
             let open = node.lives() && !node.disrupted;
-            open && fits && (!vpc || self.may_gain_addresses(index))
+            open && fits && (!addresses || self.may_gain_addresses(index))
         })
     }
-    /// Could Karpenter ever launch another instance? Not where no subnet has an address, or where limits that
-    /// nothing lifts bind.
-    fn may_launch(&self) -> bool {
+    /// Could Karpenter ever launch another instance? Not where no subnet has an address, where others keep pods off, or where
+    /// limits that nothing lifts bind.
+    fn may_launch(&self, addresses: bool) -> bool {
         let prepared = self.prepared;
-        let needs = |pod: &Pod| {
-            let requests = self.scenario.deployments[pod.deployment as usize].requests;
-            (requests, pod.deployment as usize)
-        };
         let limits = self.limits_left();
-        let pending: Vec<(Resources, usize)> =
-            self.pods.iter().filter(|pod| pod.stage == PodStage::Pending).map(needs).collect();
+        let waits = |pod: &&Pod| pod.stage == PodStage::Pending;
+        let pending: BTreeSet<u32> = self.pods.iter().filter(waits).map(|pod| pod.deployment).collect();
         prepared.pools.iter().enumerate().any(|(index, pool)| {
             let offers = &self.provisioner.offers;
             let template = offers.set(self.provisioner.template(index as u32));
             // An instance that finds no address for pods helps nobody, even where it finds one for itself.
-            let addresses = |instance_type: TypeId| {
+            let subnets = |instance_type: TypeId, deployment: u32| {
                 let settings = self.prepared.ipamd[instance_type.index()].as_ref();
                 let vpc = self.scenario.cni.mode == CniMode::Vpc;
                 let prefixes = vpc && settings.is_some_and(|settings| settings.prefix_delegation);
                 let books = self.subnets.iter().zip(&self.scenario.subnets);
+                let has = |book: &Subnet| book.free() > 0 && (!prefixes || book.free_blocks() > Some(0));
                 books
                     .filter(|(_, spec)| pool.zones.contains(&spec.zone))
-                    .any(|(book, _)| book.free() > 0 && (!prefixes || book.free_blocks() > Some(0)))
+                    .filter(|(_, spec)| !self.is_zone_shut(spec.zone, deployment))
+                    .any(|(book, _)| !addresses || has(book))
             };
             let left = |allowed, spot| match allowed {
                 true => self.vcpu_quota(spot).saturating_sub(self.vcpus[usize::from(spot)]),
@@ -182,13 +186,14 @@ impl Run<'_> {
             };
             let left_vcpus = left(pool.allows_on_demand, false).max(left(pool.allows_spot, true));
             let reach = prepared.within_reach.as_ref().map(|pools| &pools[index]);
-            pending.iter().any(|(requests, deployment)| {
+            pending.iter().any(|deployment| {
+                let requests = self.scenario.deployments[*deployment as usize].requests;
                 template.compatible.iter().any(|place| {
                     let (offered, sold) = (&offers.types[place], prepared.sold[place]);
-                    offers.needs(template, place, *requests).fits(&offered.allocatable)
-                        && reach.is_none_or(|reach| reach[*deployment].has(place))
+                    offers.needs(template, place, requests).fits(&offered.allocatable)
+                        && reach.is_none_or(|reach| reach[*deployment as usize].has(place))
                         && (sold.vcpus <= left_vcpus || self.may_be_reserved(template, place))
-                        && addresses(sold.id)
+                        && subnets(sold.id, *deployment)
                         && limits[index].admit(offered.capacity)
                         && limits[index].nodes != Some(0)
                 })
@@ -200,15 +205,26 @@ impl Run<'_> {
     fn main_cause(&self) -> Option<Cause> {
         let lasting = [Cause::NoInstanceType, Cause::PoolLimit, Cause::Quota, Cause::AddressNodeFull];
         let count = |cause: &Cause| self.ledger.pods(*cause);
-        if self.stuck {
-            let most = lasting.iter().copied().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
-            let waiting: u32 = Cause::ALL.iter().map(count).sum();
-            let named = most.filter(|cause| count(cause) * 2 > waiting).or(Some(Cause::AddressSubnetDry));
-            // Where only a failed Job is short of the target, no pod waits.
-            return named.filter(|_| waiting > 0);
+        let most_of = |causes: &[Cause]| {
+            let most = causes.iter().copied().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
+            most.filter(|cause| count(cause) > 0)
+        };
+        let most = most_of(&lasting);
+        let waiting: u32 = Cause::ALL.iter().map(count).sum();
+        // Where only a failed Job is short of the target, no pod waits.
+        if !self.stuck || waiting == 0 {
+            return most_of(&Cause::ALL);
         }
-        let most = Cause::ALL.into_iter().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
-        most.filter(|cause| count(cause) > 0)
+        let named = most.filter(|cause| count(cause) * 2 > waiting);
+        let dry = || self.lacks_addresses().then_some(Cause::AddressSubnetDry);
+        // Else kube-scheduler refuses the nodes that Karpenter counts on.
+        named.or_else(dry).or(most).or(Some(Cause::NoInstanceType))
+    }
+
+    /// Would addresses help a pod that waits?
+    fn lacks_addresses(&self) -> bool {
+        let without = |pod: &Pod| pod.cause.is_some() && pod.stage >= PodStage::Bound;
+        self.pods.iter().any(without) || self.may_be_served(false)
     }
 
     /// Karpenter's nodes by type and capacity type.

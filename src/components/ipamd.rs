@@ -355,7 +355,8 @@ impl<'a> Run<'a> {
             // The next process hands out what pods have left, or asks for more.
             return left || ipamd.pool().total() > ipamd.pool().assigned();
         }
-        ipamd.pool().assignable(self.now) > 0 || (left && ipamd.may_grow(settings, self.now))
+        // What is cooling down will be there again.
+        ipamd.pool().total() > ipamd.pool().assigned() || (left && ipamd.may_grow(settings, self.now))
     }
     /// Could any node give addresses back, with no pod coming or going?
     pub(super) fn may_free_addresses(&self) -> bool {

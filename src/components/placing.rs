@@ -6,6 +6,8 @@
 
 mod company;
 mod domains;
+mod dry_run;
+mod prospects;
 
 use std::collections::BTreeMap;
 
@@ -72,6 +74,8 @@ struct Seen {
     domains: Vec<u32>,
     /// Pods on it, of each set that is counted.
     pods: SmallVec<[i64; 2]>,
+    /// The same of those for whom others make room there; empty: for none.
+    expected: Vec<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,12 +87,18 @@ struct Rule {
 }
 
 impl Rule {
+    /// May a pod more come to the domain, if it had so many more than are counted?
+    fn admits(&self, domain: u32, more: i64) -> bool {
+        self.counted.domains.pods(domain) + more + 1 - self.least(domain, more) <= self.max_skew
+    }
     /// The fewest pods that a domain may be taken to have.
-    fn least(&self) -> i64 {
-        if self.counted.domains.present() < self.min_domains {
+    fn least(&self, domain: u32, more: i64) -> i64 {
+        let domains = &self.counted.domains;
+        if domains.present() < self.min_domains {
             return 0;
         }
-        self.counted.domains.least().unwrap_or(i64::from(i32::MAX))
+        let least = if more == 0 { domains.least() } else { domains.least_with(domain, more) };
+        least.unwrap_or(i64::from(i32::MAX))
     }
 }
 
@@ -125,10 +135,12 @@ impl PodSet {
 type Situation = SmallVec<[u32; 4]>;
 
 /// What others have of a node before pods of a Deployment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
     /// Promised to pods of as high a priority.
     pub promised: Resources,
+    /// Their Deployments.
+    pub expected: SmallVec<[u32; 2]>,
     /// Has one of them a host port that the Deployment's pods want?
     pub ports: bool,
     /// Is there no room for their volumes?
@@ -188,6 +200,7 @@ impl Tally {
 /// See the module's page.
 #[derive(Clone, Debug)]
 pub(super) struct Placing {
+    version: Version,
     requests: Resources,
     placement: Placement,
     strategy: Strategy,
@@ -212,10 +225,16 @@ pub(super) struct Placing {
 }
 
 impl Placing {
-    pub fn new(own: usize, deployments: &[DeploymentSpec], settings: &SchedulerSettings) -> Placing {
+    pub fn new(
+        own: usize,
+        deployments: &[DeploymentSpec],
+        settings: &SchedulerSettings,
+        version: Version,
+    ) -> Placing {
         let deployment = &deployments[own];
         let placement = &deployment.placement;
         let mut placing = Placing {
+            version,
             requests: deployment.requests,
             placement: placement.clone(),
             strategy: settings.strategy.clone(),
@@ -306,15 +325,6 @@ impl Placing {
     pub fn fits(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| seen.there && self.verdict(seen) == 0)
     }
-    /// Nodes where want of room, for volumes too, or of a host port, which others could give up, is all that keeps the pods off; their volumes,
-    /// of which the verdict does not tell beside either, reach them.
-    pub fn lacking_only_room(&self) -> Vec<u32> {
-        let room =
-            1 << TOO_MANY_PODS | 1 << CPU | 1 << MEMORY | 1 << POD_ENI | 1 << PORTS | 1 << VOLUME_LIMIT;
-        let lacks =
-            |seen: &Seen| seen.there && seen.has_volumes && seen.verdict != 0 && seen.verdict & !room == 0;
-        self.seen.iter().zip(0..).filter_map(|(seen, node)| lacks(seen).then_some(node)).collect()
-    }
     /// Has the node every label that hard rules spread over?
     pub fn has_keys(&self, node: u32) -> bool {
         self.seen.get(node as usize).is_some_and(|seen| has_all(seen, &self.hard))
@@ -364,11 +374,12 @@ impl Placing {
             self.read_taints(&mut seen, taints);
             // No pod is put where Karpenter drains, whatever it tolerates.
             seen.tolerated &= !node.disrupted;
-            seen.verdict = self.judge(&seen, node, taken);
+            seen.verdict = self.judge(&seen, node, &taken);
             seen.pods = self.sets.iter().map(|set| set.count(pods)).collect();
+            seen.expected = self.expected(&taken);
         }
         self.count(&seen, true);
-        let situation = (seen.there && seen.verdict == 0).then(|| self.situation(&seen));
+        let situation = (seen.there && seen.verdict == 0).then(|| self.situation(index, &seen));
         self.groups.set(index, situation);
         self.seen[index as usize] = seen;
     }
@@ -388,7 +399,7 @@ impl Placing {
     }
 
     /// What the others' whereabouts can tell it from other nodes by.
-    fn situation(&self, seen: &Seen) -> Situation {
+    fn situation(&self, index: u32, seen: &Seen) -> Situation {
         let deciding = || self.hard.iter().map(|rule| &rule.counted).chain(self.company.counted());
         let domains = deciding().filter(|counted| !counted.by_host).map(|counted| seen.domains[counted.key]);
         // Of company it matters only whether there is any.
@@ -399,7 +410,9 @@ impl Placing {
         // A host without the label is in a domain of no host.
         let named = |counted: &&Counted| counted.by_host && seen.domains[counted.key] == NOWHERE;
         let nameless = deciding().find(named).map(|_| NOWHERE);
-        domains.chain(pods).chain(nameless).collect()
+        // Where somebody is expected a node is like no other.
+        let expects = (!seen.expected.is_empty()).then_some([NOWHERE, index]);
+        domains.chain(pods).chain(nameless).chain(expects.into_iter().flatten()).collect()
     }
 
     fn read_labels(&mut self, seen: &mut Seen, labels: &BTreeMap<String, String>) {
@@ -425,7 +438,7 @@ impl Placing {
         seen.soft_taints = taints.iter().filter(bad).count() as i64;
     }
 
-    fn judge(&self, seen: &Seen, node: &Node, taken: Taken) -> Verdict {
+    fn judge(&self, seen: &Seen, node: &Node, taken: &Taken) -> Verdict {
         if !seen.tolerated {
             return 1 << TAINTED;
         }
@@ -455,19 +468,7 @@ impl Placing {
 
     /// What is said of the node once the other pods are looked at.
     fn verdict(&self, seen: &Seen) -> Verdict {
-        if seen.verdict != 0 {
-            return seen.verdict;
-        }
-        for rule in &self.hard {
-            let domain = seen.domains[rule.counted.key];
-            if domain == NOWHERE {
-                return 1 << SPREAD_LABEL;
-            }
-            if rule.counted.domains.pods(domain) + 1 - rule.least() > rule.max_skew {
-                return 1 << SPREAD;
-            }
-        }
-        self.company.verdict(seen)
+        if seen.verdict != 0 { seen.verdict } else { self.verdict_of_others(seen, &[]) }
     }
 
     /// Feasible nodes, up to as many as `most` says of the number of all, beginning at `from` and going round; and how

@@ -1,9 +1,19 @@
 //! A pod that found no node takes the place of others of lower priority: they are told to go, and once they have, it is
 //! tried again on that node first. Until then the room is promised to it.
 
+mod dry_run;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smallvec::SmallVec;
+
+use self::dry_run::DryRun;
+use super::placing::Placing;
 use super::state::{NONE, PodStage};
 use super::*;
-use crate::actors::kube_scheduler::preemption::{Room, Victim, cost, victims};
+use crate::actors::kube_scheduler::preemption::{Candidate, Victim, candidate, candidates_to_find, cost};
+use crate::actors::kube_scheduler::view::Version;
+use crate::scenario::DeploymentSpec;
 
 /// Calls of the scheduler's client for each victim: its condition, its deletion.
 const CALLS: u32 = 2;
@@ -13,60 +23,132 @@ impl Run<'_> {
         self.scenario.deployments[self.pods[pod as usize].deployment as usize].priority
     }
 
-    /// Looks for a node on which the pod would fit without others of lower priority, and sends them away.
+    /// Looks for a node to which the pod could come without others of lower priority, and sends them away.
     pub(super) fn preempt(&mut self, pod: u32) {
-        if !self.scenario.has_priorities() {
-            return;
-        }
-        let promised = self.pods[pod as usize].promised;
-        // Pods are going for its sake already.
-        let is_going = |other: u32| self.pods[other as usize].stage == PodStage::Terminating;
-        if promised != NONE && self.lower_on(promised, pod).any(is_going) {
+        if !self.scenario.has_priorities() || !self.may_ask_others_to_go(pod) {
             return;
         }
         self.withdraw_promise(pod);
-        let Some(constraints) = &self.constraints else { return };
-        let placing = &constraints.placings[self.pods[pod as usize].deployment as usize];
-        let nodes = placing.lacking_only_room().into_iter();
-        let found: Vec<(u32, Vec<Victim>)> =
-            nodes.filter_map(|node| Some((node, self.victims_on(node, pod)?))).collect();
-        let Some(least) = found.iter().map(|(_, victims)| cost(victims)).min() else { return };
-        let mut cheapest: Vec<(u32, Vec<Victim>)> =
-            found.into_iter().filter(|(_, victims)| cost(victims) == least).collect();
-        let draw = (1 << 24) + self.queue.attempts(pod);
-        let ties = cheapest.len() as u64;
+        let mut candidates = self.preemption_candidates(pod);
+        let Some(least) = candidates.iter().map(|(_, candidate)| cost(candidate)).min() else { return };
+        candidates.retain(|(_, candidate)| cost(candidate) == least);
+        let (ties, draw) = (candidates.len() as u64, (1 << 24) + self.queue.attempts(pod));
         let pick = if ties == 1 { 0 } else { self.chance.below(Component::SchedulerTie, pod, draw, ties) };
-        let (node, victims) = cheapest.swap_remove(pick as usize);
+        let (node, candidate) = candidates.swap_remove(pick as usize);
         self.promise(pod, node);
-        // Those that are going already are not told again.
-        let told = |victim: &Victim| self.pods[victim.pod as usize].is_active();
-        let victims: Vec<Victim> = victims.into_iter().filter(told).collect();
-        for victim in victims {
-            (0..CALLS).for_each(|_| {
-                self.scheduler_client.reserve(self.now);
-            });
-            let deployment = self.pods[victim.pod as usize].deployment;
-            self.delete_pod(victim.pod);
-            self.replace_pod(deployment, victim.pod, SimTime::NEVER);
-        }
+        self.withdraw_lower_promises(pod, node);
+        candidate.victims.iter().for_each(|victim| self.send_away(victim.pod));
         self.trace(|| TraceLine::new("pod_preempts").pod(pod).node(node));
+    }
+
+    /// Not as long as others are going for its sake, unless they would go in vain.
+    fn may_ask_others_to_go(&mut self, pod: u32) -> bool {
+        let (node, version) = (self.pods[pod as usize].promised, self.prepared.era.filters);
+        let go_for_it = |other: u32| {
+            let other = &self.pods[other as usize];
+            // Up to 1.24 anybody that goes will do.
+            other.stage == PodStage::Terminating && (other.preempted || version == Version::V1_24)
+        };
+        if node == NONE || !self.lower_on(node, pod).any(go_for_it) {
+            return true;
+        }
+        !self.beside_its_promise(pod, |placing| placing.may_be_freed(node))
+    }
+
+    /// Nodes that could give up pods for it, and which: of so many nodes from some place on as are asked for.
+    fn preemption_candidates(&self, pod: u32) -> Vec<(u32, Candidate)> {
+        let (mut nodes, budgets) = (self.nodes_to_free(pod), self.disruptions_allowed());
+        let wanted = candidates_to_find(nodes.len());
+        if wanted < nodes.len() {
+            self.shuffle(&mut nodes, pod);
+        }
+        let (mut violating, mut others) = (Vec::new(), Vec::new());
+        for node in nodes {
+            let Some(candidate) = self.candidate_on(node, pod, &budgets) else { continue };
+            if candidate.violations == 0 {
+                others.push((node, candidate));
+            } else if violating.len() < wanted {
+                violating.push((node, candidate));
+            }
+            if !others.is_empty() && others.len() + violating.len() >= wanted {
+                break;
+            }
+        }
+        others.append(&mut violating);
+        others
+    }
+    /// In the order in which they are looked at: that of a Go map; up to 1.24 their own, from some place on.
+    fn shuffle(&self, nodes: &mut [u32], pod: u32) {
+        let attempt = self.queue.attempts(pod) << 20;
+        if self.prepared.era.filters > Version::V1_24 {
+            nodes.sort_by_key(|node| self.chance.bits(Component::Preemption, pod, attempt | *node));
+        } else {
+            let all = nodes.len() as u64;
+            nodes.rotate_left(self.chance.below(Component::Preemption, pod, attempt, all) as usize);
+        }
+    }
+    fn nodes_to_free(&self, pod: u32) -> Vec<u32> {
+        let deployment = self.pods[pod as usize].deployment as usize;
+        let placing = self.constraints.as_ref().map(|constraints| &constraints.placings[deployment]);
+        placing.map_or_else(Vec::new, Placing::nodes_to_free)
+    }
+
+    /// Could a pod that waits take the place of others when it is tried again, or do others go for one?
+    pub(super) fn may_preempt(&self) -> bool {
+        if !self.scenario.has_priorities() {
+            return false;
+        }
+        let budgets = BTreeMap::new();
+        let waiting = (0..).zip(&self.pods).filter(|(_, pod)| pod.stage == PodStage::Pending);
+        // Pods of a Deployment fare alike.
+        let mut asked = BTreeSet::new();
+        let mut new = waiting.filter(|(_, pod)| pod.promised != NONE || asked.insert(pod.deployment));
+        // A taint that will be gone hides what there is behind it.
+        let unsettled = |node: &u32| {
+            let at = &self.nodes[*node as usize];
+            at.is_registered() && !at.is_settled()
+        };
+        new.any(|(index, pod)| {
+            let mut unsettled = (0..self.nodes.len() as u32).filter(unsettled);
+            let mut nodes = self.nodes_to_free(index).into_iter();
+            pod.promised != NONE
+                || unsettled.any(|node| self.lower_on(node, index).next().is_some())
+                || nodes.any(|node| self.candidate_on(node, index, &budgets).is_some())
+        })
+    }
+
+    /// Tells a pod to go.
+    fn send_away(&mut self, victim: u32) {
+        (0..CALLS).for_each(|_| {
+            self.scheduler_client.reserve(self.now);
+        });
+        let state = &mut self.pods[victim as usize];
+        state.preempted = true;
+        // Those that are going already are told again, which changes nothing.
+        if state.is_active() {
+            let deployment = state.deployment;
+            self.delete_pod(victim);
+            self.replace_pod(deployment, victim, SimTime::NEVER);
+        }
     }
 
     /// The node that is promised to the pod, if it fits there now: it is looked at before all others.
     pub(super) fn promised_node(&mut self, pod: u32) -> Option<u32> {
+        let node = self.pods[pod as usize].promised;
+        (node != NONE && self.beside_its_promise(pod, |placing| placing.fits(node))).then_some(node)
+    }
+
+    /// What its Deployment's placing says where its own promise does not stand in its way.
+    fn beside_its_promise(&mut self, pod: u32, says: impl Fn(&Placing) -> bool) -> bool {
         let state = &self.pods[pod as usize];
         let (node, deployment) = (state.promised, state.deployment as usize);
-        if node == NONE {
-            return None;
-        }
-        // Its own promise does not stand in its way.
         self.nodes[node as usize].promised.retain(|other| *other != pod);
         self.refit(node);
         let placing = self.constraints.as_ref().map(|constraints| &constraints.placings[deployment]);
-        let fits = placing.is_some_and(|placing| placing.fits(node));
+        let said = placing.is_some_and(says);
         self.nodes[node as usize].promised.push(pod);
         self.refit(node);
-        fits.then_some(node)
+        said
     }
 
     /// Pods on the node of lower priority than `pod`, those that are going included.
@@ -75,33 +157,38 @@ impl Run<'_> {
         self.nodes[node as usize].pods.iter().copied().filter(lower)
     }
 
-    fn victims_on(&self, node: u32, pod: u32) -> Option<Vec<Victim>> {
-        let at = &self.nodes[node as usize];
-        let own = self.pods[pod as usize].deployment;
-        let is_lower = |other: &u32| self.priority(*other) < self.priority(pod);
-        let mut others = at.pods.iter().filter(|other| !is_lower(other));
-        let for_good = self.port_is_a_daemons(node, own) || self.port_is_promised(node, own);
-        if for_good || others.any(|other| self.are_rivals(own, *other)) {
-            return None;
-        }
-        let victim = |other: u32| Victim {
-            pod: other,
-            priority: self.priority(other),
-            takes: self.takes(other),
-            in_the_way: self.are_rivals(own, other),
-            since: self.pods[other as usize].assumed_at,
+    fn candidate_on(&self, node: u32, pod: u32, budgets: &BTreeMap<u32, u32>) -> Option<Candidate> {
+        let victim = |other: u32| {
+            let state = &self.pods[other as usize];
+            Victim {
+                pod: other,
+                kind: state.deployment,
+                priority: self.priority(other),
+                since: self.start_time(other),
+                budget: Some(self.owner(state.deployment)).filter(|owner| budgets.contains_key(owner)),
+            }
         };
         let lower: Vec<Victim> = self.lower_on(node, pod).map(victim).collect();
-        let room = Room {
-            resources: at.allocatable - at.requested - self.promised_to(node, self.priority(pod)),
-            volumes: self.volumes_left_to(node, own).unwrap_or(i64::MAX),
-        };
-        victims(&lower, self.takes(pod), room)
+        if lower.is_empty() {
+            return None;
+        }
+        let mut site = DryRun::new(self, node, pod)?;
+        candidate(lower, budgets, &mut site, self.prepared.era.filters)
     }
-
-    fn takes(&self, pod: u32) -> Room {
-        let volumes = self.volumes_of(self.pods[pod as usize].deployment).into();
-        Room { resources: self.requests(pod), volumes }
+    /// `status.startTime`, which has whole seconds.
+    fn start_time(&self, pod: u32) -> SimTime {
+        let start = self.pods[pod as usize].synced_at.min(self.now);
+        let on_the_wall = self.queue.phase();
+        if start == self.now { start + on_the_wall } else { (start + on_the_wall).floor_second() }
+    }
+    /// By Deployment with a budget.
+    fn disruptions_allowed(&self) -> BTreeMap<u32, u32> {
+        let budgets =
+            (0..).zip(&self.scenario.deployments).filter(|(number, _)| self.owner(*number) == *number);
+        let allowed = |(number, spec): (u32, &DeploymentSpec)| {
+            Some((number, spec.pdb?.disruptions_allowed(self.covered(number))))
+        };
+        budgets.filter_map(allowed).collect()
     }
 
     /// Room of the node that is promised to pods of so high a priority.
@@ -109,6 +196,13 @@ impl Run<'_> {
         let promised = self.nodes[node as usize].promised.iter();
         let heeded = promised.filter(|pod| self.priority(**pod) >= priority);
         heeded.fold(Resources::ZERO, |sum, pod| sum + self.requests(*pod))
+    }
+
+    /// Deployments of pods to which room of the node is promised, of so high a priority.
+    pub(super) fn expected_on(&self, node: u32, priority: i32) -> SmallVec<[u32; 2]> {
+        let promised = self.nodes[node as usize].promised.iter();
+        let heeded = promised.filter(|pod| self.priority(**pod) >= priority);
+        heeded.map(|pod| self.pods[*pod as usize].deployment).collect()
     }
 
     /// The pod is Karpenter's no more.
@@ -126,6 +220,18 @@ impl Run<'_> {
         }
         self.nodes[node as usize].promised.push(pod);
         self.refit(node);
+    }
+    /// What was promised to pods of lower priority may not be there any more: they are Karpenter's again.
+    fn withdraw_lower_promises(&mut self, pod: u32, node: u32) {
+        let mut promised = self.nodes[node as usize].promised.clone();
+        promised.retain(|other| self.priority(*other) < self.priority(pod));
+        for other in promised {
+            self.scheduler_client.reserve(self.now);
+            self.withdraw_promise(other);
+            self.mark_provisionable(other);
+            self.trigger(other, self.now);
+            self.refresh_pending(other);
+        }
     }
     /// Forgets what was promised to the pod; it will be told to Karpenter anew.
     pub(super) fn withdraw_promise(&mut self, pod: u32) {

@@ -78,7 +78,13 @@ impl Run<'_> {
         self.waits_for(pod, Some(Cause::Bind));
         let sent = self.scheduler_client.reserve(self.now);
         let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 1);
-        self.send_request(Flow::Scheduler, RequestKind::Bind, sent, takes, Event::PodBound(pod));
+        self.send_request(
+            Flow::Scheduler,
+            RequestKind::Bind,
+            sent,
+            takes,
+            Event::PodBound(pod),
+        );
         self.trace(|| TraceLine::new("pod_assumed").pod(pod).node(node));
     }
 
@@ -110,7 +116,13 @@ impl Run<'_> {
             self.scheduler_busy = true;
             let sent = self.scheduler_client.reserve(self.now);
             let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 2);
-            self.send_request(Flow::Scheduler, RequestKind::Patch, sent, takes, Event::ConditionPatched(pod));
+            self.send_request(
+                Flow::Scheduler,
+                RequestKind::Patch,
+                sent,
+                takes,
+                Event::ConditionPatched(pod),
+            );
         }
         self.refresh_pending(pod);
         self.trace(|| TraceLine::new("pod_unschedulable").pod(pod));
@@ -120,16 +132,22 @@ impl Run<'_> {
         self.scheduler_busy = false;
         if self.pods[pod as usize].stage == PodStage::Pending {
             let state = &self.pods[pod as usize];
-            if !state.provisionable && state.promised == NONE {
-                self.pods[pod as usize].provisionable = true;
-                self.provisioning.marked.push(pod);
-                self.undecided.push(pod);
+            if state.promised == NONE {
+                self.mark_provisionable(pod);
             }
             self.trigger(pod, self.now);
             self.refresh_pending(pod);
             self.job_pod_changed(self.pods[pod as usize].deployment);
         }
         self.run_scheduler();
+    }
+
+    /// Karpenter reads in the API that no node takes the pod.
+    pub(super) fn mark_provisionable(&mut self, pod: u32) {
+        if !std::mem::replace(&mut self.pods[pod as usize].provisionable, true) {
+            self.provisioning.marked.push(pod);
+            self.undecided.push(pod);
+        }
     }
 
     pub(super) fn requests(&self, pod: u32) -> Resources {

@@ -52,6 +52,8 @@ pub(super) struct Pod {
     pub nominated: u32,
     /// The node on which others are told to go for it.
     pub promised: u32,
+    /// It was told to go for another.
+    pub preempted: bool,
     pub assumed_at: SimTime,
     /// Why Karpenter's last round left it out.
     pub refused: Option<Cause>,
@@ -116,6 +118,7 @@ impl Pod {
             node: NONE,
             nominated: NONE,
             promised: NONE,
+            preempted: false,
             assumed_at: SimTime::NEVER,
             refused: None,
             message: 0,
@@ -423,6 +426,12 @@ impl Node {
             || self.disrupted
             || self.memory_pressure
             || self.is_starting()
+    }
+    /// Are the taints that it has there to stay?
+    pub fn is_settled(&self) -> bool {
+        self.stage == NodeStage::Ready
+            && !(self.unregistered || self.not_ready || self.memory_pressure)
+            && self.startup_taints.is_empty()
     }
     /// Does a startup taint keep pods off?
     fn is_starting(&self) -> bool {

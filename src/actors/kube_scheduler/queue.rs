@@ -155,6 +155,10 @@ impl SchedulingQueue {
         }
     }
 
+    /// What the wall clock shows beyond a whole second when the run's clock shows one.
+    pub fn phase(&self) -> SimDuration {
+        self.phase
+    }
     pub fn state(&self, pod: u32) -> QueueState {
         self.entries.get(pod as usize).map_or(QueueState::Out, |entry| entry.state)
     }

@@ -1,6 +1,7 @@
 //! InterPodAffinity over numbers: where the pods are that a Deployment's pods mind, or that mind them.
 
 use super::domains::Domains;
+use super::dry_run::of_set;
 use super::{AFFINITY, APART, KEPT_OFF, NOWHERE, Seen, Verdict};
 use crate::actors::kube_scheduler::spread::HOSTNAME;
 use crate::actors::pod_affinity::{PodAffinity, PodTerm};
@@ -28,9 +29,10 @@ impl Counted {
             domain => self.domains.leave(domain, seen.pods[self.whose]),
         }
     }
-    /// Is any of the pods in the node's domain?
-    fn there(&self, seen: &Seen) -> bool {
-        self.domains.pods(seen.domains[self.key]) > 0
+    /// Is any of the pods in the node's domain, if the node had so many more?
+    fn there(&self, seen: &Seen, more: &[i64]) -> bool {
+        let domain = seen.domains[self.key];
+        domain != NOWHERE && self.domains.pods(domain) + of_set(more, self.whose) > 0
     }
 }
 
@@ -65,21 +67,43 @@ impl Company {
         leaning.map(|(weight, counted)| weight * counted.domains.pods(seen.domains[counted.key])).sum()
     }
 
-    pub fn verdict(&self, seen: &Seen) -> Verdict {
-        if !self.is_near(seen) {
+    /// What is said of a node that had so many pods more of each set.
+    pub fn verdict(&self, seen: &Seen, more: &[i64]) -> Verdict {
+        if !self.is_near(seen, more) {
             1 << AFFINITY
-        } else if self.apart.iter().any(|apart| apart.there(seen)) {
+        } else if self.apart.iter().any(|apart| apart.there(seen, more)) {
             1 << APART
         } else {
-            Verdict::from(self.kept_off.iter().any(|other| other.there(seen))) << KEPT_OFF
+            Verdict::from(self.kept_off.iter().any(|other| other.there(seen, more))) << KEPT_OFF
         }
+    }
+    /// Does it keep pods off nodes that come to be in this domain?
+    pub fn shuts(&self, key: usize, domain: u32) -> bool {
+        let any = |counted: &Counted| counted.domains.pods(domain) > 0;
+        let mut minded = self.apart.iter().chain(&self.kept_off).filter(|counted| counted.key == key);
+        // Nobody is on a new host.
+        let alone = |near: &Counted| near.by_host || (near.key == key && !any(near));
+        minded.any(any) || (!self.is_first(&[]) && self.near.iter().any(alone))
+    }
+    /// Are its filters left out, since nobody who is anywhere says anything to them?
+    pub fn is_skipped(&self) -> bool {
+        let asks_nothing = self.near.is_empty() && self.apart.is_empty();
+        asks_nothing && !self.kept_off.iter().any(|other| other.domains.any())
     }
 
     /// See [`crate::actors::kube_scheduler::pod_affinity`].
-    fn is_near(&self, seen: &Seen) -> bool {
+    fn is_near(&self, seen: &Seen, more: &[i64]) -> bool {
         let labelled = |near: &Counted| seen.domains[near.key] != NOWHERE;
-        let first = || self.seeks_itself && !self.near.iter().any(|near| near.domains.any());
-        self.near.iter().all(labelled) && (self.near.iter().all(|near| near.there(seen)) || first())
+        let there = |near: &Counted| near.there(seen, more);
+        self.near.iter().all(labelled) && (self.near.iter().all(there) || self.is_first(more))
+    }
+    /// Is it the first of those that seek each other?
+    fn is_first(&self, more: &[i64]) -> bool {
+        let any = |near: &Counted| match of_set(more, near.whose) {
+            0 => near.domains.any(),
+            more => near.domains.all() + more > 0,
+        };
+        self.seeks_itself && !self.near.iter().any(any)
     }
 }
 

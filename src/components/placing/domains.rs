@@ -45,6 +45,10 @@ impl Domains {
     pub fn pods(&self, domain: u32) -> i64 {
         self.by_domain.get(domain as usize).map_or(0, |(_, pods)| *pods)
     }
+    /// Pods in all domains.
+    pub fn all(&self) -> i64 {
+        self.by_pods.iter().map(|(pods, domains)| pods * i64::from(*domains)).sum()
+    }
     /// Is there a pod in any of them?
     pub fn any(&self) -> bool {
         self.by_pods.last_key_value().is_some_and(|(pods, _)| *pods > 0)
@@ -56,5 +60,12 @@ impl Domains {
     /// The fewest pods in any domain in which a node counts.
     pub fn least(&self) -> Option<i64> {
         self.by_pods.first_key_value().map(|(pods, _)| *pods)
+    }
+    /// The same, if one in which a node counts had so many pods more.
+    pub fn least_with(&self, domain: u32, more: i64) -> Option<i64> {
+        let pods = self.pods(domain);
+        let mut others = self.by_pods.iter().filter(|(had, domains)| **had != pods || **domains > 1);
+        let least = others.next().map(|(had, _)| *had);
+        Some(least.map_or(pods + more, |least| least.min(pods + more)))
     }
 }

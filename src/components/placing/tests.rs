@@ -232,23 +232,36 @@ fn plainly(
     deployments: &[DeploymentSpec],
     settings: &SchedulerSettings,
 ) -> Vec<(u32, Result<i64, String>)> {
+    plainly_with(cases, deployments, settings, &[[0; 3]; 40])
+}
+/// The same, with so many pods more on each node by [`NAMES`].
+fn plainly_with(
+    cases: &[Case],
+    deployments: &[DeploymentSpec],
+    settings: &SchedulerSettings,
+    more: &[[i64; 3]],
+) -> Vec<(u32, Result<i64, String>)> {
     let there: Vec<usize> = (0..cases.len()).filter(|index| cases[*index].ready).collect();
-    let others = |(kind, count): (u32, u32)| Others {
+    let others = |(kind, count): (u32, i64)| Others {
         kind,
-        count: count.into(),
+        count,
         pod_affinity: pod_affinity(kind as usize, deployments),
     };
     let view = |index: &usize| {
-        let (case, node) = (&cases[*index], node(&cases[*index]));
+        let (case, node, more) = (&cases[*index], node(&cases[*index]), more[*index]);
+        let count = |kind: u32| {
+            let [pods, going] = [case.pods, case.going].map(|pods| i64::from(pods[kind as usize]));
+            // Those that are going keep company until they are gone.
+            (kind, pods + going + more[kind as usize])
+        };
         view::Node {
             name: format!("n{index}"),
             labels: labels(*index, case),
             allocatable: node.allocatable,
             requested: node.requested,
             non_zero_requested: node.requested,
-            matching_pods: case.pods[0].into(),
-            // Those that are going keep company until they are gone.
-            pods: (0..).zip(case.pods).chain((0..).zip(case.going)).map(others).collect(),
+            matching_pods: i64::from(case.pods[0]) + more[0],
+            pods: (0..3).map(count).filter(|(_, count)| *count > 0).map(others).collect(),
             used_ports: used_ports(case, deployments),
             unschedulable: false,
             taints: taints(case),
@@ -262,6 +275,24 @@ fn plainly(
         said.map(|scores| scores.total()).map_err(|rejection| rejection.plugin.to_owned())
     };
     there.iter().map(|index| *index as u32).zip(said.into_iter().map(short)).collect()
+}
+
+fn settings(strategy: Scoring, default_spread: bool) -> SchedulerSettings {
+    SchedulerSettings { client: ClientLimit { qps: 50, burst: 100 }, strategy, default_spread }
+}
+
+/// What the run tells of the node's pods.
+fn present(case: &Case) -> Vec<Present> {
+    let pods = case.pods.iter().zip(case.going);
+    pods.map(|(staying, going)| Present { staying: *staying, going }).collect()
+}
+
+/// The Deployment whose pods are placed, and two others that mind pods.
+fn deployments(placement: Placement, others: [(Vec<NamedTerm>, Vec<NamedTerm>); 2]) -> Vec<DeploymentSpec> {
+    let of_other =
+        |(near, apart)| Placement { pod_affinity: near, pod_anti_affinity: apart, ..Placement::default() };
+    let placements = [placement].into_iter().chain(others.map(of_other));
+    NAMES.iter().zip(placements).map(|(name, placement)| deployment(name, placement)).collect()
 }
 
 proptest! {
@@ -280,19 +311,10 @@ proptest! {
         others in prop::array::uniform2((terms(1), terms(1))),
         ports in prop::array::uniform3(prop::collection::vec(port(), 0..2)),
     ) {
-        let client = ClientLimit { qps: 50, burst: 100 };
-        let settings = SchedulerSettings { client, strategy, default_spread };
-        let of_other = |(near, apart)| Placement {
-            pod_affinity: near,
-            pod_anti_affinity: apart,
-            ..Placement::default()
-        };
-        let placements = [placement].into_iter().chain(others.map(of_other));
-        let placements = placements.zip(ports);
-        let placements = placements.map(|(placement, host_ports)| Placement { host_ports, ..placement });
-        let deployments: Vec<DeploymentSpec> =
-            NAMES.iter().zip(placements).map(|(name, placement)| deployment(name, placement)).collect();
-        let mut placing = Placing::new(0, &deployments, &settings);
+        let settings = settings(strategy, default_spread);
+        let mut deployments = deployments(placement, others);
+        deployments.iter_mut().zip(ports).for_each(|(of, ports)| of.placement.host_ports = ports);
+        let mut placing = Placing::new(0, &deployments, &settings, Version::V1_34);
         let nodes: Vec<Node> = cases.iter().map(node).collect();
         // Beforehand each node was as its neighbour is now, but for its labels, which stay.
         let before = |index: usize| {
@@ -302,10 +324,8 @@ proptest! {
         let was = (0..cases.len()).map(before).enumerate();
         for (index, case) in was.chain(cases.iter().cloned().enumerate()) {
             let labels = labels(index, &case);
-            let pods = case.pods.iter().zip(case.going).map(|(staying, going)| Present { staying: *staying, going });
-            let pods: Vec<Present> = pods.collect();
             let taken = Taken { ports: ports_taken(&case, &deployments), ..Taken::default() };
-            placing.update(index as u32, &node(&case), &labels, &taints(&case), &pods, taken);
+            placing.update(index as u32, &node(&case), &labels, &taints(&case), &present(&case), taken);
         }
         let said = plainly(&cases, &deployments, &settings);
         let (mut found, mut scores) = (Vec::new(), Vec::new());
@@ -335,6 +355,54 @@ proptest! {
             order.sort_by_key(|index| (index + nodes - 3 % nodes) % nodes);
             prop_assert_eq!(&found, &order[..2].to_vec());
             prop_assert!(some >= 2 && some <= nodes);
+        }
+    }
+
+    /// A node with others gone and others expected, which nothing but room and ports decides beside, is open if and only if
+    /// the plain pass over the cluster with those changes on that node says so, both with the expected and without.
+    #[test]
+    fn a_dry_run_is_the_plain_pass_over_what_would_be(
+        cases in prop::collection::vec(case(), 1..12),
+        placement in placement(),
+        others in prop::array::uniform2((terms(1), terms(1))),
+        gone in prop::array::uniform3(0i64..4),
+        expected in prop::collection::vec(0u32..3, 0..3),
+    ) {
+        let settings = settings(Scoring::LeastAllocated, false);
+        let deployments = deployments(placement, others);
+        // Room for all.
+        let cases: Vec<Case> =
+            cases.into_iter().map(|case| Case { cpu: 99, memory: 99, slots: 99, ..case }).collect();
+        let mut placing = Placing::new(0, &deployments, &settings, Version::V1_34);
+        for (index, case) in cases.iter().enumerate() {
+            let expected = if index == 0 { expected.iter().copied().collect() } else { SmallVec::new() };
+            let taken = Taken { expected, ..Taken::default() };
+            placing.update(index as u32, &node(case), &labels(index, case), &taints(case), &present(case), taken);
+        }
+        let Case { pods, going, .. } = cases[0];
+        // Of its own none leaves, as they are of its own priority.
+        let gone = [1, 2].map(|kind| gone[kind].min(i64::from(pods[kind] + going[kind])));
+        let mut more = Vec::new();
+        for (kind, gone) in [1, 2].into_iter().zip(gone) {
+            (0..gone).for_each(|_| placing.shift(&mut more, kind, -1));
+        }
+        let says = |with: &[u32]| {
+            let of = |kind: u32| with.iter().filter(|other| **other == kind).count() as i64;
+            let mut changes = vec![[0; 3]; cases.len()];
+            changes[0] = [of(0), of(1) - gone[0], of(2) - gone[1]];
+            plainly_with(&cases, &deployments, &settings, &changes).into_iter().find(|(index, _)| *index == 0)
+        };
+        let Some((_, alone)) = says(&[]) else { return Ok(()) };
+        let (_, with) = says(&expected).expect("it is there");
+        // Where nobody that is there says anything to it, and it asks for no company, affinity is not looked at.
+        let skipped = placing.company.is_skipped();
+        let passes = |said: &Result<i64, String>| match said {
+            Ok(_) => true,
+            Err(plugin) => skipped && plugin == "InterPodAffinity",
+        };
+        prop_assert_eq!(placing.admits_with(0, &more), alone.is_ok() && passes(&with));
+        if gone == [0, 0] {
+            prop_assert_eq!(placing.fits(0), placing.admits_with(0, &[]));
         }
     }
 }

@@ -367,16 +367,20 @@ impl<'a> Round<'a> {
             return None;
         }
         let set = prepared.narrow(&mut provisioner.offers, root, variant)?;
-        let free = prepared.port_types[template as usize].as_ref();
-        if free.is_some_and(|free| free.and(&provisioner.offers.set(set).compatible).is_empty()) {
+        let (offers, free) = (&provisioner.offers, prepared.port_types[template as usize].as_ref());
+        if free.is_some_and(|free| free.and(&offers.set(set).compatible).is_empty()) {
             return None;
         }
-        if provisioner.offers.set(set).holds(prepared.requests) {
-            // Without limits it is the other pods.
-            let limited = self.limits[pool as usize].any() || !prepared.is_topological();
-            return limited.then_some(Why::Limits);
+        if offers.set(set).holds(prepared.requests) {
+            // Where the limits leave it types it is the other pods.
+            let limits = self.limits[pool as usize];
+            let open = |place: usize| {
+                limits.admit(offers.types[place].capacity) && free.is_none_or(|free| free.has(place))
+            };
+            let any = limits.nodes != Some(0) && offers.holders(set, prepared.requests).iter().any(open);
+            return (!any || !prepared.is_topological()).then_some(Why::Limits);
         }
-        provisioner.offers.could_hold(set, prepared.requests).then_some(Why::Unavailable)
+        offers.could_hold(set, prepared.requests).then_some(Why::Unavailable)
     }
 }
 
