@@ -2,18 +2,19 @@
 //! levels lend.
 //!
 //! A request holds its seats while it is served. Each level has its share of the server's seats; a request that finds too
-//! few of them free waits behind those of its level that came before, unless its flow has as many waiting as its queues
-//! hold, and gives up after [`WAITS_AT_MOST`]. Every [`LENT_EVERY`] the seats are shared anew by what levels asked for
-//! (`lending`). Left out: within a level the queues are one, so that flows are not served in fair turn; exempt
+//! few of them free waits in one of its flow's queues, which are served in fair turn (`fair`), unless that is full, and gives up
+//! after [`WAITS_AT_MOST`]. Every [`LENT_EVERY`] the seats are shared anew by what levels asked for (`lending`). Left out: exempt
 //! requests; and the catch-all level's refusal of whoever must wait, since nothing here comes to it.
 //!
 //! Source: kubernetes, `apiserver/pkg/util/flowcontrol` and `pkg/apis/flowcontrol/bootstrap/default.go`.
 
+mod fair;
 mod lending;
 
-use std::collections::VecDeque;
+use sha2::{Digest, Sha256};
 
 use crate::units::{SimDuration, SimTime};
+use fair::Queues;
 use lending::{Bounds, Demand};
 
 /// A quarter of the time that a request may take in all, 60 s.
@@ -28,12 +29,6 @@ const OBJECTS_PER_SEAT: u32 = 100;
 const MOST_SEATS_OF_A_LIST: u32 = 10;
 /// Nor more than this share of its level's seats (%).
 const LIST_PERCENT: u32 = 15;
-/// Places in each queue.
-const QUEUE_LENGTH: u32 = 50;
-/// Queues among which one flow's requests are dealt.
-const HAND: u32 = 6;
-/// Queues of the nodes' levels, where each node is a flow.
-const QUEUES_OF_NODES: u32 = 64;
 
 /// A priority level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +67,14 @@ impl Level {
         }
     }
 
+    /// Its queues, and to how many of them a flow's requests go.
+    const fn queues(self) -> (u32, u32) {
+        match self {
+            Level::System | Level::NodeHigh => (64, 6),
+            Level::LeaderElection => (16, 4),
+            _ => (128, 6),
+        }
+    }
     /// Its seats of `all` that the server has: its share, rounded up.
     pub fn seats(self, all: u32) -> u32 {
         let shares: u32 = Level::ALL.iter().map(|level| level.shares().0).sum();
@@ -79,39 +82,66 @@ impl Level {
     }
 }
 
-/// Who sends: the flow schema that requests match, which says their level.
+/// Who sends: the flow schema that requests match, which says their level, and what tells its flows apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub enum Flow {
-    /// kubelets but for their nodes' status and leases.
-    Nodes,
-    /// kubelets' updates of their nodes.
-    NodeStatus,
-    Scheduler,
+    /// A node's kubelet but for its status and leases.
+    Node(u32),
+    /// A kubelet's updates of its node.
+    NodeStatus(u32),
+    Scheduler(Namespace),
     /// Service accounts in kube-system: the controllers', Karpenter's, and an agent's that is installed there.
-    KubeSystem,
-    /// Service accounts elsewhere.
+    KubeSystem(Namespace),
+    /// A service account elsewhere.
     ServiceAccounts,
-    /// Everybody else.
+    /// Everybody else, who are one user.
     Others,
+}
+
+/// What a request is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Namespace {
+    /// What is in none, or in all.
+    None,
+    /// The workload's pods.
+    Default,
+    KubeSystem,
+}
+
+impl Namespace {
+    const fn name(self) -> &'static str {
+        match self {
+            Namespace::None => "",
+            Namespace::Default => "default",
+            Namespace::KubeSystem => "kube-system",
+        }
+    }
 }
 
 impl Flow {
     pub const fn level(self) -> Level {
         match self {
-            Flow::Nodes => Level::System,
-            Flow::NodeStatus => Level::NodeHigh,
-            Flow::Scheduler | Flow::KubeSystem => Level::WorkloadHigh,
+            Flow::Node(_) => Level::System,
+            Flow::NodeStatus(_) => Level::NodeHigh,
+            Flow::Scheduler(_) | Flow::KubeSystem(_) => Level::WorkloadHigh,
             Flow::ServiceAccounts => Level::WorkloadLow,
             Flow::Others => Level::GlobalDefault,
         }
     }
-    /// Places in the queues that its requests may take.
-    const fn most_waiting(self) -> u32 {
-        match self {
-            Flow::Nodes | Flow::NodeStatus => QUEUES_OF_NODES * QUEUE_LENGTH,
-            _ => HAND * QUEUE_LENGTH,
-        }
+
+    /// What deals its queues to it: of its schema's name and of the user or the namespace that tells its flows apart.
+    fn hash(self) -> u64 {
+        let of_node = |node: u32| format!("system:node:node-{node}");
+        let (schema, flow) = match self {
+            Flow::Node(node) => ("system-nodes", of_node(node)),
+            Flow::NodeStatus(node) => ("system-node-high", of_node(node)),
+            Flow::Scheduler(namespace) => ("kube-scheduler", namespace.name().to_owned()),
+            Flow::KubeSystem(namespace) => ("kube-system-service-accounts", namespace.name().to_owned()),
+            Flow::ServiceAccounts => ("service-accounts", "system:serviceaccount:agents:agent".to_owned()),
+            Flow::Others => ("global-default", "agent".to_owned()),
+        };
+        let digest = Sha256::digest([schema.as_bytes(), &[0], flow.as_bytes()].concat());
+        u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
     }
 }
 
@@ -124,42 +154,40 @@ pub enum Arrival {
     Refused,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    request: u32,
-    flow: Flow,
+/// Where a request waits or is served.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    queue: u32,
     width: u32,
+    since: SimTime,
 }
 
-/// One level's seats and queue.
+/// One level's seats and queues.
 #[derive(Clone, Debug)]
-struct Queue {
+struct Seats {
     nominal: u32,
     /// Seats that it never lends.
     kept: u32,
     /// Seats it may use now.
     limit: u32,
-    busy: u32,
-    waiting: VecDeque<Waiting>,
-    wanted_by_waiting: u32,
+    queues: Queues,
     demand: Demand,
     /// So long no seat was free.
     full: SimDuration,
     at: SimTime,
 }
 
-impl Queue {
-    fn new(level: Level, all: u32) -> Queue {
+impl Seats {
+    fn new(level: Level, all: u32) -> Seats {
         let nominal = level.seats(all);
         // Rounded as the server rounds what may be lent.
         let lendable = (nominal * level.shares().1 + 50) / 100;
-        Queue {
+        let (queues, hand) = level.queues();
+        Seats {
             nominal,
             kept: nominal - lendable,
             limit: nominal,
-            busy: 0,
-            waiting: VecDeque::new(),
-            wanted_by_waiting: 0,
+            queues: Queues::new(queues, hand),
             demand: Demand::default(),
             full: SimDuration::ZERO,
             at: SimTime::ZERO,
@@ -167,33 +195,26 @@ impl Queue {
     }
 
     fn is_full(&self) -> bool {
-        self.busy >= self.limit || !self.waiting.is_empty()
+        self.queues.busy >= self.limit || self.queues.any_waiting()
     }
 
     /// Books the time since the last change.
     fn pass(&mut self, now: SimTime) {
         let span = now.since(self.at);
-        self.demand.note(self.busy + self.wanted_by_waiting, span);
+        self.demand.note(self.queues.busy + self.queues.seats_waiting, span);
+        self.queues.pass(span, self.limit);
         if self.is_full() {
             self.full += span;
         }
         self.at = now;
     }
 
-    /// A request wider than its level is served once it is alone there.
-    fn has_room(&self, width: u32) -> bool {
-        self.busy + width <= self.limit || self.busy == 0
-    }
-
-    /// Gives seats to those at the head as long as there are enough, and tells who they are.
-    fn seat(&mut self, seated: &mut Vec<u32>) {
-        while let Some(head) = self.waiting.front().copied()
-            && self.has_room(head.width)
-        {
-            self.waiting.pop_front();
-            self.wanted_by_waiting -= head.width;
-            self.busy += head.width;
-            seated.push(head.request);
+    /// Gives seats in fair turn as long as there are enough, and tells who has them.
+    fn seat(&mut self, places: &mut [Place], seated: &mut Vec<u32>) {
+        // A level that has lent all it has still serves one at a time.
+        while let Some((request, queue, width)) = self.queues.dispatch(self.limit.max(1)) {
+            places[request as usize] = Place { queue, width, since: self.at };
+            seated.push(request);
         }
     }
 }
@@ -201,80 +222,86 @@ impl Queue {
 /// The server's levels. Its methods must be called in order of time.
 #[derive(Clone, Debug)]
 pub struct ApiServer {
-    queues: [Queue; Level::ALL.len()],
+    levels: [Seats; Level::ALL.len()],
+    /// By request.
+    places: Vec<Place>,
 }
 
 impl ApiServer {
     /// A server of so many seats, none of them taken; 600 is the default of `--max-requests-inflight` (400) and
     /// `--max-mutating-requests-inflight` (200).
     pub fn new(seats: u32) -> ApiServer {
-        ApiServer { queues: Level::ALL.map(|level| Queue::new(level, seats)) }
+        ApiServer { levels: Level::ALL.map(|level| Seats::new(level, seats)), places: Vec::new() }
     }
 
     /// Seats that a list of so many objects takes.
     pub fn seats_of_list(&self, flow: Flow, objects: u32) -> u32 {
-        let most = (self.queues[flow.level() as usize].nominal * LIST_PERCENT).div_ceil(100);
+        let most = (self.levels[flow.level() as usize].nominal * LIST_PERCENT).div_ceil(100);
         objects.div_ceil(OBJECTS_PER_SEAT).clamp(1, most.clamp(1, MOST_SEATS_OF_A_LIST))
     }
 
-    /// A request that takes `width` seats arrives.
-    pub fn arrive(&mut self, request: u32, flow: Flow, width: u32, now: SimTime) -> Arrival {
-        let queue = &mut self.queues[flow.level() as usize];
-        queue.pass(now);
-        if queue.waiting.is_empty() && queue.has_room(width) {
-            queue.busy += width;
-            return Arrival::Seated;
-        }
-        let of_flow = queue.waiting.iter().filter(|other| other.flow == flow).count();
-        if of_flow >= flow.most_waiting() as usize {
+    /// A request that takes `width` seats arrives; who has seats now, itself perhaps, is added to `seated`. Requests are numbered by
+    /// the caller, who may use a number again once it is done.
+    pub fn arrive(
+        &mut self,
+        request: u32,
+        flow: Flow,
+        width: u32,
+        now: SimTime,
+        seated: &mut Vec<u32>,
+    ) -> Arrival {
+        let level = &mut self.levels[flow.level() as usize];
+        level.pass(now);
+        let Some(queue) = level.queues.enqueue(request, flow.hash(), width, level.limit) else {
             return Arrival::Refused;
+        };
+        if self.places.len() <= request as usize {
+            self.places.resize(request as usize + 1, Place::default());
         }
-        queue.waiting.push_back(Waiting { request, flow, width });
-        queue.wanted_by_waiting += width;
-        Arrival::Waits
+        self.places[request as usize] = Place { queue, width, since: now };
+        level.seat(&mut self.places, seated);
+        if seated.contains(&request) { Arrival::Seated } else { Arrival::Waits }
     }
 
-    /// A request that held `width` seats is done; who has seats now is added to `seated`.
-    pub fn leave(&mut self, level: Level, width: u32, now: SimTime, seated: &mut Vec<u32>) {
-        let queue = &mut self.queues[level as usize];
-        queue.pass(now);
-        queue.busy -= width;
-        queue.seat(seated);
+    /// A request that had seats is done; who has seats now is added to `seated`.
+    pub fn leave(&mut self, request: u32, level: Level, now: SimTime, seated: &mut Vec<u32>) {
+        let level = &mut self.levels[level as usize];
+        level.pass(now);
+        let Place { queue, width, since } = self.places[request as usize];
+        level.queues.finish(queue, width, now.since(since));
+        level.seat(&mut self.places, seated);
     }
 
-    /// A request has waited for too long.
+    /// A request has waited for too long. Whom it kept waiting, being wider, has seats when the next one leaves or comes.
     ///
     /// # Panics
     /// If it does not wait.
-    pub fn give_up(&mut self, request: u32, level: Level, now: SimTime, seated: &mut Vec<u32>) {
-        let queue = &mut self.queues[level as usize];
-        queue.pass(now);
-        let place = queue.waiting.iter().position(|other| other.request == request);
-        let gone = queue.waiting.remove(place.expect("who gives up waits")).expect("the place is within");
-        queue.wanted_by_waiting -= gone.width;
-        queue.seat(seated);
+    pub fn give_up(&mut self, request: u32, level: Level, now: SimTime) {
+        let level = &mut self.levels[level as usize];
+        level.pass(now);
+        level.queues.remove(self.places[request as usize].queue, request);
     }
 
     /// Shares the seats anew, by what the levels asked for since the last time.
     pub fn lend(&mut self, now: SimTime, seated: &mut Vec<u32>) {
-        let all: u32 = self.queues.iter().map(|queue| queue.nominal).sum();
-        let bounds = self.queues.each_mut().map(|queue| {
-            queue.pass(now);
-            let (kept, wanted) = (f64::from(queue.kept), queue.demand.close());
+        let all: u32 = self.levels.iter().map(|level| level.nominal).sum();
+        let bounds = self.levels.each_mut().map(|level| {
+            level.pass(now);
+            let (kept, wanted) = (f64::from(level.kept), level.demand.close());
             Bounds { least: kept, target: wanted.max(kept), most: f64::from(all) }
         });
-        for (queue, share) in self.queues.iter_mut().zip(lending::share(f64::from(all), &bounds)) {
+        for (level, share) in self.levels.iter_mut().zip(lending::share(f64::from(all), &bounds)) {
             // Rounded down, so that together they never have more than there are.
-            queue.limit = share as u32;
-            queue.seat(seated);
+            level.limit = share as u32;
+            level.seat(&mut self.places, seated);
         }
     }
 
     /// How long, up to now, a request of this level would have found no seat free.
     pub fn full_until(&self, level: Level, now: SimTime) -> SimDuration {
-        let queue = &self.queues[level as usize];
-        let open = if queue.is_full() { now.since(queue.at) } else { SimDuration::ZERO };
-        queue.full + open
+        let level = &self.levels[level as usize];
+        let open = if level.is_full() { now.since(level.at) } else { SimDuration::ZERO };
+        level.full + open
     }
 }
 

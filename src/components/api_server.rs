@@ -135,13 +135,15 @@ impl Run<'_> {
         if self.server().requests[slot as usize].came.is_none() {
             self.measure_request(slot);
         }
-        let now = self.now;
-        let server = self.server();
-        let request = &server.requests[slot as usize];
-        match server.levels.arrive(slot, request.flow, request.seats, now) {
-            Arrival::Seated => self.seat_request(slot),
+        let mut arrival = Arrival::Refused;
+        self.change_levels(|server, now, seated| {
+            let request = &server.requests[slot as usize];
+            arrival = server.levels.arrive(slot, request.flow, request.seats, now, seated);
+        });
+        match arrival {
+            Arrival::Seated => {}
             Arrival::Waits => {
-                let gives_up = self.at(now + WAITS_AT_MOST, Event::RequestGivesUp(slot));
+                let gives_up = self.at(self.now + WAITS_AT_MOST, Event::RequestGivesUp(slot));
                 self.server().requests[slot as usize].gives_up = Some(gives_up);
             }
             Arrival::Refused => self.refuse(slot),
@@ -220,18 +222,18 @@ impl Run<'_> {
     pub(super) fn request_leaves(&mut self, slot: u32) {
         self.change_levels(|server, now, seated| {
             let request = &server.requests[slot as usize];
-            server.levels.leave(request.flow.level(), request.seats, now, seated);
+            server.levels.leave(slot, request.flow.level(), now, seated);
             server.free.push(slot);
         });
     }
 
     /// It has waited for as long as the server lets it.
     pub(super) fn request_gives_up(&mut self, slot: u32) {
-        self.change_levels(|server, now, seated| {
-            let request = &mut server.requests[slot as usize];
-            request.gives_up = None;
-            server.levels.give_up(slot, request.flow.level(), now, seated);
-        });
+        let now = self.now;
+        let server = self.server();
+        let request = &mut server.requests[slot as usize];
+        request.gives_up = None;
+        server.levels.give_up(slot, request.flow.level(), now);
         self.refuse(slot);
     }
 

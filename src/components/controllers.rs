@@ -134,7 +134,13 @@ impl Run<'_> {
         for pod in pods {
             let sent = self.controller_client.reserve(self.now);
             answered = sent + takes;
-            self.send_request(Flow::KubeSystem, RequestKind::Create, sent, takes, Event::PodCreated(pod));
+            self.send_request(
+                Flow::KubeSystem(Namespace::Default),
+                RequestKind::Create,
+                sent,
+                takes,
+                Event::PodCreated(pod),
+            );
         }
         let ends = self.replica_sets[deployment as usize].left == 0;
         self.with_last_answer(

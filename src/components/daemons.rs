@@ -25,7 +25,13 @@ impl Run<'_> {
                 let sent = self.daemon_client.reserve(self.now);
                 let takes = self.draw_of_daemon(node, Latency::ControllerRequest);
                 let created = Event::DaemonPod { node, daemon, step: DaemonStep::Created };
-                self.send_request(Flow::KubeSystem, RequestKind::Create, sent, takes, created);
+                self.send_request(
+                    Flow::KubeSystem(Namespace::KubeSystem),
+                    RequestKind::Create,
+                    sent,
+                    takes,
+                    created,
+                );
             }
         }
     }
@@ -39,7 +45,13 @@ impl Run<'_> {
                 let sent = self.scheduler_client.reserve(self.now);
                 let takes = self.draw_of_daemon(node, Latency::BindRequest);
                 let bound = Event::DaemonPod { node, daemon, step: DaemonStep::Bound };
-                self.send_request(Flow::Scheduler, RequestKind::Bind, sent, takes, bound);
+                self.send_request(
+                    Flow::Scheduler(Namespace::KubeSystem),
+                    RequestKind::Bind,
+                    sent,
+                    takes,
+                    bound,
+                );
             }
             DaemonStep::Bound => {
                 let takes = self.draw_of_daemon(node, Latency::KubeletSync);

@@ -412,7 +412,7 @@ impl Run<'_> {
         self.nodes[node as usize].created_at = self.now;
         let wait = self.draw(Latency::ClaimToLaunch, Component::Karpenter, node, 0);
         let requested = Event::LaunchRequested(node);
-        self.send_request(Flow::KubeSystem, RequestKind::Create, self.now, wait, requested);
+        self.send_request(Flow::KubeSystem(Namespace::None), RequestKind::Create, self.now, wait, requested);
         self.trace_claim(node);
         self.refresh_nominated(node);
     }

@@ -207,7 +207,7 @@ impl Run<'_> {
         }
         let sent = ready.max(self.now) + update;
         self.send_request(
-            Flow::Nodes,
+            Flow::Node(self.pods[pod as usize].node),
             RequestKind::Patch,
             sent,
             SimDuration::ZERO,

@@ -77,7 +77,7 @@ use subnet_sizes::Watch;
 use trace::TraceLine;
 use waiting::Ledger;
 
-use crate::actors::api_server::Flow;
+use crate::actors::api_server::{Flow, Namespace};
 use crate::actors::client_limit::ClientBucket;
 use crate::actors::ec2::TokenBucket;
 use crate::actors::hpa::Autoscaler;

@@ -99,7 +99,13 @@ impl Run<'_> {
             self.nodes[node as usize].joined_at = Some(self.now);
             let takes = self.draw(Latency::KubeletRegister, Component::Boot, node, 3);
             let (sent, registered) = (self.now + takes, Event::NodeRegistered(node));
-            self.send_request(Flow::Nodes, RequestKind::Create, sent, SimDuration::ZERO, registered);
+            self.send_request(
+                Flow::NodeStatus(node),
+                RequestKind::Create,
+                sent,
+                SimDuration::ZERO,
+                registered,
+            );
         }
     }
 
@@ -126,7 +132,13 @@ impl Run<'_> {
         if self.prepared.era.unregistered_taint {
             let taint = self.draw(Latency::UnregisteredTaint, Component::Karpenter, node, 1);
             let (sent, gone) = (self.now + taint, Event::UnregisteredTaintGone(node));
-            self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, gone);
+            self.send_request(
+                Flow::KubeSystem(Namespace::None),
+                RequestKind::Patch,
+                sent,
+                SimDuration::ZERO,
+                gone,
+            );
         }
         if self.scenario.cni.mode == CniMode::None {
             let takes = self.draw(Latency::OtherCniStart, Component::Boot, node, 4);
@@ -160,7 +172,7 @@ impl Run<'_> {
                     + self.draw(Latency::NodeStatusLoop, Component::Boot, node, 9)
             };
             let (sent, ready) = (self.now + takes, Event::NodeReady(node));
-            self.send_request(Flow::NodeStatus, RequestKind::Patch, sent, SimDuration::ZERO, ready);
+            self.send_request(Flow::NodeStatus(node), RequestKind::Patch, sent, SimDuration::ZERO, ready);
         }
     }
 

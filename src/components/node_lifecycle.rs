@@ -75,7 +75,13 @@ impl Run<'_> {
         if self.lifecycle.events.next() {
             let sent = self.lifecycle.client.reserve(self.now);
             let written = Event::NodeEventWritten;
-            self.send_request(Flow::KubeSystem, RequestKind::Create, sent, SimDuration::ZERO, written);
+            self.send_request(
+                Flow::KubeSystem(Namespace::Default),
+                RequestKind::Create,
+                sent,
+                SimDuration::ZERO,
+                written,
+            );
         }
     }
 
@@ -98,14 +104,20 @@ impl Run<'_> {
     pub(super) fn read_for_lifecycle(&mut self, node: u32) {
         let sent = self.lifecycle.client.reserve(self.now);
         let read = Event::LifecycleRead(node);
-        self.send_request(Flow::KubeSystem, RequestKind::Get, sent, SimDuration::ZERO, read);
+        self.send_request(Flow::KubeSystem(Namespace::None), RequestKind::Get, sent, SimDuration::ZERO, read);
     }
     /// Then it patches it.
     pub(super) fn lifecycle_read(&mut self, node: u32) {
         self.nodes[node as usize].lifecycle_read_at = self.now;
         let sent = self.lifecycle.client.reserve(self.now);
         let patched = Event::LifecyclePatched(node);
-        self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, patched);
+        self.send_request(
+            Flow::KubeSystem(Namespace::None),
+            RequestKind::Patch,
+            sent,
+            SimDuration::ZERO,
+            patched,
+        );
     }
 
     /// A node that Karpenter patched in between is read and patched once more.

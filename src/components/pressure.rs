@@ -62,7 +62,7 @@ impl Run<'_> {
         at.draws += 1;
         let wait = STATUS_PERIOD.mul_f64(self.chance.uniform(Component::Eviction, node, at.draws));
         let (sent, reported) = (self.now + wait, Event::PressureReported(node));
-        self.send_request(Flow::NodeStatus, RequestKind::Patch, sent, SimDuration::ZERO, reported);
+        self.send_request(Flow::NodeStatus(node), RequestKind::Patch, sent, SimDuration::ZERO, reported);
     }
 
     /// The API server has the node's status: the node lifecycle controller reads and patches the node.
@@ -72,7 +72,13 @@ impl Run<'_> {
         self.lifecycle.client.reserve(self.now);
         let sent = self.lifecycle.client.reserve(self.now);
         let tainted = Event::PressureTainted(node);
-        self.send_request(Flow::KubeSystem, RequestKind::Patch, sent, SimDuration::ZERO, tainted);
+        self.send_request(
+            Flow::KubeSystem(Namespace::None),
+            RequestKind::Patch,
+            sent,
+            SimDuration::ZERO,
+            tainted,
+        );
     }
 
     pub(super) fn pressure_tainted(&mut self, node: u32) {

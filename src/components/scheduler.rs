@@ -79,7 +79,7 @@ impl Run<'_> {
         let sent = self.scheduler_client.reserve(self.now);
         let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 1);
         self.send_request(
-            Flow::Scheduler,
+            Flow::Scheduler(Namespace::Default),
             RequestKind::Bind,
             sent,
             takes,
@@ -117,7 +117,7 @@ impl Run<'_> {
             let sent = self.scheduler_client.reserve(self.now);
             let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 2);
             self.send_request(
-                Flow::Scheduler,
+                Flow::Scheduler(Namespace::Default),
                 RequestKind::Patch,
                 sent,
                 takes,

@@ -108,7 +108,7 @@ impl Run<'_> {
             // EC2 lets too few through for Karpenter's own limit of 200 requests a second to matter.
             let (sent, created) = (self.now + takes, Event::NodeCreated(node));
             return self.send_request(
-                Flow::KubeSystem,
+                Flow::KubeSystem(Namespace::None),
                 RequestKind::Create,
                 sent,
                 SimDuration::ZERO,

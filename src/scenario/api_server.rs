@@ -1,7 +1,7 @@
 //! `[api_server]`: seats of the API server, how long requests hold them, and agents that list pods.
 
 use super::workload;
-use crate::actors::api_server::Flow;
+use crate::actors::api_server::{Flow, Namespace};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::chance::Distribution;
 use crate::input::{Problems, Section};
@@ -53,7 +53,7 @@ const MOST_SEATS: u32 = 1_000_000;
 /// Whose requests the agents' are, by priority level.
 const AGENTS: [(&str, Flow); 3] = [
     ("workload-low", Flow::ServiceAccounts),
-    ("workload-high", Flow::KubeSystem),
+    ("workload-high", Flow::KubeSystem(Namespace::None)),
     ("global-default", Flow::Others),
 ];
 

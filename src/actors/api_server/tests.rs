@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
@@ -19,34 +19,67 @@ fn a_list_takes_a_seat_for_each_hundred_objects_up_to_its_level_s_share() {
     assert_eq!(server.seats_of_list(Flow::Others, 5_000), 8, "15 % of 49");
 }
 
+const CONTROLLERS: Flow = Flow::KubeSystem(Namespace::Default);
+const AGENTS: Flow = Flow::KubeSystem(Namespace::None);
+const SCHEDULER: Flow = Flow::Scheduler(Namespace::Default);
+
 #[test]
 fn a_flow_has_as_many_waiting_as_six_queues_hold() {
     let mut server = ApiServer::new(1);
-    let come = |server: &mut ApiServer, request, flow| server.arrive(request, flow, 1, SimTime::ZERO);
-    assert_eq!(come(&mut server, 0, Flow::KubeSystem), Arrival::Seated);
-    assert!((1..=300).all(|request| come(&mut server, request, Flow::KubeSystem) == Arrival::Waits));
-    assert_eq!(come(&mut server, 301, Flow::KubeSystem), Arrival::Refused);
-    assert_eq!(come(&mut server, 302, Flow::Scheduler), Arrival::Waits, "another flow has its own places");
+    let come = |server: &mut ApiServer, request, flow| {
+        server.arrive(request, flow, 1, SimTime::ZERO, &mut Vec::new())
+    };
+    assert_eq!(come(&mut server, 0, CONTROLLERS), Arrival::Seated);
+    assert!((1..=300).all(|request| come(&mut server, request, CONTROLLERS) == Arrival::Waits));
+    assert_eq!(come(&mut server, 301, CONTROLLERS), Arrival::Refused);
+    assert_eq!(come(&mut server, 302, SCHEDULER), Arrival::Waits, "another flow has its own places");
 }
 
 #[test]
 fn an_idle_level_lends_and_takes_back_what_it_needs() {
     let mut server = ApiServer::new(600);
     let mut seated = Vec::new();
-    let flow = Flow::ServiceAccounts;
-    (0..500).for_each(|request| {
-        server.arrive(request, flow, 1, SimTime::ZERO);
-    });
-    let of = |server: &ApiServer, level: Level| server.queues[level as usize].limit;
+    let come = |server: &mut ApiServer, requests: std::ops::Range<u32>, flow, now| {
+        requests.for_each(|request| {
+            assert_ne!(server.arrive(request, flow, 1, now, &mut Vec::new()), Arrival::Refused)
+        });
+    };
+    come(&mut server, 0..500, Flow::ServiceAccounts, SimTime::ZERO);
+    let of = |server: &ApiServer, level: Level| server.levels[level as usize].limit;
     server.lend(SimTime::from_secs(10), &mut seated);
     assert!(of(&server, Level::WorkloadLow) > 245 + 100, "{}", of(&server, Level::WorkloadLow));
     assert_eq!(of(&server, Level::WorkloadHigh), 49, "half of its 98 is its own");
     assert_eq!(seated.len() as u32, of(&server, Level::WorkloadLow) - 245, "who waited has the seats lent");
-    (500..700).for_each(|request| {
-        server.arrive(request, Flow::KubeSystem, 1, SimTime::from_secs(10));
-    });
+    come(&mut server, 500..700, CONTROLLERS, SimTime::from_secs(10));
     server.lend(SimTime::from_secs(20), &mut seated);
     assert!(of(&server, Level::WorkloadHigh) > 49);
+}
+
+/// A hundred lists of agents wait, each of ten seats, as kube-scheduler comes with its own requests: it has its turn as long as it
+/// asks for no more than the agents.
+#[test]
+fn agents_do_not_crowd_the_scheduler_out() {
+    let mut server = ApiServer::new(600);
+    let mut served = Vec::new();
+    let now = SimTime::ZERO;
+    (0..100).for_each(|request| {
+        assert_ne!(server.arrive(request, AGENTS, 10, now, &mut served), Arrival::Refused)
+    });
+    assert_eq!(served.len(), 9, "98 seats");
+    (100..150).for_each(|request| {
+        assert_ne!(server.arrive(request, SCHEDULER, 1, now, &mut served), Arrival::Refused)
+    });
+    let (mut step, mut waited) = (0, 0);
+    // What is served longest leaves, each after 30 ms.
+    while served.iter().any(|request| *request < 100) && waited < 50 {
+        step += 1;
+        let gone = served.remove(0);
+        let now = SimTime::ZERO + SimDuration::from_millis(30) * step;
+        server.leave(gone, Level::WorkloadHigh, now, &mut served);
+        waited = served.iter().filter(|request| **request >= 100).count().max(waited);
+    }
+    // Ten places come free with a list, and more than one of them goes to the scheduler.
+    assert!(waited >= 10 && step < 60, "{waited} at once after {step}");
 }
 
 /// Mean waiting time of M/M/c [service times].
@@ -64,7 +97,7 @@ fn erlang_c_wait(servers: u32, load: f64) -> f64 {
 fn simulated_wait(servers: u32, load: f64, customers: u32) -> (f64, f64) {
     const BATCHES: u32 = 100;
     let mut server = ApiServer::new((servers * 245 - 244).div_ceil(30));
-    assert_eq!(server.queues[Level::System as usize].limit, servers);
+    assert_eq!(server.levels[Level::System as usize].limit, servers);
     let law = |mean: f64, draw, customer| {
         let uniform = Chance::new(11, servers).uniform(Component::ApiRequest, customer, draw);
         SimDuration::from_secs_f64(Distribution::Exponential { mean }.quantile(uniform))
@@ -75,15 +108,13 @@ fn simulated_wait(servers: u32, load: f64, customers: u32) -> (f64, f64) {
     while customer < customers {
         let now = match departures.first() {
             Some((at, _)) if *at <= next => {
-                let (at, _) = departures.pop_first().unwrap();
-                server.leave(Level::System, 1, at, &mut seated);
+                let (at, gone) = departures.pop_first().unwrap();
+                server.leave(gone, Level::System, at, &mut seated);
                 at
             }
             _ => {
                 came[customer as usize] = next;
-                if server.arrive(customer, Flow::Nodes, 1, next) == Arrival::Seated {
-                    seated.push(customer);
-                }
+                assert_ne!(server.arrive(customer, Flow::Node(0), 1, next, &mut seated), Arrival::Refused);
                 let now = next;
                 next += law(1.0 / load, 0, customer);
                 customer += 1;
@@ -115,16 +146,24 @@ fn waiting_is_that_of_erlang_c() {
     }
 }
 
-const FLOWS: [Flow; 6] =
-    [Flow::Nodes, Flow::NodeStatus, Flow::Scheduler, Flow::KubeSystem, Flow::ServiceAccounts, Flow::Others];
+const FLOWS: [Flow; 8] = [
+    Flow::Node(1),
+    Flow::Node(2),
+    Flow::NodeStatus(1),
+    SCHEDULER,
+    CONTROLLERS,
+    AGENTS,
+    Flow::ServiceAccounts,
+    Flow::Others,
+];
 
 /// The server's requests as a test keeps them.
 #[derive(Default)]
 struct Kept {
     /// By request: flow and width.
     known: Vec<(Flow, u32)>,
-    /// Waiting, by level, in order of arrival.
-    waiting: BTreeMap<u8, Vec<u32>>,
+    /// In order of arrival.
+    waiting: Vec<u32>,
     served: Vec<u32>,
 }
 
@@ -132,42 +171,62 @@ impl Kept {
     fn level(&self, request: u32) -> Level {
         self.known[request as usize].0.level()
     }
-    /// Who has seats now must have been at the head of its level's line.
-    fn seat(&mut self, seated: Vec<u32>) -> Result<(), TestCaseError> {
+    fn width(&self, request: u32) -> u32 {
+        self.known[request as usize].1
+    }
+    /// Who has seats now waited; of those in one queue whoever came first.
+    fn seat(&mut self, server: &ApiServer, seated: Vec<u32>) -> Result<(), TestCaseError> {
         for request in seated {
-            let line = self.waiting.get_mut(&(self.known[request as usize].0.level() as u8)).unwrap();
-            prop_assert_eq!(line.remove(0), request, "first come, first served");
+            let of = |other: u32| (self.level(other), server.places[other as usize].queue);
+            let first = self.waiting.iter().position(|other| of(*other) == of(request));
+            prop_assert_eq!(
+                first.map(|place| self.waiting[place]),
+                Some(request),
+                "first come, first served"
+            );
+            self.waiting.remove(first.unwrap());
             self.served.push(request);
         }
         Ok(())
     }
-    fn check(&self, server: &ApiServer) -> Result<(), TestCaseError> {
+    fn check(&self, server: &ApiServer, looked: bool) -> Result<(), TestCaseError> {
         for level in Level::ALL {
-            let queue = &server.queues[level as usize];
+            let seats = &server.levels[level as usize];
             let of_level = |request: &&u32| self.level(**request) == level;
-            let busy: u32 =
-                self.served.iter().filter(of_level).map(|request| self.known[*request as usize].1).sum();
-            prop_assert_eq!(queue.busy, busy);
-            prop_assert!(queue.limit >= queue.kept, "a level keeps its own");
-            if let Some(head) = self.waiting.get(&(level as u8)).and_then(|line| line.first()) {
-                let width = self.known[*head as usize].1;
-                prop_assert!(busy > 0 && busy + width > queue.limit, "nobody waits beside free seats");
+            let sum = |requests: &[u32]| {
+                let of_level = requests.iter().filter(of_level);
+                of_level.map(|request| self.width(*request)).sum::<u32>()
+            };
+            prop_assert_eq!(
+                (seats.queues.busy, seats.queues.seats_waiting),
+                (sum(&self.served), sum(&self.waiting))
+            );
+            prop_assert!(seats.limit >= seats.kept, "a level keeps its own");
+            let widest = self.waiting.iter().filter(of_level).map(|request| self.width(*request)).max();
+            if let Some(widest) = widest.filter(|_| looked) {
+                prop_assert!(seats.queues.busy > 0, "somebody is served while others wait");
+                prop_assert!(
+                    seats.queues.busy + widest > seats.limit,
+                    "nobody waits beside seats that are enough"
+                );
             }
         }
-        let sum = |of: fn(&Queue) -> u32| server.queues.iter().map(of).sum::<u32>();
-        prop_assert!(sum(|queue| queue.limit) <= sum(|queue| queue.nominal), "seats are not made by lending");
+        let sum = |of: fn(&Seats) -> u32| server.levels.iter().map(of).sum::<u32>();
+        prop_assert!(sum(|seats| seats.limit) <= sum(|seats| seats.nominal), "seats are not made by lending");
         Ok(())
     }
 }
 
 proptest! {
-    /// Any order of arrivals, ends, timeouts and lending: seats are never exceeded where one is given, each level is first
-    /// come, first served, and no seat idles beside one who waits for it.
+    /// Any order of arrivals, ends, timeouts and lending: seats are never exceeded where one is given, each queue is first come,
+    /// first served, and no seat idles beside all who wait.
     #[test]
     fn seats_are_kept_in_line_and_used(seats in 1u32..60, steps in prop::collection::vec((0u8..8, 0usize..64, 1u32..4), 1..200)) {
         let mut server = ApiServer::new(seats);
         let mut kept = Kept::default();
         let mut now = SimTime::ZERO;
+        // Whom someone who gave up kept waiting has seats with the next change.
+        let mut looked = true;
         for (what, which, width) in steps {
             now += SimDuration::from_millis(500 * which as u64 + 1);
             let mut seated = Vec::new();
@@ -176,30 +235,36 @@ proptest! {
                 0..=3 => {
                     let (request, flow) = (kept.known.len() as u32, FLOWS[which % FLOWS.len()]);
                     kept.known.push((flow, width));
-                    match server.arrive(request, flow, width, now) {
-                        Arrival::Seated => {
-                            let queue = &before.queues[flow.level() as usize];
-                            prop_assert!(queue.busy == 0 || queue.busy + width <= queue.limit, "a seat too many");
-                            kept.served.push(request);
-                        }
-                        Arrival::Waits => kept.waiting.entry(flow.level() as u8).or_default().push(request),
-                        Arrival::Refused => {}
+                    if server.arrive(request, flow, width, now, &mut seated) != Arrival::Refused {
+                        kept.waiting.push(request);
                     }
                 }
                 4 | 5 if !kept.served.is_empty() => {
                     let gone = kept.served.remove(which % kept.served.len());
-                    server.leave(kept.level(gone), kept.known[gone as usize].1, now, &mut seated);
+                    server.leave(gone, kept.level(gone), now, &mut seated);
                 }
-                6 => {
-                    let Some(line) = kept.waiting.values_mut().find(|line| !line.is_empty()) else { continue };
-                    let gone = line.remove(which % line.len());
-                    server.give_up(gone, kept.level(gone), now, &mut seated);
+                6 if !kept.waiting.is_empty() => {
+                    let gone = kept.waiting.remove(which % kept.waiting.len());
+                    server.give_up(gone, kept.level(gone), now);
+                    looked = false;
                 }
-                7 => server.lend(now, &mut seated),
+                7 => {
+                    server.lend(now, &mut seated);
+                    looked = true;
+                }
                 _ => {}
             }
-            kept.seat(seated)?;
-            kept.check(&server)?;
+            if what != 7 {
+                for request in &seated {
+                    let (seats, width) = (&before.levels[kept.level(*request) as usize], kept.width(*request));
+                    let alone = server.levels[kept.level(*request) as usize].queues.busy == width;
+                    let limit = seats.limit.max(1);
+                    let busy = server.levels[kept.level(*request) as usize].queues.busy;
+                    prop_assert!(alone || busy <= limit, "a seat too many");
+                }
+            }
+            kept.seat(&server, seated)?;
+            kept.check(&server, looked)?;
         }
     }
 }

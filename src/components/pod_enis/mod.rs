@@ -202,7 +202,13 @@ impl Run<'_> {
         let sent = enis.kubernetes_client.reserve(now);
         self.note_stage(job, if sent > now { branch::Stage::Queued } else { branch::Stage::Called });
         let takes = self.draw(Latency::ControllerRequest, Component::ResourceController, job, draw);
-        self.send_request(Flow::KubeSystem, kind, sent, takes, Event::ResourceJobAnswered(job));
+        self.send_request(
+            Flow::KubeSystem(Namespace::Default),
+            kind,
+            sent,
+            takes,
+            Event::ResourceJobAnswered(job),
+        );
     }
 
     /// A call of EC2, through the client's own limit.
