@@ -132,11 +132,11 @@ fn a_start_up_probe_kills_what_takes_too_long() {
     assert!(waited(&patient, Cause::Readiness)[0] < 0.01);
     assert_eq!(counts(&patient).startups_failed, 0);
     let hasty = run(&format!("horizon = \"20 min\"\n{}", node("", &[&app(5)])));
-    // With the first two relists and then every 10 s: the fifth fails 31 to 32 s after the start.
+    // Once every 10 s from the worker's creation: the fifth fails 40 to 51 s after the start.
     let found = counts(&hasty);
     assert!(found.startups_failed >= 4 && hasty.record.outcome == Outcome::Horizon, "{found:?}");
     let share = waited(&hasty, Cause::StartupProbe)[0] / found.startups_failed as f64;
-    assert!((25.0..35.0).contains(&share), "{share} s each time");
+    assert!((35.0..52.0).contains(&share), "{share} s each time");
     assert!(waited(&hasty, Cause::CrashLoopBackoff)[0] > 100.0);
 }
 

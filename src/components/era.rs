@@ -25,6 +25,8 @@ pub(super) struct Era {
     pub kubelet_client: (u32, u32),
     /// Does kubelet tell at once that its node is Ready? Else at the next look at its runtime and the next status update.
     pub tells_ready_at_once: bool,
+    /// Do the periods of a readiness probe count from its last attempt?
+    pub probes_count_anew: bool,
     /// Are there NodeClaims, launched by a controller of their own? Else the provisioner's loop launches what it has planned,
     /// waits for all of it, and makes the Node objects.
     pub node_claims: bool,
@@ -63,6 +65,7 @@ static CURRENT: Era = Era {
     filters: Version::V1_34,
     kubelet_client: (50, 100),
     tells_ready_at_once: true,
+    probes_count_anew: true,
     node_claims: true,
     only_new_pods_prolong: true,
     packs_foreign_nodes: true,
@@ -86,6 +89,7 @@ static NOVEMBER_2022: Era = Era {
     // Of the EKS image from 23 September 2022 on.
     kubelet_client: (10, 20),
     tells_ready_at_once: false,
+    probes_count_anew: false,
     node_claims: false,
     only_new_pods_prolong: false,
     packs_foreign_nodes: false,

@@ -10,7 +10,7 @@
 use super::restarts::RELIST;
 use super::state::{Crashed, PodStage};
 use super::*;
-use crate::actors::probe::{Attempts, Probe};
+use crate::actors::probe::{Attempts, Kind, Probe};
 
 /// Draws of a container: how long it takes to start, how long it runs, when it is seen, when its probes' workers wake.
 const DRAWS: u32 = 8;
@@ -47,7 +47,7 @@ impl Run<'_> {
         let next = match (container.sidecar, &container.startup_probe) {
             (true, None) => seen,
             (true, Some(probe)) => {
-                let attempts = self.attempts(pod, probe, self.now, seen, 3);
+                let attempts = self.attempts(pod, Kind::Startup, probe, self.now, seen);
                 attempts.passes(probe, self.now + runs)
             }
             (false, _) => seen + runs,
@@ -64,14 +64,19 @@ impl Run<'_> {
     }
 
     /// The attempts of a probe at a container that started at `started` and was seen at `seen`.
-    fn attempts(&self, pod: u32, probe: &Probe, started: SimTime, seen: SimTime, draw: u32) -> Attempts {
+    fn attempts(&self, pod: u32, kind: Kind, probe: &Probe, started: SimTime, seen: SimTime) -> Attempts {
         let state = &self.pods[pod as usize];
         let synced = state.synced_at;
         let young =
             self.nodes[state.node as usize].joined_at.is_some_and(|joined| synced < joined + probe.period);
-        let sleeps =
-            if young { probe.period.mul_f64(self.draw_of_container(pod, draw)) } else { SimDuration::ZERO };
-        Attempts::new(probe, started, seen, RELIST, synced + sleeps)
+        // The worker stays when its container is started again.
+        let (first, what) = (state.starts.min(1) << 8, if kind == Kind::Startup { 3 } else { 4 });
+        let draw = first + DRAWS * self.draws_of_container(pod) + what;
+        let part = if young { self.chance.uniform(Component::Container, pod, draw) } else { 0.0 };
+        Attempts::new(kind, probe, started, seen, RELIST, synced + probe.period.mul_f64(part))
+    }
+    fn readiness_kind(&self) -> Kind {
+        Kind::Readiness { anew: self.prepared.era.probes_count_anew }
     }
 
     pub(super) fn startup_probe(&self, pod: u32) -> Option<Probe> {
@@ -83,7 +88,7 @@ impl Run<'_> {
         let Some(probe) = self.startup_probe(pod) else { return };
         self.waits_for(pod, Some(Cause::StartupProbe));
         let seen = self.next_relist(pod, 2);
-        let fails = self.attempts(pod, &probe, self.now, seen, 3).fails(&probe);
+        let fails = self.attempts(pod, Kind::Startup, &probe, self.now, seen).fails(&probe);
         if up.is_none_or(|up| self.now + up > fails) {
             let start = self.pods[pod as usize].starts;
             self.at(fails, Event::StartupProbeFails { pod, start });
@@ -96,12 +101,12 @@ impl Run<'_> {
         let up = began + up;
         let mut asked = seen;
         if let Some(probe) = self.startup_probe(pod) {
-            asked = self.attempts(pod, &probe, began, seen, 3).passes(&probe, up);
+            asked = self.attempts(pod, Kind::Startup, &probe, began, seen).passes(&probe, up);
             let start = self.pods[pod as usize].starts;
             self.at(asked.max(self.now), Event::StartupProbePassed { pod, start });
         }
         match self.readiness(pod) {
-            Some(probe) => self.attempts(pod, &probe, began, asked, 4).passes(&probe, up),
+            Some(probe) => self.attempts(pod, self.readiness_kind(), &probe, began, asked).passes(&probe, up),
             None if self.startup_probe(pod).is_some() => asked,
             // The status that says that it runs says that it is ready.
             None => began,
