@@ -10,32 +10,6 @@ use std::collections::BTreeMap;
 use super::view::Version;
 use crate::units::SimTime;
 
-/// Room of a node, or what a pod takes of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Room {
-    pub resources: Resources,
-    /// Volumes that may be attached; of a node without a limit as many as there are numbers.
-    pub volumes: i64,
-}
-
-impl Room {
-    fn with(self, victim: &Victim) -> Room {
-        let Victim { takes, .. } = victim;
-        Room {
-            resources: self.resources + takes.resources,
-            volumes: self.volumes.saturating_add(takes.volumes),
-        }
-    }
-    fn without(self, victim: &Victim) -> Room {
-        let Victim { takes, .. } = victim;
-        Room { resources: self.resources - takes.resources, volumes: self.volumes - takes.volumes }
-    }
-    /// Has it a place for this? Who has no volume minds none that are too many.
-    fn holds(&self, need: &Room) -> bool {
-        need.resources.fits(&self.resources) && (need.volumes == 0 || need.volumes <= self.volumes)
-    }
-}
-
 /// A pod that could make room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Victim {
