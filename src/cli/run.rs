@@ -203,14 +203,12 @@ fn report(told: &Told, scenario: &Scenario) -> String {
         line("unfinished rollouts", named(told.unfinished_rollouts.iter().map(begun)));
     }
     line("Karpenter rounds", record.scheduling_rounds.to_string());
-    line(
-        "cost",
-        format!(
-            "{:.2} USD until then, {:.2} USD/h",
-            record.cost_to_target_micro_usd as f64 / 1e6,
-            record.cost_per_hour_micro_usd as f64 / 1e6
-        ),
-    );
+    let usd = |micro: u64| format!("{:.2} USD", micro as f64 / 1e6);
+    let mut cost = format!("{} until then", usd(record.cost_to_target_micro_usd));
+    if record.cost_to_horizon_micro_usd != record.cost_to_target_micro_usd {
+        cost += &format!(", {} by the horizon", usd(record.cost_to_horizon_micro_usd));
+    }
+    line("cost", format!("{cost}, {}/h", usd(record.cost_per_hour_micro_usd)));
     line("events", format!("{}, trace hash {:016x}", record.events, record.trace_hash));
     text + &format!(
         "\n{}\n{}\n{}",

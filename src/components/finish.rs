@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::state::{Held, NONE, PodStage, Tie};
+use super::state::{Held, NONE, NodeStage, PodStage, Tie};
 use super::*;
 use crate::results::{BranchEniRecord, Outcome, ReservedRecord, SubnetRecord, WasteSplit};
 use crate::scenario::CniMode;
@@ -87,13 +87,17 @@ impl Run<'_> {
     /// True only if there are pods that are not Ready, or none while a Job has failed; if every such pod waits for an address
     /// that no call can bring, for room that no node can give and no launch can make, for others to go that stay, or for a
     /// limit that nothing will lift; and if none may take another's place, no node gives addresses back, no instance goes,
-    /// no pool of spot capacity changes and no quota is raised before the horizon.
+    /// none is on its way to its first aws-node, which asks for the addresses that there are not, no pool of spot capacity
+    /// changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {
         let horizon = SimTime::ZERO + self.scenario.horizon;
         let ahead = |at: SimTime| at > self.now && at <= horizon;
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| ahead(*at));
         let leaving = |node: &Node| node.lives() && (node.disrupted || node.noticed_at < SimTime::NEVER);
         let leaving = self.terminating > 0 || self.nodes.iter().any(leaving);
+        let starts =
+            |node: &Node| node.lives() && node.stage < NodeStage::CniReady && node.ipamd.is_none();
+        let starting = self.nodes.iter().any(starts);
         // A node that is taken away may make room for addresses.
         let disrupts =
             self.disruption.on || self.scenario.node_pools.iter().any(|pool| pool.expire_after.is_some());
@@ -102,6 +106,7 @@ impl Run<'_> {
         let rolls = self.rollouts.as_ref().is_some_and(|rollouts| rollouts.any_under_way());
         let moving = self.market_events > 0
             || leaving
+            || starting
             || disrupts
             || raises
             || branches

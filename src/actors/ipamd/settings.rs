@@ -243,8 +243,8 @@ pub fn entrypoint_refusals(env: &BTreeMap<String, String>) -> Vec<String> {
             .all(|name| unset_or_zero(name))
     {
         refusals.push(
-            "ENABLE_PREFIX_DELEGATION needs WARM_PREFIX_TARGET, WARM_IP_TARGET or MINIMUM_IP_TARGET above 0; \
-             aws-node exits without one"
+            "ENABLE_PREFIX_DELEGATION needs WARM_PREFIX_TARGET, WARM_IP_TARGET or MINIMUM_IP_TARGET above 0, \
+             without which aws-node exits: set WARM_PREFIX_TARGET = \"1\", as EKS's own manifest does"
                 .into(),
         );
     }

@@ -13,6 +13,7 @@ const OF_PODS: Verdict = 1 << TOO_MANY_PODS
     | 1 << MEMORY
     | 1 << POD_ENI
     | 1 << PORTS
+    | 1 << VOLUME_LIMIT
     | 1 << SPREAD
     | 1 << APART
     | 1 << KEPT_OFF;
