@@ -95,8 +95,7 @@ impl Run<'_> {
         let raises = self.scenario.quotas.raises.iter().any(|(at, ..)| ahead(*at));
         let leaving = |node: &Node| node.lives() && (node.disrupted || node.noticed_at < SimTime::NEVER);
         let leaving = self.terminating > 0 || self.nodes.iter().any(leaving);
-        let starts =
-            |node: &Node| node.lives() && node.stage < NodeStage::CniReady && node.ipamd.is_none();
+        let starts = |node: &Node| node.lives() && node.stage < NodeStage::CniReady && node.ipamd.is_none();
         let starting = self.nodes.iter().any(starts);
         // A node that is taken away may make room for addresses.
         let disrupts =
