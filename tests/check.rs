@@ -181,8 +181,52 @@ fn stored_results_judge_claims_of_their_plan_and_no_others() {
     );
     let (code, text) = judged(ADVICE, "other");
     assert!(code == 2 && text.contains("are of plan"), "{text}");
+    fs::write(folder.join("namesake.toml"), SWEPT).unwrap();
+    let (code, text) = judged(&ADVICE.replace("swept", "namesake"), "out");
+    assert!(code == 2 && text.contains("of the experiment \"swept\", and namesake.toml is wanted"), "{text}");
     let hurried = ["sweep", "swept.toml", "--precision", "0.001%", "--time-budget", "1 ms", "-o", "cut"];
     assert_eq!(run(&hurried).0, 0);
     let (code, text) = judged(ADVICE, "cut");
     assert!(code == 2 && text.contains("stopped as the time was over"), "{text}");
+}
+
+#[test]
+fn a_base_is_one_thing_and_what_is_wrong_with_its_experiment_is_told_where_it_stands() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-base");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("swept.toml"), SWEPT).unwrap();
+    let broken = SWEPT.replace("target_pods = 8", "target_pods = 0").replace("[1, 4]", "[1, 1]");
+    fs::write(folder.join("broken.toml"), broken).unwrap();
+    let path = folder.join("a.advice.toml");
+    let told = |advice: String| {
+        fs::write(&path, advice).unwrap();
+        let output = check(&[path.to_str().unwrap()]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        text
+    };
+    let beside = ADVICE.replace("[[claims]]\nsays = \"they do\"", "[scenario]\nhorizon = \"x\"\n[[claims]]");
+    let text = told(beside);
+    assert!(text.contains("scenario names another") && text.contains("advice.toml:6:2, scenario"), "{text}");
+    let text = told(ADVICE.replace("cell =", "base = \"b.toml\"\ncell ="));
+    assert!(text.contains("base names another"), "{text}");
+    let text = told(ADVICE.replace("cell = \"c0001\"\n", ""));
+    assert!(text.contains("which cell of swept.toml is the base?") && text.contains("up to c0002"), "{text}");
+    let text = told(ADVICE.replace("c0001", "c0003"));
+    assert!(text.contains("\"c0003\" is no cell of swept.toml"), "{text}");
+    let text = told(ADVICE.replace("experiment = \"swept.toml\"\n", ""));
+    assert!(text.contains("a cell of which experiment?"), "{text}");
+    let text = told(ADVICE.replace("swept", "broken"));
+    let places = ["a.advice.toml:3:1, experiment", "broken.toml:3:1, target_pods", "broken.toml:16:14"];
+    assert!(places.iter().all(|place| text.contains(place)), "{text}");
+}
+
+#[test]
+fn a_limit_that_is_no_number_is_told_once() {
+    let (code, text) = with("c10-spot.advice.toml", "at_most = 30000", "at_most = \"30 s\"");
+    assert!(
+        code == 2 && text.matches("error:").count() == 1 && text.contains("a number is wanted"),
+        "{text}"
+    );
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
-use crate::experiment::{self, Overrides};
+use crate::experiment::{self, Cell, Overrides};
 use crate::input::{Document, Node, Problem, Problems, Section, Value, full_key, nearest};
 use crate::results::{Kind, Measure, measures};
 use crate::scenario::{self, Scenario};
@@ -157,33 +157,55 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
     })
 }
 
-/// A cell of an experiment, or a scenario that is named, written out, or both.
+/// A cell of an experiment; or a scenario that is named, written out, or both.
 fn base(
     root: &mut Section<'_>,
     folder: &Path,
     catalogue: &Arc<Catalogue>,
     problems: &mut Problems,
 ) -> Document {
+    let (is_named, is_one_chosen) = (root.get("experiment").is_some(), root.get("cell").is_some());
     let experiment = root.text("experiment", problems);
     let cell = root.text("cell", problems);
+    if is_named {
+        for key in ["base", "scenario"] {
+            if root.get(key).is_none() {
+                continue;
+            }
+            let what = format!("the experiment's cell is the base already, and {key} names another");
+            let hint = "leave it out, and write what is to be changed of the cell under [set_both]; or leave experiment and cell out";
+            problems.add(root.origin_of(key), key, what, Some(hint.into()));
+        }
+    } else if is_one_chosen {
+        let hint = Some("write experiment = \"experiment.toml\" beside it".to_string());
+        problems.add(root.origin_of("cell"), "cell", "a cell of which experiment?", hint);
+    }
     let written = experiment::base(root, folder, &[], problems);
     let Some(experiment) = experiment else { return written };
-    match experiment::read_file(&folder.join(&experiment), &[], &Overrides::default(), catalogue) {
+    let path = folder.join(&experiment);
+    match experiment::read_file(&path, &[], &Overrides::default(), catalogue) {
         Ok(plan) => match plan.cells.iter().find(|known| Some(known.id()) == cell) {
             Some(cell) => return cell.document.clone(),
+            // One that is no text was told.
+            None if cell.is_none() && is_one_chosen => {}
             None => {
-                let what = format!("{} is no cell of {experiment}", cell.unwrap_or_default());
-                problems.add(
-                    root.origin_of("cell"),
-                    "cell",
-                    what,
-                    Some("kilopod sweep --dry-run lists them".into()),
+                let what = match cell {
+                    Some(cell) => format!("{cell:?} is no cell of {experiment}"),
+                    None => format!("which cell of {experiment} is the base?"),
+                };
+                let last = plan.cells.last().map(Cell::id).unwrap_or_default();
+                let hint = format!(
+                    "write cell = \"c0001\", or another up to {last}; kilopod sweep {} --dry-run lists them",
+                    path.display()
                 );
+                problems.add(root.origin_of("cell"), "cell", what, Some(hint));
             }
         },
         Err(found) => {
-            let what = format!("{experiment} cannot be read: {}", found[0].what);
-            problems.add(root.origin_of("experiment"), "experiment", what, None);
+            let what = format!("{experiment} cannot be read");
+            let hint = Some("what is wrong with it is told with its places there".to_string());
+            problems.add(root.origin_of("experiment"), "experiment", what, hint);
+            problems.extend(found);
         }
     }
     written
@@ -238,7 +260,8 @@ fn claim(section: &mut Section<'_>, problems: &mut Problems) -> Option<Claim> {
         at_least: section.number("at_least", -wide, wide, problems),
         at_most: section.number("at_most", -wide, wide, problems),
     };
-    if limits == Limits::default() {
+    // One that is no number was told.
+    if ["at_least", "at_most"].iter().all(|side| section.get(side).is_none()) {
         let hint = Some("write at_most = or at_least =".to_string());
         problems.add(section.origin_of("at_most"), &section.key("at_most"), "a claim needs a limit", hint);
     }

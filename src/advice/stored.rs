@@ -70,6 +70,14 @@ fn plan(experiment: &Path, stored: &Stored, catalogue: &Arc<Catalogue>) -> Resul
     if plan.id == stored.plan_id {
         return Ok(plan);
     }
+    if plan.name != stored.name {
+        return Err(format!(
+            "the results are of the experiment {:?}, and {} is wanted, which is {:?}",
+            stored.name,
+            experiment.display(),
+            plan.name
+        ));
+    }
     Err(format!(
         "the results are of plan {}, and {} comes to {}: it was changed since, or another version ran it, or it was run with other settings",
         stored.plan_id,

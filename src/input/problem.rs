@@ -47,9 +47,15 @@ impl Problems {
         let (place, line) = (origin.place(), origin.line());
         let problem = Problem { place, line, key: key.to_string(), what: what.into(), hint };
         // A parser may stumble over one place again and again.
-        if !self.found.contains(&problem) {
-            self.found.push(problem);
-        }
+        self.extend([problem]);
+    }
+    /// Those found by somebody else, each once.
+    pub fn extend(&mut self, others: impl IntoIterator<Item = Problem>) {
+        others.into_iter().for_each(|problem| {
+            if !self.found.contains(&problem) {
+                self.found.push(problem);
+            }
+        });
     }
     /// Is one of a key that is like this?
     pub fn any(&self, like: impl Fn(&str) -> bool) -> bool {

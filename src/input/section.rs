@@ -35,6 +35,10 @@ impl<'a> Section<'a> {
     pub fn is_table(&self) -> bool {
         matches!(self.node.value, Value::Table(_))
     }
+    /// Is there a key that a slip of the pen made of `name`? It is told as such, and `name` is then not missing.
+    pub fn misspells(&self, name: &str) -> bool {
+        self.entries().iter().any(|(known, _)| known != name && nearest(known, &[name]).is_some())
+    }
     /// The dotted key of an entry.
     pub fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }

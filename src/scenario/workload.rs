@@ -204,7 +204,7 @@ fn schedule(section: &mut Section<'_>, problems: &mut Problems) -> Vec<(SimTime,
     let replicas = section.whole("replicas", 1, 1_000_000, problems);
     let steps = section.sections("schedule", problems);
     let Some(steps) = steps else {
-        if section.get("replicas").is_none() && section.is_table() {
+        if section.get("replicas").is_none() && section.is_table() && !section.misspells("replicas") {
             let hint = Some("write replicas = 1000, or a schedule".to_string());
             problems.add(section.origin(), &section.key("replicas"), "how many replicas?", hint);
         }
