@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::apart;
 use super::base::base;
 use super::compare_with;
 use super::designs::{self, Point};
@@ -158,18 +159,26 @@ pub fn read(
         let hint = "write base = \"scenario.toml\" or [scenario], and [[factors]] that change it";
         problems.add(root.origin(), "", "this experiment has no scenario", Some(hint.to_string()));
     }
-    let base = base(&mut root, folder, settings, &mut problems);
+    let mut of_base = Problems::default();
+    let base = base(&mut root, folder, settings, &mut of_base);
+    // One of which a part is missing would seem to lack it.
+    let is_there = of_base.is_empty() && keys.iter().any(|key| nodes.root.get(key).is_some());
+    problems.extend(of_base.into_vec());
     let mut factors = factors(&mut root, &mut problems);
-    conflicts(&factors, settings, &base, &mut problems);
+    conflicts(&factors, settings, &mut problems);
     let mut warnings = Vec::new();
     let compare_with = compare_with::read(&mut root, &overrides.compare_with, &mut problems);
     let points = designs::points(&mut root, &mut factors, &mut problems, &mut warnings);
     root.finish(&mut problems);
     if !problems.is_empty() {
+        if is_there {
+            let design = nodes.root.get("design");
+            problems.extend(apart::problems(&base, &factors, design, &name, folder, catalogue));
+        }
         return Err(problems.into_vec());
     }
     let mut cells = Vec::with_capacity(points.len());
-    let mut found = Vec::new();
+    let mut found = Problems::default();
     for (number, point) in (1..).zip(&points) {
         match cell(number, point, &factors, &base, &name, folder, catalogue) {
             Ok((cell, more)) => {
@@ -180,13 +189,7 @@ pub fn read(
         }
     }
     if !found.is_empty() {
-        let mut unlike: Vec<Problem> = Vec::new();
-        found.into_iter().for_each(|problem| {
-            if !unlike.contains(&problem) {
-                unlike.push(problem)
-            }
-        });
-        return Err(unlike);
+        return Err(found.into_vec());
     }
     let bases = compare_with.as_ref().map(|with| with.bases(&factors, &cells, &mut problems));
     if !problems.is_empty() {
@@ -255,7 +258,7 @@ fn seed(root: &mut Section<'_>, problems: &mut Problems) -> Option<u64> {
     seed
 }
 
-fn cell(
+pub(super) fn cell(
     number: u32,
     point: &Point,
     factors: &[Factor],

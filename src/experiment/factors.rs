@@ -2,7 +2,7 @@
 
 use super::label::mangled;
 use super::range::{Range, read_range};
-use crate::input::{Document, Node, Origin, Problems, Section, Value, full_key};
+use crate::input::{Node, Origin, Problems, Section, Value, full_key};
 use crate::results::tables::{TABLES, columns};
 
 /// A factor as written.
@@ -205,12 +205,13 @@ pub(super) fn column_value(node: &Node) -> String {
 }
 
 /// A key may be set by one factor only, and not by the command line too.
-pub(super) fn conflicts(factors: &[Factor], settings: &[String], base: &Document, problems: &mut Problems) {
+pub(super) fn conflicts(factors: &[Factor], settings: &[String], problems: &mut Problems) {
     for (index, factor) in factors.iter().enumerate() {
+        let place = format!("factors[{index}]");
         for key in &factor.keys {
             if let Some(other) = factors[..index].iter().find(|other| other.keys.contains(key)) {
                 let what = format!("{key} is set by the factors {} and {}", other.name, factor.name);
-                problems.add(&base.root.origin, "factors", what, None);
+                problems.add(&factor.origin, &place, what, None);
             }
             let typed = settings
                 .iter()
@@ -218,7 +219,7 @@ pub(super) fn conflicts(factors: &[Factor], settings: &[String], base: &Document
             if let Some(text) = typed {
                 let what = format!("--set {text} would be overridden by the factor {}", factor.name);
                 let hint = Some("change the factor's levels instead".into());
-                problems.add(&base.root.origin, "factors", what, hint);
+                problems.add(&factor.origin, &place, what, hint);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! From a question to results: the design, its cells, the sweep over them and the folder it fills; and which of the
 //! assumptions a result hangs on (`sensitivity`).
 
+mod apart;
 mod base;
 mod compare_with;
 mod comparisons;
