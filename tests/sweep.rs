@@ -415,6 +415,38 @@ fn the_report_is_whole() {
     }
 }
 
+/// What it says remakes it does, whatever was typed and wherever the experiment lay: the folder comes out byte by byte.
+#[test]
+fn the_report_says_what_remakes_it() {
+    let folder = scratch("remade");
+    let unsorted = SMALL
+        .replace("WARM_IP_TARGET = 1, MINIMUM", "WARM_IP_TARGET = 1, ENABLE_POD_ENI = \"false\", MINIMUM");
+    fs::write(folder.join("my pods.toml"), unsorted).unwrap();
+    let typed =
+        ["--set", "target_pods=40", "--compare-with", "subnets=/21", "--seed", "7", "--replications", "2"];
+    let output = kilopod(&folder, &[&["sweep", "my pods.toml", "-o", "first"], &typed[..]].concat());
+    assert!(output.status.success(), "{}", error(&output));
+    let page = fs::read_to_string(folder.join("first/report.html")).unwrap();
+    let shown = |from: &str| {
+        let start = page.find(from).unwrap_or_else(|| panic!("no {from}")) + from.len();
+        let text = &page[start..start + page[start..].find("</pre>").unwrap()];
+        text.replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&")
+    };
+    assert_eq!(shown(", by:</p>\n<pre>"), "kilopod sweep './my pods.toml'");
+    fs::create_dir(folder.join("elsewhere")).unwrap();
+    fs::write(folder.join("elsewhere/my pods.toml"), shown("The whole input</summary><pre>")).unwrap();
+    let again = kilopod(&folder.join("elsewhere"), &["sweep", "./my pods.toml"]);
+    assert!(again.status.success(), "{}", error(&again));
+    for file in ["replications.csv", "comparisons.csv", "manifest.json", "report.html"] {
+        let read = |path: &str| fs::read_to_string(folder.join(path).join(file)).unwrap();
+        assert!(read("first") == read("elsewhere/results/my pods"), "{file} differs");
+    }
+}
+
 /// A browser without a window draws the charts. Skipped where there is none.
 #[test]
 fn the_report_is_drawn_by_a_browser() {

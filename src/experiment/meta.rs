@@ -2,6 +2,7 @@
 
 use super::design::Plan;
 use super::sweep::cell_keys;
+use crate::input::ordered_toml;
 use crate::results::RESULTS_VERSION;
 use crate::results::tables::CellKeys;
 
@@ -27,8 +28,24 @@ pub struct Meta {
     pub factors: Vec<String>,
     pub catalogue: Option<String>,
     pub keys: CellKeys,
-    /// The input with everything laid over it.
+    /// The input with everything laid over it, itself the experiment of this plan where it is kept as [`file_of`] says.
     pub input: String,
+}
+
+/// With its keys as they were written: columns have their order.
+fn in_order(plan: &Plan) -> String {
+    let resolved: toml::Table = plan.resolved.parse().expect("it was written as TOML");
+    ordered_toml(&resolved, &plan.document.root)
+}
+
+/// The file that an experiment of this name is kept in, as typed in a shell. An experiment that does not say its name has its
+/// file's.
+pub(super) fn file_of(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match !name.starts_with('-') && name.chars().all(is_plain) {
+        true => format!("{name}.toml"),
+        false => format!("'./{}.toml'", name.replace('\'', r"'\''")),
+    }
 }
 
 impl Meta {
@@ -52,7 +69,7 @@ impl Meta {
             factors: plan.factors.iter().map(|factor| factor.name.clone()).collect(),
             catalogue: first.map(|scenario| scenario.catalogue.source.clone()),
             keys: cell_keys(plan),
-            input: plan.resolved.clone(),
+            input: in_order(plan),
         }
     }
 }
@@ -84,6 +101,15 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_named_as_a_shell_takes_it() {
+        let named = ["thousand-pods", "v1.2", "my pods", "it's", "-x"].map(file_of);
+        assert_eq!(
+            named,
+            ["thousand-pods.toml", "v1.2.toml", "'./my pods.toml'", r"'./it'\''s.toml'", "'./-x.toml'"]
+        );
+    }
 
     #[test]
     fn shards_count_from_0_and_share_all_cells() {

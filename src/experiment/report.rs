@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::meta::Meta;
+use super::meta::{Meta, file_of};
 use super::page::{escape, filled};
 use super::runs::{Columns, Runs};
 use super::sweep::Finished;
@@ -32,20 +32,15 @@ pub(super) fn report(
         meta.plan_id,
         env!("CARGO_PKG_VERSION")
     );
-    let mut command = format!(
-        "kilopod sweep experiments/{} --replications {} --seed {}",
-        meta.name, meta.replications, meta.seed
-    );
-    if let Some((target, measure)) = &meta.precision {
-        command.push_str(&format!(" --precision '{target}' --measure {measure}"));
-    }
+    let file = file_of(&meta.name);
     filled(TEMPLATE, &|name| match name {
         "title" => escape(&meta.name),
         "answer" => escape(&answer(meta, cells)),
         "about" => escape(&about),
         "head" => head(meta),
         "rows" => table_rows(meta, cells, best),
-        "command" => escape(&command),
+        "file" => escape(&file),
+        "command" => escape(&format!("kilopod sweep {file}")),
         "input" => escape(&meta.input),
         // Nothing in the figures may end the script.
         "data" => data(meta, cells, best, columns, runs, effects).to_string().replace("</", "<\\/"),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::design::{Cell, Plan};
 use super::folder::{Folder, FolderError, hex};
 use super::groups::{Outcome, Simulator, groups};
-use super::meta::Shard;
+use super::meta::{Shard, file_of};
 use super::precision::StoppedBy;
 use crate::results::ReplicationRecord;
 use crate::results::gathered::Gathered;
@@ -292,7 +292,7 @@ impl Runs {
         let replay = |(replication, message): (u32, String)| {
             let replay = format!(
                 "kilopod run {} --cell {} --replication {replication} --seed {}",
-                plan.name,
+                file_of(&plan.name),
                 cell.id(),
                 plan.seed
             );
@@ -380,7 +380,8 @@ mod tests {
         assert_eq!((finished.failures, rows("replications").0, rows("cells").0), (1, 2, 1));
         assert_eq!(text.lines().count(), 2);
         let (count, text) = rows("failures");
-        assert!(count == 1 && text.contains("the books do not balance") && text.contains("--replication 1"));
+        assert!(count == 1 && text.contains("the books do not balance"));
+        assert!(text.contains("kilopod run two-sizes.toml --cell c0001 --replication 1 --seed "), "{text}");
         let (all_broken, _) = run(&|_, _| vec![attempt(|| panic!("no"))]);
         assert_eq!((all_broken.failures, all_broken.rows.rows[1]), (3, 0));
     }

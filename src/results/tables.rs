@@ -279,7 +279,12 @@ pub fn columns(table: &str) -> Vec<Column> {
         "failures" => vec![
             column("replication", Integer, "", "Number of the replication."),
             column("message", Text, "", "What the program said."),
-            column("replay", Text, "", "The command that runs it alone."),
+            column(
+                "replay",
+                Text,
+                "",
+                "The command that runs it alone, where the input that manifest.json holds is kept in the file that it names.",
+            ),
         ],
         other => panic!("there is no table {other:?}"),
     }
