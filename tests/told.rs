@@ -174,3 +174,77 @@ fn nobody_need_read_standard_error() {
     assert_eq!(code(&["sweep", "two.toml", "--replications", "2", "-o", "out"]), Some(0));
     assert!(folder.join("out/cells.csv").exists());
 }
+
+/// Mistakes of a design do not hide those of its scenario.
+#[test]
+fn what_is_wrong_with_an_experiment_and_its_scenario_comes_at_once() {
+    let folder = scratch("at-once");
+    let bad = |experiment: &str| fs::write(folder.join("bad.toml"), experiment).unwrap();
+    let scenario =
+        format!("[scenario]{}", SCENARIO.replace("[[", "[[scenario.")).replace("= 8", "= \"eight\"");
+    bad(&format!("replications = 0\n{scenario}{}", FACTORS.replace("1, 2", "1, 1")));
+    let parts = ["1:1, replications", "1 is there twice", ", target_pods", ", deployments[0].replicas"];
+    refused(&folder, &["sweep", "bad.toml"], &parts);
+    let factors = FACTORS.replace("WARM_IP_TARGET", "WARM_IP_TARGT");
+    bad(&format!("{scenario}{factors}[design]\nkind = \"gird\"\n"));
+    refused(
+        &folder,
+        &["sweep", "bad.toml"],
+        &["did you mean \"grid\"", ", target_pods", "mean WARM_IP_TARGET?"],
+    );
+    // What levels give does not seem to be missing, and without a scenario nothing of one does.
+    let scenario =
+        format!("[scenario]{}", SCENARIO.replace("[[", "[[scenario.")).replace("replicas = 8\n", "");
+    let factors = "[[factors]]\nname = \"pods\"\nkey = \"deployments.0.replicas\"\nvalues = [8, 9]\n";
+    for design in ["kind = \"gird\"", "exclude = [{ cni = 1 }]", "kind = \"points\""] {
+        bad(&format!("{scenario}{factors}[design]\n{design}\n"));
+        let told = error(&kilopod(&folder, &["sweep", "bad.toml"]));
+        assert!(told.contains("bad.toml:") && !told.contains("how many replicas"), "{told}");
+    }
+    bad(&format!("base = \"gone.toml\"\nreplications = 0\n{FACTORS}"));
+    assert_eq!(error(&kilopod(&folder, &["sweep", "bad.toml"])).matches("error:").count(), 2);
+}
+
+#[test]
+fn what_sets_a_key_twice_is_told_with_its_place() {
+    let folder = scratch("conflicts");
+    let twice = format!("base = \"eight.toml\"\n{FACTORS}{}", FACTORS.replace("warm_ip", "again"));
+    fs::write(folder.join("twice.toml"), twice).unwrap();
+    let parts = ["is set by the factors warm_ip and again", "twice.toml:6:1, factors[1]"];
+    refused(&folder, &["sweep", "twice.toml"], &parts);
+    let parts = ["would be overridden by the factor warm_ip", "two.toml:2:1, factors[0]"];
+    refused(&folder, &["run", "two.toml", "--cell", "c0001", "--set", "WARM_IP_TARGET=5"], &parts);
+}
+
+#[test]
+fn a_misspelt_count_of_replicas_is_told_once() {
+    let folder = scratch("replica");
+    fs::write(folder.join("bad.toml"), SCENARIO.replace("replicas", "replica")).unwrap();
+    let told = error(&kilopod(&folder, &["run", "bad.toml"]));
+    assert!(told.contains("did you mean \"replicas\"") && !told.contains("how many replicas"), "{told}");
+    fs::write(folder.join("bad.toml"), SCENARIO.replace("replicas = 8\n", "")).unwrap();
+    refused(&folder, &["run", "bad.toml"], &["how many replicas?"]);
+}
+
+/// Lines of a paragraph end where the next word would not fit.
+#[test]
+fn paragraphs_of_help_are_not_broken_in_mid_sentence() {
+    let folder = scratch("help");
+    for command in ["check", "compare", "decide", "merge", "plan", "sensitivity", "sweep", "warm-pool"] {
+        let help = printed(&kilopod(&folder, &[command, "--help"]));
+        let about: Vec<&str> = help.lines().take_while(|line| !line.starts_with("Usage:")).collect();
+        assert!(about.len() > 1, "{command}: {help}");
+        for pair in about.windows(2) {
+            let goes_on = !pair[0].is_empty() && !pair[0].ends_with(':') && !pair[1].starts_with(' ');
+            let word = pair[1].split(' ').next().unwrap_or_default().len();
+            assert!(
+                !goes_on || word == 0 || pair[0].len() + word >= 100,
+                "{command}: {}\n{}",
+                pair[0],
+                pair[1]
+            );
+        }
+    }
+    let help = printed(&kilopod(&folder, &["sweep", "--help"]));
+    assert!(help.contains("if left out or 0"), "{help}");
+}

@@ -12,8 +12,7 @@ use crate::statistics::Verdict;
 
 /// Try the claims of advice files: each holds, is broken, or is undecided
 ///
-/// Exit code 0: all hold; 3: some are broken; 4: none is broken, some are undecided, or files were skipped since --results has not
-/// their cells; 2 where it has none of them.
+/// Exit code 0: all hold; 3: some are broken; 4: none is broken, some are undecided, or files were skipped since --results has not their cells; 2 where it has none of them.
 ///
 /// Examples:
 ///   kilopod check experiments/advice

@@ -9,8 +9,7 @@ use crate::results::Kind;
 
 /// Say what a sweep would run, how long it might take and how well it would know, and keep it as a plan
 ///
-/// A plan kept with --out is run by `kilopod sweep plan.json`, on this machine or, shard by shard, on others: all of them run the
-/// same, or refuse it.
+/// A plan kept with --out is run by `kilopod sweep plan.json`, on this machine or, shard by shard, on others: all of them run the same, or refuse it.
 ///
 /// Examples:
 ///   kilopod plan experiments/thousand-pods

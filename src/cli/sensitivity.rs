@@ -15,14 +15,13 @@ use crate::statistics::{NoiseShare, Share};
 
 /// Find the assumptions that a result hangs on
 ///
-/// Morris' screening over many factors, then variance shares (Sobol') of the at most eight that matter. A factor is a latency,
-/// multiplied by 0.5 to 2 or by what is typed, or a key of the scenario with its values; `estimated` stands for all
-/// latencies that models/latency.toml grades so.
+/// Morris' screening over many factors, then variance shares (Sobol') of the at most eight that matter. A factor is a latency, multiplied by 0.5 to 2 or by what is typed, or a key of the scenario with its values; `estimated` stands for all latencies that models/latency.toml grades so.
 ///
 /// Examples:
 ///   kilopod sensitivity experiments/thousand-pods --cell c0055
-///   kilopod sensitivity experiments/scenarios/thousand-pods.toml --factors estimated,WARM_IP_TARGET=1..10
-///   kilopod sensitivity experiments/thousand-pods --cell c0055 --measure cost_to_target_usd
+///   kilopod sensitivity experiments/scenarios/thousand-pods.toml \
+///       --factors estimated,WARM_IP_TARGET=1..10
+///   kilopod sensitivity experiments/thousand-pods --cell c0055 --measure cost_to_target_usd \
 ///       --factors "boot_system_al2023=0.5..3,karpenter.batch_idle=0.5 s..3 s,market=calm|tight"
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -56,7 +55,7 @@ pub struct Arguments {
     /// WARM_IP_TARGET=2 means cni.env.WARM_IP_TARGET. Lists in TOML: 'zones=["us-east-1a"]'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Threads to use; all if left out. Results do not depend on it
+    /// Threads to use; as many as the machine runs at once if left out or 0. Results do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Where to write; results/NAME-sensitivity if left out
@@ -276,7 +275,11 @@ fn shares(study: &Study, shared: &Shared) -> String {
             ends(indices.total),
         ]);
     }
-    format!("{}\nalone they explain {}, their interactions the rest\n", right(table, 1), percent(alone))
+    let rest = match (0.0..=1.0).contains(&alone) {
+        true => "their interactions the rest",
+        false => "which no shares do: so few rows do not tell what is their interactions'",
+    };
+    format!("{}\nalone they explain {}, {rest}\n", right(table, 1), percent(alone))
 }
 
 fn noise(noise: Option<NoiseShare>) -> String {

@@ -30,7 +30,7 @@ use crate::units::text::parse_duration;
 pub struct Arguments {
     #[command(flatten)]
     plan: PlanArguments,
-    /// Threads to use; all if left out. Results do not depend on it
+    /// Threads to use; as many as the machine runs at once if left out or 0. Results do not depend on it
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Where to write; results/NAME if left out
