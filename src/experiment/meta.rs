@@ -28,7 +28,7 @@ pub struct Meta {
     pub factors: Vec<String>,
     pub catalogue: Option<String>,
     pub keys: CellKeys,
-    /// The input with everything laid over it, itself the experiment of this plan where it is kept as [`file_of`] says.
+    /// The input with everything laid over it, itself the experiment of this plan where it is kept in a file of its name.
     pub input: String,
 }
 
