@@ -19,8 +19,7 @@ use crate::world::cause::Cause;
 ///   kilopod run experiments/scenarios/thousand-pods.toml --set WARM_IP_TARGET=1 --seed 7
 ///   kilopod run experiments/thousand-pods --cell c0017 --replication 42 --trace events.jsonl
 ///
-/// Exit code 0 also where the pods do not come up: a run that ends stuck or at its horizon is an answer. Scripts read `outcome` of
-/// --json, or state what they want as advice (`kilopod check`).
+/// Exit code 0 also where the pods do not come up: a run that ends stuck or at its horizon is an answer. Scripts read `outcome` of --json, or state what they want as advice (`kilopod check`).
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -76,6 +75,8 @@ fn show(arguments: &Arguments, prepared: Prepared, seed: u64) -> u8 {
     let told = tell(&prepared, seed, arguments.replication, wishes);
     if let Some(path) = &arguments.trace
         && let Err(error) = std::fs::write(path, told.trace.join("\n") + "\n")
+        // A reader that has seen enough (`--trace /dev/stdout | head`) is no failure.
+        && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         say!("error: {}: {error}", path.display());
         return FAILED;
