@@ -230,7 +230,8 @@ fn a_misspelt_count_of_replicas_is_told_once() {
 #[test]
 fn paragraphs_of_help_are_not_broken_in_mid_sentence() {
     let folder = scratch("help");
-    for command in ["check", "compare", "decide", "merge", "plan", "sensitivity", "sweep", "warm-pool"] {
+    for command in ["check", "compare", "decide", "merge", "plan", "run", "sensitivity", "sweep", "warm-pool"]
+    {
         let help = printed(&kilopod(&folder, &[command, "--help"]));
         let about: Vec<&str> = help.lines().take_while(|line| !line.starts_with("Usage:")).collect();
         assert!(about.len() > 1, "{command}: {help}");

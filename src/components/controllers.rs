@@ -134,19 +134,19 @@ impl Run<'_> {
         for pod in pods {
             let sent = self.controller_client.reserve(self.now);
             answered = sent + takes;
-            self.send_request(
-                Flow::KubeSystem(Namespace::Default),
-                RequestKind::Create,
-                sent,
-                takes,
-                Event::PodCreated(pod),
-            );
+            self.send_pod(pod, sent, takes);
         }
         let ends = self.replica_sets[deployment as usize].left == 0;
         self.with_last_answer(
             answered,
             if ends { Event::ReplicaSetSynced(deployment) } else { Event::ReplicaSetSyncs(deployment) },
         );
+    }
+
+    /// A controller asks the API server for the pod.
+    pub(super) fn send_pod(&mut self, pod: u32, sent: SimTime, takes: SimDuration) {
+        let flow = Flow::KubeSystem(Namespace::Default);
+        self.send_request(flow, RequestKind::Create, sent, takes, Event::PodCreated(pod));
     }
 
     /// A sync has made, or deleted, what it was to: it writes the status, and the next one begins.

@@ -354,13 +354,7 @@ impl Run<'_> {
         for pod in pods {
             let sent = self.jobs.as_mut().expect("there are Jobs").client.reserve(self.now);
             answered = sent + takes;
-            self.send_request(
-                Flow::KubeSystem(Namespace::Default),
-                RequestKind::Create,
-                sent,
-                takes,
-                Event::PodCreated(pod),
-            );
+            self.send_pod(pod, sent, takes);
         }
         if event {
             self.jobs.as_mut().expect("there are Jobs").client.reserve(self.now);

@@ -76,16 +76,15 @@ impl Run<'_> {
         self.withdraw_promise(pod);
         self.refit(node);
         self.waits_for(pod, Some(Cause::Bind));
-        let sent = self.scheduler_client.reserve(self.now);
-        let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 1);
-        self.send_request(
-            Flow::Scheduler(Namespace::Default),
-            RequestKind::Bind,
-            sent,
-            takes,
-            Event::PodBound(pod),
-        );
+        self.write_pod(pod, 1, RequestKind::Bind, Event::PodBound(pod));
         self.trace(|| TraceLine::new("pod_assumed").pod(pod).node(node));
+    }
+
+    /// A request about a pod, through the scheduler's client.
+    fn write_pod(&mut self, pod: u32, draw: u32, kind: RequestKind, answered: Event) {
+        let sent = self.scheduler_client.reserve(self.now);
+        let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, draw);
+        self.send_request(Flow::Scheduler(Namespace::Default), kind, sent, takes, answered);
     }
 
     /// A pod leaves the node it was assumed on.
@@ -114,15 +113,7 @@ impl Run<'_> {
         self.queue.fail(pod, failure, self.now);
         if changed {
             self.scheduler_busy = true;
-            let sent = self.scheduler_client.reserve(self.now);
-            let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 2);
-            self.send_request(
-                Flow::Scheduler(Namespace::Default),
-                RequestKind::Patch,
-                sent,
-                takes,
-                Event::ConditionPatched(pod),
-            );
+            self.write_pod(pod, 2, RequestKind::Patch, Event::ConditionPatched(pod));
         }
         self.refresh_pending(pod);
         self.trace(|| TraceLine::new("pod_unschedulable").pod(pod));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::design::cell;
-use super::designs::Point;
+use super::designs::{Point, is_every_combination};
 use super::factors::Factor;
 use crate::catalogue::Catalogue;
 use crate::input::{Document, Node, Problem, Problems};
@@ -42,14 +42,4 @@ pub(super) fn problems(
         first[place] = 0;
     }
     found.into_vec()
-}
-
-/// So is a design that is left out, or whose kind is none.
-fn is_every_combination(design: Option<&Node>) -> bool {
-    let text = |node: &Node| node.to_toml().as_str().map(str::to_owned);
-    let other = ["points", "one-at-a-time", "latin-hypercube", "sobol"];
-    design.is_none_or(|design| {
-        let kind = design.get("kind").and_then(text).unwrap_or_default();
-        design.get("exclude").is_none() && design.get("zip").is_none() && !other.contains(&kind.as_str())
-    })
 }

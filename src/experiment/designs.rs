@@ -37,6 +37,16 @@ const KINDS: [(&str, Kind); 5] = [
     ("sobol", Kind::Sobol),
 ];
 
+/// Has it a cell for every combination of levels? So has a design that is left out, or whose kind is none.
+pub(super) fn is_every_combination(design: Option<&Node>) -> bool {
+    let text = |node: &Node| node.to_toml().as_str().map(str::to_owned);
+    design.is_none_or(|design| {
+        let kind = design.get("kind").and_then(text);
+        let of_others = KINDS.iter().any(|(name, is)| Some(*name) == kind.as_deref() && *is != Kind::Grid);
+        design.get("exclude").is_none() && design.get("zip").is_none() && !of_others
+    })
+}
+
 /// The points of the design, in the order of their cells. What a sampled design takes of a factor's range is added to its levels.
 /// Empty if there are problems.
 pub(super) fn points(
