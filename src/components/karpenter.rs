@@ -39,6 +39,8 @@ enum Seen {
     Gone,
     /// No pod finds room: as an initialized node, or as one that is not yet.
     Full(bool),
+    /// So much room is left, as the same.
+    Open(bool, Resources),
 }
 
 impl Loop {
@@ -83,7 +85,9 @@ impl Ties for Drawn {
 /// Nodes as Karpenter tries them.
 pub(super) struct Tried {
     pub indices: Vec<u32>,
+    /// None where rooms are all that matters.
     pub nodes: Vec<ExistingNode>,
+    rooms: Vec<Resources>,
     /// Their places among all, and how many these are.
     places: Vec<u32>,
     count: u64,
@@ -152,8 +156,10 @@ impl Run<'_> {
         let moving = self.pods_to_move();
         let shape = |pod: &u32| self.pods[*pod as usize].deployment;
         let shapes: Vec<u32> = waiting.iter().chain(&moving).map(shape).collect();
-        let Tried { indices, nodes, places, count, elsewhere } = self.existing_nodes(self.least_of(&shapes));
-        let existing = Existing { nodes: &nodes, places: Some(&places), count, elsewhere: &elsewhere };
+        let Tried { indices, nodes, rooms, places, count, elsewhere } =
+            self.existing_nodes(self.least_of(&shapes));
+        let existing =
+            Existing { nodes: &nodes, rooms: &rooms, places: Some(&places), count, elsewhere: &elsewhere };
         let limits = self.limits_left();
         let mut ties = Drawn { chance: self.chance, round: self.rounds as u32, draws: 0 };
         let solution = self.provisioner.solve_among(Mode::Strict, &shapes, existing, &limits, &mut ties);
@@ -215,11 +221,11 @@ impl Run<'_> {
     pub(super) fn check_seen(&self) {
         let Some(least) = self.least_of(&[0]) else { return };
         let told = |seen: &mut [Seen]| {
-            let Tried { indices, places, count, .. } = self.look_at_nodes(Some(least), seen);
-            (indices, places, count)
+            let Tried { indices, rooms, places, count, .. } = self.look_at_nodes(Some(least), seen);
+            (indices, rooms, places, count)
         };
         let (seen, anew) = (told(&mut self.provisioning.seen.clone()), told(&mut []));
-        assert_eq!(seen, anew, "nodes that rounds try, their places and number, at {}", self.now);
+        assert_eq!(seen, anew, "nodes that rounds try, their rooms, places and number, at {}", self.now);
     }
 
     fn look_at_nodes(&self, least: Option<Resources>, seen: &mut [Seen]) -> Tried {
@@ -232,6 +238,12 @@ impl Run<'_> {
                 Some(Seen::Gone) => continue,
                 Some(Seen::Full(initialized)) => {
                     counts[usize::from(!initialized)] += 1;
+                    continue;
+                }
+                Some(Seen::Open(initialized, room)) => {
+                    let later = usize::from(!initialized);
+                    tried[later].push((index, counts[later], *room));
+                    counts[later] += 1;
                     continue;
                 }
                 Some(Seen::No) | None => {}
@@ -247,7 +259,8 @@ impl Run<'_> {
                 let room = self.room_for_karpenter(index);
                 let by_age = !self.prepared.era.initialized_first;
                 if by_age || least.is_none_or(|least| least.fits(&room)) {
-                    tried[later].push((index, counts[later]));
+                    tried[later].push((index, counts[later], room));
+                    see(seen, Seen::Open(later == 0, room));
                 } else {
                     see(seen, Seen::Full(later == 0));
                 }
@@ -267,20 +280,15 @@ impl Run<'_> {
         }
         if !self.prepared.era.initialized_first {
             return self.by_age(
-                tried.concat().into_iter().map(|(index, _)| index).collect(),
+                tried.concat().into_iter().map(|(index, ..)| index).collect(),
                 least,
                 elsewhere,
             );
         }
         let [first, others] = tried;
-        let all = || first.iter().copied().chain(others.iter().map(|(index, at)| (*index, counts[0] + at)));
-        Tried {
-            indices: all().map(|(index, _)| index).collect(),
-            nodes: all().map(|(index, _)| self.existing_node(index)).collect(),
-            places: all().map(|(_, place)| place).collect(),
-            count: u64::from(counts[0] + counts[1]),
-            elsewhere,
-        }
+        let others = others.into_iter().map(|(index, place, room)| (index, counts[0] + place, room));
+        let found = first.into_iter().chain(others);
+        self.tried(found, least.is_some(), u64::from(counts[0] + counts[1]), elsewhere)
     }
 
     /// Nodes in the order of 0.19; those without room for `least` keep their places and are left out.
@@ -289,17 +297,33 @@ impl Run<'_> {
             let made = self.launches.made.get(node).copied().unwrap_or(SimTime::ZERO);
             (made.millis() / 1_000, self.chance.bits(Component::Karpenter, *node, UID_DRAW))
         });
-        let has_room = |index: u32| least.is_none_or(|least| least.fits(&self.room_for_karpenter(index)));
         let count = nodes.len() as u64;
-        let open: Vec<(u32, u32)> =
-            (0..).zip(nodes).filter(|(_, index)| has_room(*index)).map(|(at, index)| (index, at)).collect();
-        Tried {
-            indices: open.iter().map(|(index, _)| *index).collect(),
-            nodes: open.iter().map(|(index, _)| self.existing_node(*index)).collect(),
-            places: open.into_iter().map(|(_, place)| place).collect(),
-            count,
-            elsewhere,
+        let found = nodes.into_iter().zip(0..).map(|(index, at)| (index, at, self.room_for_karpenter(index)));
+        let open = found.filter(|(.., room)| least.is_none_or(|least| least.fits(room)));
+        self.tried(open, least.is_some(), count, elsewhere)
+    }
+
+    /// These of `count`: which, at which places, with how much room, which may be all that matters.
+    fn tried(
+        &self,
+        found: impl Iterator<Item = (u32, u32, Resources)>,
+        plain: bool,
+        count: u64,
+        elsewhere: Vec<ExistingNode>,
+    ) -> Tried {
+        let most = found.size_hint().0;
+        let (mut indices, mut places) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let mut rooms = Vec::with_capacity(most);
+        for (index, place, room) in found {
+            indices.push(index);
+            places.push(place);
+            rooms.push(room);
         }
+        let nodes = match plain {
+            true => Vec::new(),
+            false => indices.iter().map(|index| self.existing_node(*index)).collect(),
+        };
+        Tried { indices, nodes, rooms, places, count, elsewhere }
     }
 
     /// What every pod of these Deployments asks for at least; `None` where it matters who is on a node that is full.

@@ -40,25 +40,17 @@ pub(super) enum PodStage {
     Gone,
 }
 
+/// What kube-scheduler and Karpenter look at, again and again and in all pods, stands first, in one cache line.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Pod {
-    pub deployment: u32,
     pub stage: PodStage,
     /// What it waits for; `None` once Ready or gone.
     pub cause: Option<Cause>,
-    /// Where it is assumed or bound.
-    pub node: u32,
-    /// The claim or node for which Karpenter counts it.
-    pub nominated: u32,
-    /// The node on which others are told to go for it.
-    pub promised: u32,
-    /// It was told to go for another.
-    pub preempted: bool,
-    pub assumed_at: SimTime,
     /// Why Karpenter's last round left it out.
     pub refused: Option<Cause>,
-    /// The message of its last condition, as [`super::scheduler::Message`] codes it; 0: none written.
-    pub message: u64,
+    /// Marked unschedulable, hence one of Karpenter's.
+    pub provisionable: bool,
     pub rejected_by_fit: bool,
     pub rejected_by_taints: bool,
     pub rejected_by_labels: bool,
@@ -67,31 +59,41 @@ pub(super) struct Pod {
     pub rejected_by_ports: bool,
     pub rejected_by_volumes: bool,
     pub rejected_by_volume_limit: bool,
-    /// Marked unschedulable, hence one of Karpenter's.
-    pub provisionable: bool,
-    pub address: Option<PodAddress>,
+    pub deployment: u32,
+    /// Where it is assumed or bound.
+    pub node: u32,
+    /// The claim or node for which Karpenter counts it.
+    pub nominated: u32,
+    /// The node on which others are told to go for it.
+    pub promised: u32,
+    /// The message of its last condition, as [`super::scheduler::Message`] codes it; 0: none written.
+    pub message: u64,
+    pub assumed_at: SimTime,
+    /// It was told to go for another.
+    pub preempted: bool,
+    /// The container that is to start or has started last, its own after those before.
+    pub container: u8,
+    /// kubelet evicts it, or it has ended of itself, which its controller will see.
+    pub failed: bool,
+    /// A Job's pod, of which the API is to hear that it has succeeded.
+    pub succeeds: bool,
     pub sandbox_tries: u32,
+    pub address: Option<PodAddress>,
     /// When it first failed for want of an address.
     pub lacks_since: SimTime,
     pub created_at: SimTime,
     pub ready_at: SimTime,
-    /// Evictions asked for.
-    pub evictions: u32,
     /// When kubelet first saw to it.
     pub synced_at: SimTime,
-    /// The container that is to start or has started last, its own after those before.
-    pub container: u8,
     pub failed_pull: Option<FailedPull>,
     pub pull_looks: u32,
+    /// Evictions asked for.
+    pub evictions: u32,
     /// How often its own container has started, and the start of which kubelet has told last.
     pub starts: u32,
     pub told_start: u32,
     /// Of a container that has died.
     pub crashed: Option<Box<Crashed>>,
-    /// kubelet evicts it, or it has ended of itself, which its controller will see.
-    pub failed: bool,
-    /// A Job's pod, of which the API is to hear that it has succeeded.
-    pub succeeds: bool,
     /// When the interruption was noticed that took the pod in whose place it came; never, if none did.
     pub replaces_since: SimTime,
 }

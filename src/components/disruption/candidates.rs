@@ -37,7 +37,9 @@ impl Run<'_> {
     /// Karpenter means pods for the node: it is left alone for a while.
     pub(in super::super) fn note_nominated(&mut self, node: u32) {
         let window = (self.scenario.karpenter.batch_max * 2).max(SimDuration::from_secs(10));
-        self.nodes[node as usize].nominated_until = self.now + window;
+        if self.disruption.on {
+            self.nodes[node as usize].nominated_until = self.now + window;
+        }
     }
 
     fn spec(&self, node: &Node) -> Option<&DisruptionSpec> {

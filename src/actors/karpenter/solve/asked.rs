@@ -142,6 +142,8 @@ impl ExistingNode {
 #[derive(Clone, Copy, Debug)]
 pub struct Existing<'a> {
     pub nodes: &'a [ExistingNode],
+    /// What is left of each, which may stand without `nodes` where nothing else of them matters.
+    pub rooms: &'a [Resources],
     /// Their places among all; `None`: none is left out.
     pub places: Option<&'a [u32]>,
     /// How many there are with those left out.
@@ -152,11 +154,15 @@ pub struct Existing<'a> {
 
 impl<'a> Existing<'a> {
     pub fn all(nodes: &'a [ExistingNode]) -> Existing<'a> {
-        Existing { nodes, places: None, count: nodes.len() as u64, elsewhere: &[] }
+        Existing { nodes, rooms: &[], places: None, count: nodes.len() as u64, elsewhere: &[] }
     }
     /// With those that are not tried.
     pub(super) fn all_nodes(&self) -> impl Iterator<Item = &'a ExistingNode> {
         self.nodes.iter().chain(self.elsewhere)
+    }
+    /// What pods may choose the node by.
+    pub(super) fn features(&self, place: usize) -> &'a NodeFeatures {
+        self.nodes.get(place).map_or(&FEATURELESS, ExistingNode::features)
     }
     /// Nodes that have been tried once the one at `at` took the pod, or none did.
     pub(super) fn tried(&self, at: Option<usize>) -> u64 {

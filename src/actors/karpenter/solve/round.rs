@@ -10,7 +10,6 @@ use super::*;
 pub(super) struct Round<'a> {
     pub provisioner: &'a mut Provisioner,
     existing: Existing<'a>,
-    nodes: &'a [ExistingNode],
     rooms: Vec<Resources>,
     limits: Vec<Limits>,
     pub claims: Claims,
@@ -40,14 +39,17 @@ impl<'a> Round<'a> {
         ties: &'a mut dyn Ties,
     ) -> Round<'a> {
         let nodes = existing.nodes;
+        let rooms = match existing.rooms {
+            [] => nodes.iter().map(|node| node.room).collect(),
+            rooms => rooms.to_vec(),
+        };
         let shapes = provisioner.shapes.len();
         let topology = Topology::new(&provisioner.shapes, &provisioner.domains, existing);
         let shut = |shape: &Prepared| vec![false; if shape.minds_neighbours() { nodes.len() } else { 0 }];
         let shut = provisioner.shapes.iter().map(shut).collect();
         Round {
             existing,
-            nodes,
-            rooms: nodes.iter().map(|node| node.room).collect(),
+            rooms,
             limits: limits.to_vec(),
             claims: Claims::new(shapes),
             bookings: Bookings::new(provisioner.offers.reservations(), mode),
@@ -115,14 +117,14 @@ impl<'a> Round<'a> {
             true => self.next_node(shape),
             false => {
                 let open = self.first_open(shape);
-                (open..self.nodes.len()).find(|place| self.node_takes(*place, shape, variant))
+                (open..self.rooms.len()).find(|place| self.node_takes(*place, shape, variant))
             }
         };
         self.tries_existing += self.existing.tried(found);
         let place = found?;
         self.rooms[place] = self.rooms[place] - self.provisioner.shapes[shape as usize].requests;
         if topological {
-            self.topology.record(shape, Host::Node(place as u32), &self.nodes[place].features().labels);
+            self.topology.record(shape, Host::Node(place as u32), &self.existing.features(place).labels);
         }
         self.ports.record(shape, Host::Node(place as u32));
         self.attachments.record(self.provisioner.shapes[shape as usize].attachments, place);
@@ -174,10 +176,14 @@ impl<'a> Round<'a> {
         {
             return Some(first);
         }
-        // Most are passed by for want of room, which is soon seen; what suits and has none too.
-        let found = (first..self.nodes.len())
-            .find(|place| requests.fits(&self.rooms[*place]) && self.node_takes(*place, shape, 0));
-        self.first_node[shape as usize] = (found.unwrap_or(self.nodes.len()) as u32, found.is_some());
+        // Most are passed by for want of room, which is soon seen. Where nothing else of nodes matters and one suits, all do.
+        let all_suit = suits && self.existing.nodes.is_empty();
+        let found = (first..self.rooms.len()).find(|place| {
+            requests.fits(&self.rooms[*place])
+                && Resources::ZERO.fits(&self.rooms[*place])
+                && (all_suit || self.node_takes(*place, shape, 0))
+        });
+        self.first_node[shape as usize] = (found.unwrap_or(self.rooms.len()) as u32, found.is_some());
         found
     }
 
@@ -188,7 +194,7 @@ impl<'a> Round<'a> {
         if keeps && self.shut_nodes[shape as usize][place] {
             return false;
         }
-        let node = self.nodes[place].features();
+        let node = self.existing.features(place);
         let open = prepared.requests.fits(&self.rooms[place])
             && Resources::ZERO.fits(&self.rooms[place])
             && node.taints.iter().all(|taint| tolerated(taint, &relaxed.tolerations))
