@@ -223,6 +223,21 @@ fn a_base_is_one_thing_and_what_is_wrong_with_its_experiment_is_told_where_it_st
 }
 
 #[test]
+fn what_is_wrong_with_the_advice_does_not_hide_what_is_wrong_with_its_scenario() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/advice/c02-spot-quota.advice.toml");
+    let text = fs::read_to_string(folder).unwrap();
+    let wrong = [("replications = 40", "replications = 0"), ("target_pods = 100", "target_pods = 0")];
+    let wrong = wrong.into_iter().fold(text, |text, (from, to)| text.replace(from, to));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("both-wrong.advice.toml");
+    fs::write(&path, wrong.replace("at_most = 48.4", "")).unwrap();
+    let output = check(&[path.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    let places = [":2:1, replications", ":4:1, target_pods", "a claim needs a limit"];
+    assert!(output.status.code() == Some(2) && told.matches("error:").count() == 3, "{told}");
+    assert!(places.iter().all(|place| told.contains(place)), "{told}");
+}
+
+#[test]
 fn a_limit_that_is_no_number_is_told_once() {
     let (code, text) = with("c10-spot.advice.toml", "at_most = 30000", "at_most = \"30 s\"");
     assert!(

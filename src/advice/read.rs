@@ -81,6 +81,7 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
         }]
     })?;
     let document = Document::parse(&name, &text, &mut problems);
+    let parses = problems.is_empty();
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut root = Section::new(&document.root, "", &mut problems);
     let title = root.text("title", &mut problems).unwrap_or_else(|| name.clone());
@@ -98,7 +99,11 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
     let replications = fixed.unwrap_or(60);
     let seed = root.whole("seed", 0, u32::MAX, &mut problems).unwrap_or(1);
     let experiment = root.text("experiment", &mut problems).map(|experiment| folder.join(experiment));
-    let mut base = base(&mut root, folder, catalogue, &mut problems);
+    let mut of_base = Problems::default();
+    let mut base = base(&mut root, folder, catalogue, &mut of_base);
+    // What is wrong with the scenarios is told beside what is wrong with the advice, once it is known which they are.
+    let is_known = parses && of_base.is_empty();
+    problems.extend(of_base.into_vec());
     let mut candidate = base.clone();
     for (key, both) in [("set_both", true), ("set", false)] {
         let Some(mut section) = root.section(key, &mut problems) else { continue };
@@ -124,19 +129,14 @@ pub fn read_file(path: &Path, catalogue: &Arc<Catalogue>) -> Result<Advice, Vec<
         );
     }
     root.finish(&mut problems);
-    if !problems.is_empty() {
-        return Err(problems.into_vec());
-    }
-    let read = |document: &Document| scenario::read(document, &title, folder, catalogue);
+    let mut read = |document: &Document| {
+        let read = is_known.then(|| scenario::read(document, &title, folder, catalogue))?;
+        read.map_err(|found| problems.extend(found)).ok()
+    };
     let (base_document, candidate_document) = (base.clone(), candidate.clone());
-    let (base, candidate) = match (read(&base), read(&candidate)) {
-        (Ok(base), Ok(candidate)) => (base, candidate),
-        (base, candidate) => {
-            let mut found = base.err().unwrap_or_default();
-            found.extend(candidate.err().unwrap_or_default());
-            found.dedup();
-            return Err(found);
-        }
+    let both = read(&base).zip(read(&candidate));
+    let Some((base, candidate)) = both.filter(|_| problems.is_empty()) else {
+        return Err(problems.into_vec());
     };
     let mut warnings = base.warnings;
     warnings.extend(candidate.warnings);

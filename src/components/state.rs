@@ -227,7 +227,7 @@ pub(super) struct Leaving {
 /// What each step of ipamd, of kube-scheduler and of Karpenter's rounds looks at stands first, in the fewest cache lines:
 /// with a thousand nodes no other is near.
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Node {
     pub stage: NodeStage,
     /// `karpenter.sh/disrupted`: on its way out.
@@ -261,12 +261,12 @@ pub(super) struct Node {
     pub instance_type: TypeId,
     pub draws: u32,
     pub ipamd: Option<Box<Ipamd>>,
+    /// Pods whose sandbox found no address.
+    pub without_address: PodList,
     /// Its next appointment.
     pub wakes_at: SimTime,
     /// The step after which ipamd idles.
     pub idle_since: Option<SimTime>,
-    /// Pods whose sandbox found no address.
-    pub without_address: PodList,
     pub wakes: Option<Scheduled>,
     /// Requests of the pods on it, its DaemonSets' included; of a claim, what was planned for it.
     pub requested: Resources,
