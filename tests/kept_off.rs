@@ -88,3 +88,22 @@ fn a_host_port_that_nobody_gives_back_ends_a_run() {
     assert_eq!((told.record.outcome, told.record.pods_ready_at_end), (Outcome::Stuck, 3));
     assert_eq!(told.record.reason, Some(Cause::PoolLimit));
 }
+
+/// Room in zones that a pod cannot go to does not help it.
+#[test]
+fn a_dry_zone_is_told_to_those_that_can_go_nowhere_else() {
+    let selects = format!("node_selector = {{ \"{ZONE}\" = \"us-east-1a\" }}");
+    let volume = "volumes = [{ zones = [\"us-east-1a\"] }]".to_owned();
+    for placement in [selects, volume] {
+        let subnets: String = [("a", 27), ("b", 22)]
+            .map(|(zone, length)| {
+                format!("[[subnets]]\nzone = \"us-east-1{zone}\"\nprefix_length = {length}\n")
+            })
+            .concat();
+        let text = scenario_of("", &[format!("replicas = 60\n{placement}\n{subnets}")], "");
+        let text = text.replace("subnet_prefix_length = 19\n", "");
+        let told = run(&text);
+        let (outcome, reason) = (told.record.outcome, told.record.reason);
+        assert_eq!((outcome, reason), (Outcome::Stuck, Some(Cause::AddressSubnetDry)), "{text}");
+    }
+}
