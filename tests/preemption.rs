@@ -174,3 +174,20 @@ fn a_run_in_which_others_may_make_room_is_not_stuck() {
             .replace("until = \"horizon\"\ntarget_pods = 1", "target_pods = 1"));
     assert_eq!(told.record.outcome, Outcome::Reached);
 }
+
+/// `preemptionPolicy: Never` goes first in the queue all the same, and waits for room like others; a run that waits so is stuck.
+#[test]
+fn who_never_preempts_waits_for_room() {
+    let low = format!("{LARGE}\nreplicas = 1");
+    let high = |more: &str| format!("{LARGE}\n{LATER}\n{more}");
+    for (policy, preempting) in [("PreemptLowerPriority", 1), ("Never", 0)] {
+        let policy = format!("preemption_policy = \"{policy}\"");
+        let seen = Seen::of(&run(&scenario_of(1, &[&low, &high(&policy)])));
+        assert_eq!((seen.preempting.len(), seen.gone.len()), (preempting, preempting), "{policy}");
+        let text = scenario_of(1, &[&low, &high(&policy)])
+            .replace("until = \"horizon\"\ntarget_pods = 1", "target_pods = 2")
+            + "[[node_pools]]\nlimits = { nodes = 0 }\n";
+        let told = tell(&prepare(&text), 1, 0, Wishes::default()).record;
+        assert_eq!(told.outcome, Outcome::Stuck, "{policy}");
+    }
+}

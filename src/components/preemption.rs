@@ -23,9 +23,16 @@ impl Run<'_> {
         self.scenario.deployments[self.pods[pod as usize].deployment as usize].priority
     }
 
+    fn never_preempts(&self, pod: &Pod) -> bool {
+        self.scenario.deployments[pod.deployment as usize].never_preempts
+    }
+
     /// Looks for a node to which the pod could come without others of lower priority, and sends them away.
     pub(super) fn preempt(&mut self, pod: u32) {
-        if !self.scenario.has_priorities() || !self.may_ask_others_to_go(pod) {
+        if !self.scenario.has_priorities()
+            || self.never_preempts(&self.pods[pod as usize])
+            || !self.may_ask_others_to_go(pod)
+        {
             return;
         }
         self.withdraw_promise(pod);
@@ -99,7 +106,8 @@ impl Run<'_> {
             return false;
         }
         let budgets = BTreeMap::new();
-        let waiting = (0..).zip(&self.pods).filter(|(_, pod)| pod.stage == PodStage::Pending);
+        let waits = |pod: &Pod| pod.stage == PodStage::Pending && !self.never_preempts(pod);
+        let waiting = (0..).zip(&self.pods).filter(|(_, pod)| waits(pod));
         // Pods of a Deployment fare alike.
         let mut asked = BTreeSet::new();
         let mut new = waiting.filter(|(_, pod)| pod.promised != NONE || asked.insert(pod.deployment));

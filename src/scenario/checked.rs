@@ -224,6 +224,8 @@ pub struct DeploymentSpec {
     pub placement: Placement,
     /// Of its PriorityClass.
     pub priority: i32,
+    /// `preemptionPolicy: Never`: nobody has to go for its pods.
+    pub never_preempts: bool,
 }
 
 impl DeploymentSpec {

@@ -150,6 +150,7 @@ fn template(spec: &DeploymentSpec) -> Table {
         ("termination_grace", Value::Table(distribution_table(&spec.termination_grace, false))),
         ("security_groups", Value::Boolean(spec.requests.pod_enis > 0)),
         ("priority", number(spec.priority)),
+        ("preemption_policy", text(if spec.never_preempts { "Never" } else { "PreemptLowerPriority" })),
     ]);
     all.extend(table(requests(spec.own_requests)));
     all.extend(image(&spec.image_layers));

@@ -44,6 +44,9 @@ fn requests(section: &mut Section<'_>, cpu: i64, memory: i64, problems: &mut Pro
     Resources::new(cpu, section.bytes("memory", problems).unwrap_or(memory), 1)
 }
 
+/// Of a PriorityClass: is it `Never`?
+const PREEMPTION_POLICIES: [(&str, bool); 2] = [("PreemptLowerPriority", false), ("Never", true)];
+
 /// What pods of Deployments and of Jobs say alike.
 pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Problems) -> DeploymentSpec {
     let own_requests = requests(section, 1_000, 2 << 30, problems);
@@ -74,6 +77,8 @@ pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Pro
         memory_usage: None,
         placement: placement::read(section, problems),
         priority: priority(section, problems),
+        never_preempts: { section.choice("preemption_policy", &PREEMPTION_POLICIES, problems) }
+            .unwrap_or(false),
     }
 }
 

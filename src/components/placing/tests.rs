@@ -223,6 +223,7 @@ fn deployment(name: &str, placement: Placement) -> DeploymentSpec {
         memory_usage: None,
         placement,
         priority: 0,
+        never_preempts: false,
     }
 }
 
