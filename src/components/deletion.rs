@@ -72,7 +72,7 @@ impl Run<'_> {
         self.fittings[deployment as usize].place(node, zone, -1);
         self.terminating += 1;
         self.refit(node);
-        self.note_pod_event(node);
+        self.note_deletion(node);
         self.at(self.now + takes, Event::PodStopped(pod));
         self.replicas_changed(deployment);
     }
@@ -137,6 +137,7 @@ impl Run<'_> {
         self.note_left(self.pods[pod as usize].deployment);
         self.refit(node);
         self.disruption.changed_at = self.now;
+        self.look_at_emptiness(node);
         self.pod_deleted_event();
         self.note_gone(pod);
     }

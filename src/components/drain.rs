@@ -30,7 +30,9 @@ impl Run<'_> {
         let registered = at.is_registered();
         self.nodes_removed[reason as usize] += 1;
         self.taint_disrupted(node);
-        self.trigger_node();
+        if self.prepared.era.drains_in_waves {
+            self.trigger_node();
+        }
         self.trace(|| TraceLine::new("claim_deleted").node(node).text("reason", reason.name()));
         if registered {
             self.drain_checked(node);
@@ -39,10 +41,11 @@ impl Run<'_> {
         }
     }
 
-    /// A pool's nodes may go when they have come of age.
+    /// A pool's nodes may go when they have come of age. In 2022 the loop saw to that.
     pub(super) fn watch_age(&mut self, node: u32) {
         let at = &self.nodes[node as usize];
-        if let Some(after) = self.scenario.node_pools[at.pool as usize].expire_after {
+        let after = self.scenario.node_pools[at.pool as usize].expire_after;
+        if let Some(after) = after.filter(|_| !self.prepared.era.deprovisioning) {
             let expires = (at.created_at + after).max(self.now);
             self.at(expires, Event::ClaimExpired(node));
         }
@@ -71,6 +74,9 @@ impl Run<'_> {
     pub(super) fn drain_checked(&mut self, node: u32) {
         let at = &self.nodes[node as usize];
         let Some(leaving) = at.leaving.filter(|leaving| at.lives() && !leaving.terminates) else { return };
+        if !self.prepared.era.drains_in_waves {
+            return self.drain_serially(node);
+        }
         self.delete_expiring(node);
         match self.wave_to_go(node) {
             None if self.now >= leaving.since + MIN_DRAIN => return self.terminate_instance(node),
@@ -86,7 +92,7 @@ impl Run<'_> {
     }
 
     /// Those of the wave that are not in the eviction queue yet and may be.
-    fn evict_pods(&mut self, node: u32, critical: bool) {
+    pub(super) fn evict_pods(&mut self, node: u32, critical: bool) {
         let waits = |pod: &u32| {
             let state = &self.pods[*pod as usize];
             let new = state.is_active() && state.stage >= PodStage::Bound && state.evictions == 0;
@@ -95,16 +101,22 @@ impl Run<'_> {
         let pods: Vec<u32> = self.nodes[node as usize].pods.iter().copied().filter(waits).collect();
         for pod in pods {
             let sent = self.karpenter_client.reserve(self.now);
-            self.send_eviction(pod, sent);
+            if self.prepared.era.drains_in_waves {
+                self.send_eviction(pod, sent);
+            } else {
+                self.evict_next(pod, sent);
+            }
         }
     }
 
-    fn send_eviction(&mut self, pod: u32, sent: SimTime) {
+    /// When the Eviction API answers.
+    pub(super) fn send_eviction(&mut self, pod: u32, sent: SimTime) -> SimTime {
         let tries = &mut self.pods[pod as usize].evictions;
         *tries += 1;
         let draw = *tries;
         let takes = self.draw(Latency::ControllerRequest, Component::Karpenter, pod, 1_000 + draw);
         self.at(sent + takes, Event::EvictionAnswered(pod));
+        sent + takes
     }
 
     pub(super) fn eviction_answered(&mut self, pod: u32) {
@@ -119,7 +131,10 @@ impl Run<'_> {
             return self.evict(pod);
         }
         let wait = (EVICTION_RETRY * (1 << (tries - 1).min(10))).min(EVICTION_RETRY_MAX);
-        let limited = self.eviction_retries.reserve(self.now);
+        let limited = match self.prepared.era.drains_in_waves {
+            true => self.eviction_retries.reserve(self.now),
+            false => self.now,
+        };
         self.send_eviction(pod, limited.max(self.now + wait));
     }
 
@@ -132,21 +147,24 @@ impl Run<'_> {
         self.replace_pod(deployment, pod, since);
     }
 
-    /// Pods on nodes that go, but for those that are protected and those whose budget will never let them.
+    /// Pods on nodes that go, but for those that are protected and those whose budget will never let them; 0.19 knew no such
+    /// exceptions.
     pub(super) fn pods_to_move(&self) -> Vec<u32> {
         if !self.has_disrupted {
             return Vec::new();
         }
-        let goes = |node: &&Node| node.disrupted && node.lives();
+        let goes =
+            |(node, index): &(&Node, u32)| node.disrupted && node.lives() && !self.is_only_cordoned(*index);
+        let all = !self.prepared.era.drains_in_waves;
         let moves = |pod: &u32| {
             let state = &self.pods[*pod as usize];
             let budget = self.scenario.deployments[state.deployment as usize].pdb;
             state.is_active()
                 && state.stage >= PodStage::Bound
-                && !self.is_protected(*pod)
-                && !budget.is_some_and(|budget| budget.blocks_fully())
+                && (all || !self.is_protected(*pod) && !budget.is_some_and(|budget| budget.blocks_fully()))
         };
-        self.nodes.iter().filter(goes).flat_map(|node| &node.pods).copied().filter(moves).collect()
+        let nodes = self.nodes.iter().zip(0..).filter(goes);
+        nodes.flat_map(|(node, _)| &node.pods).copied().filter(moves).collect()
     }
 
     /// What the budget over pods of the number looks at: all of their Deployment.
@@ -196,6 +214,10 @@ impl Run<'_> {
             self.books.unused.pay(price, self.now);
         }
         self.lose_pods(node);
+        // 0.19's finalizer has gone, and its Node with it; today's goes with the instance.
+        if self.prepared.era.deprovisioning {
+            self.disruption.changed_at = self.now;
+        }
         let takes = self.draw(Latency::InstanceShutdown, Component::Karpenter, node, 4);
         self.at(self.now + takes, Event::InstanceGone(node));
     }
@@ -269,7 +291,9 @@ impl Run<'_> {
             self.agenda.cancel(wakes);
         }
         self.refit(node);
-        self.disruption.changed_at = self.now;
+        if !self.prepared.era.deprovisioning {
+            self.disruption.changed_at = self.now;
+        }
         self.trace(|| TraceLine::new("node_gone").node(node));
     }
 }

@@ -3,7 +3,8 @@
 //! Karpenter 0.19 launched within its loop: `pkg/controllers/provisioning/provisioner.go` of karpenter-core 8adba7b, and
 //! `pkg/cloudprovider/{instance,instancetype,createfleetbatcher}.go` of karpenter-provider-aws 011c021, 0115e3b and 6024bfc,
 //! all of November and December 2022; its batch window in `batcher.go` of that time, the order of nodes in `pkg/controllers/state/cluster.go`
-//! of karpenter-core 6e02c5a, the choice of subnets in `pkg/cloudprovider/{instance,subnets}.go` of karpenter v0.19.2, what errors teach in its `pkg/errors/errors.go`. Today's: karpenter-provider-aws v1.14.1,
+//! of karpenter-core 6e02c5a, the choice of subnets in `pkg/cloudprovider/{instance,subnets}.go` of karpenter v0.19.2, what errors teach in its `pkg/errors/errors.go`, disruption and
+//! drains in `pkg/controllers/{deprovisioning,termination}` of karpenter-core cf29e8b. Today's: karpenter-provider-aws v1.14.1,
 //! `pkg/batcher`, and karpenter core v1.14.0. kubelet's limits: kubernetes v1.27 on, and amazon-eks-ami of 23 September 2022.
 
 use crate::actors::ec2::Retries;
@@ -50,6 +51,11 @@ pub(super) struct Era {
     pub launch: LaunchRules,
     /// How long CreateFleet's batcher waits for a further claim, and altogether.
     pub fleet_window: (SimDuration, SimDuration),
+    /// Is disruption 0.19's deprovisioning (`disruption::deprovisioning`)?
+    pub deprovisioning: bool,
+    /// Do drains go in waves, past pods that are protected, and does a node on its way out bring a round of the provisioner?
+    /// Else as `serial_drain` tells.
+    pub drains_in_waves: bool,
     /// Does TerminateInstances have a batcher?
     pub batches_terminations: bool,
     /// Of Karpenter's calls.
@@ -76,6 +82,8 @@ static CURRENT: Era = Era {
     unregistered_taint: true,
     launch: LaunchRules::V1_14,
     fleet_window: (SimDuration::from_millis(35), SimDuration::from_secs(1)),
+    deprovisioning: false,
+    drains_in_waves: true,
     batches_terminations: true,
     karpenter_retries: Retries::V2,
     ipamd_retries: [Retries::V2; 2],
@@ -100,6 +108,8 @@ static NOVEMBER_2022: Era = Era {
     unregistered_taint: false,
     launch: LaunchRules::V0_19,
     fleet_window: (SimDuration::from_millis(10), SimDuration::from_millis(100)),
+    deprovisioning: true,
+    drains_in_waves: false,
     batches_terminations: false,
     karpenter_retries: Retries::V1,
     ipamd_retries: [Retries::V1_IPAMD, Retries::V1_IPAMD_MUTATING],

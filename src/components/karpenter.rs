@@ -293,10 +293,7 @@ impl Run<'_> {
 
     /// Nodes in the order of 0.19; those without room for `least` keep their places and are left out.
     fn by_age(&self, mut nodes: Vec<u32>, least: Option<Resources>, elsewhere: Vec<ExistingNode>) -> Tried {
-        nodes.sort_by_cached_key(|node| {
-            let made = self.launches.made.get(node).copied().unwrap_or(SimTime::ZERO);
-            (made.millis() / 1_000, self.chance.bits(Component::Karpenter, *node, UID_DRAW))
-        });
+        nodes.sort_by_cached_key(|node| self.age_order(*node));
         let count = nodes.len() as u64;
         let found = nodes.into_iter().zip(0..).map(|(index, at)| (index, at, self.room_for_karpenter(index)));
         let open = found.filter(|(.., room)| least.is_none_or(|least| least.fits(room)));
@@ -324,6 +321,12 @@ impl Run<'_> {
             false => indices.iter().map(|index| self.existing_node(*index)).collect(),
         };
         Tried { indices, nodes, rooms, places, count, elsewhere }
+    }
+
+    /// By which 0.19 sorts nodes: the second in which their Node objects were made, and their UIDs.
+    pub(super) fn age_order(&self, node: u32) -> (u64, u64) {
+        let made = self.launches.made.get(&node).copied().unwrap_or(SimTime::ZERO);
+        (made.millis() / 1_000, self.chance.bits(Component::Karpenter, node, UID_DRAW))
     }
 
     /// What every pod of these Deployments asks for at least; `None` where it matters who is on a node that is full.

@@ -435,7 +435,7 @@ impl<'a> Run<'a> {
             line.text("zone", zone).text("capacity_type", kind)
         });
         if self.prepared.era.node_claims {
-            self.launch_settled(false);
+            self.launch_settled(claim, false);
         } else {
             self.describe_launched(claim);
         }
@@ -458,10 +458,13 @@ impl<'a> Run<'a> {
     }
     pub(super) fn claim_gone(&mut self, claim: u32) {
         self.nodes[claim as usize].stage = NodeStage::Gone;
-        self.launch_settled(true);
+        self.launch_settled(claim, true);
     }
     /// A claim has its instance, or has gone.
-    pub(super) fn launch_settled(&mut self, failed: bool) {
+    pub(super) fn launch_settled(&mut self, claim: u32, failed: bool) {
+        if self.replaces(claim) {
+            return self.replacement_settled(failed);
+        }
         self.unlaunched -= 1;
         if self.launches.under_way {
             self.loop_launch_settled(failed);

@@ -50,6 +50,7 @@ mod restarts;
 mod revisions;
 mod rollouts;
 mod scheduler;
+mod serial_drain;
 mod spot;
 mod startup;
 mod state;
@@ -221,6 +222,7 @@ struct Run<'a> {
     lifecycle: node_lifecycle::Lifecycle,
     karpenter_client: ClientBucket,
     eviction_retries: ClientBucket,
+    serial_drains: serial_drain::SerialDrains,
     /// `None`: it answers everybody at once.
     api_server: Option<Box<api_server::ApiServer>>,
     /// Security groups for pods; `None` where aws-node has them off.
@@ -381,6 +383,7 @@ impl<'a> Run<'a> {
             ),
             karpenter_client: ClientBucket::new(KARPENTER_CLIENT.0, KARPENTER_CLIENT.1),
             eviction_retries: ClientBucket::new(EVICTION_RETRIES.0, EVICTION_RETRIES.1),
+            serial_drains: serial_drain::SerialDrains::new(),
             api_server: scenario.api_server.as_ref().map(api_server::ApiServer::new),
             pod_enis: pod_enis::PodEnis::new(prepared),
             books: Books::new(scenario.horizon),

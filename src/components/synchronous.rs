@@ -133,7 +133,10 @@ impl Run<'_> {
     pub(super) fn node_created(&mut self, node: u32) {
         self.nodes[node as usize].unknown = false;
         self.launches.made.entry(node).or_insert(self.now);
-        self.launch_settled(false);
+        if self.disruption.on {
+            self.note_nominated(node);
+        }
+        self.launch_settled(node, false);
     }
 
     /// Karpenter could not describe the instance: it takes the launch for failed.
@@ -145,12 +148,12 @@ impl Run<'_> {
             self.undecided.push(*pod);
             self.refresh_pending(*pod);
         }
-        self.launch_settled(true);
+        self.launch_settled(node, true);
     }
 
     /// Nothing of a launch that failed is left.
     pub(super) fn launch_failed(&mut self, node: u32) {
         self.nodes[node as usize].stage = NodeStage::Gone;
-        self.launch_settled(true);
+        self.launch_settled(node, true);
     }
 }

@@ -16,6 +16,7 @@ mod memory_usage;
 mod names;
 mod node_pools;
 mod node_resources;
+mod november_2022;
 mod placement;
 mod plausible;
 mod pod_terms;

@@ -8,7 +8,7 @@ use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
     api_server, capacity_reservations, ebs_csi_driver, host_ports, jobs, kubelet, limits, names, node_pools,
-    placement, plausible, pod_terms, pool_depth, reach, subnets, too_late, workload,
+    november_2022, placement, plausible, pod_terms, pool_depth, reach, subnets, too_late, workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -116,6 +116,7 @@ pub fn read(
     room_at_start(&scenario, &document.root, &mut problems);
     pod_terms::check_names(&scenario, &document.root, &mut problems);
     names::check(&scenario, &document.root, &mut problems);
+    november_2022::check(&scenario, &document.root, &mut problems);
     plausible::check(&scenario, &mut root, &mut warnings, &mut problems);
     root.finish(&mut problems);
     if problems.is_empty() {

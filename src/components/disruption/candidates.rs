@@ -23,10 +23,18 @@ impl Run<'_> {
     pub(in super::super) fn claim_initialized(&mut self, node: u32) {
         self.nodes[node as usize].initialized_at = self.now;
         self.disruption.changed_at = self.now;
+        self.look_at_emptiness(node);
+    }
+    /// A pod on the node is being deleted. 0.19 saw it when it was gone.
+    pub(in super::super) fn note_deletion(&mut self, node: u32) {
+        if !self.prepared.era.deprovisioning {
+            self.note_pod_event(node);
+        }
     }
     /// A pod came to the node, or one is being deleted.
     pub(in super::super) fn note_pod_event(&mut self, node: u32) {
         if self.disruption.on {
+            self.look_at_emptiness(node);
             self.disruption.changed_at = self.now;
             let last = &mut self.nodes[node as usize].last_pod_event;
             if last.is_none_or(|last| self.now.since(last) >= POD_EVENTS_EVERY) {
@@ -36,6 +44,7 @@ impl Run<'_> {
     }
     /// Karpenter means pods for the node: it is left alone for a while.
     pub(in super::super) fn note_nominated(&mut self, node: u32) {
+        self.drop_nomination(node);
         let window = (self.scenario.karpenter.batch_max * 2).max(SimDuration::from_secs(10));
         if self.disruption.on {
             self.nodes[node as usize].nominated_until = self.now + window;
@@ -65,17 +74,21 @@ impl Run<'_> {
 
     /// Nodes that the method may take.
     pub(super) fn candidates(&self, method: Method) -> Vec<Candidate> {
-        let blocks = |deployment: usize| {
-            let budget = self.scenario.deployments[deployment].pdb;
-            budget.is_some_and(|budget| budget.disruptions_allowed(self.covered(deployment as u32)) == 0)
-        };
-        let blocked: Vec<bool> = (0..self.scenario.deployments.len()).map(blocks).collect();
-        let may_go = |index: &u32| {
-            let node = &self.nodes[*index as usize];
-            self.has_initialized_claim(node) && !node.disrupted && node.nominated_until <= self.now
-        };
-        let all = (0..self.nodes.len() as u32).filter(may_go);
+        let blocked: Vec<bool> = (0..self.scenario.deployments.len() as u32)
+            .map(|deployment| self.is_blocked(deployment))
+            .collect();
+        let all = (0..self.nodes.len() as u32).filter(|index| self.may_be_disrupted(*index));
         all.filter_map(|index| self.candidate(index, method, &blocked)).collect()
+    }
+    /// Does the Deployment's budget let no pod go now?
+    pub(super) fn is_blocked(&self, deployment: u32) -> bool {
+        let budget = self.scenario.deployments[deployment as usize].pdb;
+        budget.is_some_and(|budget| budget.disruptions_allowed(self.covered(deployment)) == 0)
+    }
+    /// Is it initialized, not on its way out, and are no pods meant for it?
+    pub(super) fn may_be_disrupted(&self, index: u32) -> bool {
+        let node = &self.nodes[index as usize];
+        self.has_initialized_claim(node) && !node.disrupted && node.nominated_until <= self.now
     }
 
     fn candidate(&self, index: u32, method: Method, blocked: &[bool]) -> Option<Candidate> {
@@ -103,16 +116,8 @@ impl Run<'_> {
         if !ends && kept() {
             return None;
         }
-        let kind = node.capacity_type();
-        let candidate = Candidate {
-            node: index,
-            pool: node.pool,
-            offered: node.offered as usize,
-            kind,
-            price: self.provisioner.offers.types[node.offered as usize].price(kind).unwrap_or(0.0),
-            reschedule_cost: self.cost_to_move(pods.iter().copied()),
-            pods,
-        };
+        let cost = self.cost_to_move(pods.iter().copied());
+        let candidate = self.as_candidate(index, pods, cost);
         let policy = pool.disruption.as_ref().map(|spec| spec.policy);
         let fits = match method {
             Method::Drift => true,
@@ -120,6 +125,20 @@ impl Run<'_> {
             _ => !candidate.is_empty() && policy != Some(ConsolidationPolicy::WhenEmpty),
         };
         fits.then_some(candidate)
+    }
+
+    pub(super) fn as_candidate(&self, index: u32, pods: Vec<u32>, reschedule_cost: f64) -> Candidate {
+        let node = &self.nodes[index as usize];
+        let kind = node.capacity_type();
+        Candidate {
+            node: index,
+            pool: node.pool,
+            offered: node.offered as usize,
+            kind,
+            price: self.provisioner.offers.types[node.offered as usize].price(kind).unwrap_or(0.0),
+            reschedule_cost,
+            pods,
+        }
     }
 
     /// Of pods, by their Deployments; they have no deletion cost of their own.

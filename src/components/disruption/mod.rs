@@ -1,10 +1,15 @@
 //! Karpenter's disruption loop: one method after the other looks for nodes that may go, and the first that finds some acts.
 //!
-//! The loop is one thread: while an action waits out its 15 s before it is looked at again, nothing else is. Source:
-//! karpenter v1.14.0, `pkg/controllers/disruption/controller.go`.
+//! The loop is one thread: while an action waits out its 15 s before it is looked at again, nothing else is. 0.19's is told in
+//! `deprovisioning`. Source: karpenter v1.14.0, `pkg/controllers/disruption/controller.go`.
 
+mod awaited;
 mod candidates;
+mod deprovisioning;
+mod emptiness;
 mod queue;
+
+use deprovisioning::Deprovisioning;
 
 use super::*;
 use crate::actors::karpenter::disruption::balanced;
@@ -13,7 +18,7 @@ use crate::actors::karpenter::disruption::consolidation::{
     Action, cheapest_price, consolidate, longest_prefix, other_type, still_holds,
 };
 use crate::actors::karpenter::disruption::simulation::{NewNode, Simulated, Situation, simulate};
-use crate::scenario::NodePoolSpec;
+use crate::scenario::{NodePoolSpec, Profile};
 
 const POLL: SimDuration = SimDuration::from_secs(10);
 /// The same while some claim has no instance.
@@ -68,19 +73,25 @@ pub(super) struct Disruption {
     /// What waits to be looked at again, and the method's place.
     validating: Option<(usize, Command)>,
     queue: Vec<queue::Started>,
+    deprovisioning: Deprovisioning,
     /// What the pass under way has taken so far.
     took: SimDuration,
 }
 
 impl Disruption {
     pub fn new(scenario: &Scenario) -> Disruption {
-        let wants = |pool: &NodePoolSpec| pool.disruption.is_some() || pool.drift_at.is_some();
+        // The loop of 2022 takes nodes that have come of age, too.
+        let expires =
+            |pool: &NodePoolSpec| scenario.profile == Profile::Nov2022 && pool.expire_after.is_some();
+        let wants =
+            |pool: &NodePoolSpec| pool.disruption.is_some() || pool.drift_at.is_some() || expires(pool);
         Disruption {
             on: scenario.node_pools.iter().any(wants),
             changed_at: SimTime::ZERO,
             fruitless: [None; Method::ALL.len()],
             validating: None,
             queue: Vec::new(),
+            deprovisioning: Deprovisioning::new(scenario),
             took: SimDuration::ZERO,
         }
     }
@@ -104,7 +115,9 @@ impl Run<'_> {
     }
 
     pub(super) fn disruption_polled(&mut self) {
-        if self.unlaunched > 0 {
+        if self.prepared.era.deprovisioning {
+            self.deprovision(0);
+        } else if self.unlaunched > 0 {
             self.at(self.now + POLL_UNSYNCED, Event::DisruptionPolled);
         } else {
             self.try_methods(0);
@@ -131,6 +144,9 @@ impl Run<'_> {
     }
 
     pub(super) fn disruption_validated(&mut self) {
+        if self.prepared.era.deprovisioning {
+            return self.deprovisioning_validated();
+        }
         let (place, command) = self.disruption.validating.take().expect("a command waits to be validated");
         match self.validate(Method::ALL[place], command) {
             Some(command) => {
@@ -159,7 +175,7 @@ impl Run<'_> {
             _ => {
                 let (kept, constrained) = within_budgets(candidates, &mut allowed);
                 let found = match method {
-                    Method::Emptiness => (!kept.is_empty()).then(|| Command::of(method, kept)),
+                    Method::Emptiness => (!kept.is_empty()).then(|| Command::of(method.reason(), kept)),
                     _ => self.find_multi(kept),
                 };
                 (found, constrained)
@@ -291,8 +307,8 @@ impl Run<'_> {
 }
 
 impl Command {
-    fn of(method: Method, candidates: Vec<Candidate>) -> Command {
-        Command { reason: method.reason(), candidates, new_nodes: Vec::new(), onto: Vec::new() }
+    fn of(reason: Reason, candidates: Vec<Candidate>) -> Command {
+        Command { reason, candidates, new_nodes: Vec::new(), onto: Vec::new() }
     }
 }
 

@@ -39,18 +39,16 @@ impl Run<'_> {
 
     fn make_replacement(&mut self, new: NewNode) -> u32 {
         let node = self.nodes.len() as u32;
-        self.nodes.push(Node {
-            planned: new.requests,
-            planned_pods: new.pods,
-            claim: Some(new.spec.into()),
-            ..Node::claim(new.pool)
-        });
+        self.nodes.push(replacement(new));
         self.claim_exists(node);
         node
     }
 
     /// Once all replacements are initialized, the claims are deleted.
     pub(in super::super) fn disruption_looked_after(&mut self, index: u32) {
+        if self.prepared.era.deprovisioning {
+            return self.awaited_looked_at();
+        }
         let under_way = self.disruption.queue.iter().filter(|started| !started.over);
         let in_queue: usize = under_way.map(|started| started.nodes.len()).sum();
         let timeout = (TIMEOUT_EACH * in_queue as u64).max(TIMEOUT_LEAST).min(TIMEOUT_MOST);
@@ -71,10 +69,28 @@ impl Run<'_> {
         for node in nodes {
             if all_ready {
                 self.delete_claim(node, reason);
-            } else if self.nodes[node as usize].lives() && self.nodes[node as usize].leaving.is_none() {
-                self.nodes[node as usize].disrupted = false;
-                self.untainted(node);
+            } else {
+                self.spare(node);
             }
         }
+    }
+
+    /// The node stays after all, unless it goes for another reason.
+    pub(super) fn spare(&mut self, node: u32) {
+        let at = &mut self.nodes[node as usize];
+        if at.lives() && at.leaving.is_none() {
+            at.disrupted = false;
+            self.untainted(node);
+        }
+    }
+}
+
+/// The claim of what is to be launched.
+pub(super) fn replacement(new: NewNode) -> Node {
+    Node {
+        planned: new.requests,
+        planned_pods: new.pods,
+        claim: Some(new.spec.into()),
+        ..Node::claim(new.pool)
     }
 }

@@ -1,12 +1,13 @@
 //! Which nodes Karpenter takes away of its own accord, and what it puts in their place: `candidates` in their order, as many
 //! as `budgets` leave, where their pods would go (`simulation`), and what is done about them (`consolidation`, `balanced`).
 //!
-//! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/disruption`.
+//! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/disruption`; for 0.19 `deprovisioning`.
 
 pub mod balanced;
 pub mod budgets;
 pub mod candidates;
 pub mod consolidation;
+pub mod deprovisioning;
 pub mod simulation;
 
 /// Why a node goes.
