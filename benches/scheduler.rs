@@ -54,8 +54,7 @@ impl Cluster {
     /// Filter and resource scores of a node that has changed.
     fn look_at(&mut self, node: u32) {
         let (requested, all) = (self.requested[node as usize], allocatable(node));
-        let fits =
-            filter::lacking(REQUESTS, requested, all, Version::V1_34).iter().all(|lacks| lacks.is_none());
+        let fits = !filter::lacking(REQUESTS, requested, all, Version::V1_34).any();
         let kind = || Kind {
             zone: node % ZONES,
             pods: self.pods[node as usize],

@@ -19,7 +19,7 @@ use kilopod::actors::pod_affinity::{PodAffinity, PodTerm};
 use kilopod::actors::taints::{Effect, Taint, Toleration};
 use kilopod::catalogue::{Architecture, Catalogue, InstanceType, SpotAdvice};
 use kilopod::decide::{Program, answer_line};
-use kilopod::units::{MIB, Resources};
+use kilopod::units::{ExtendedCounts, MIB, Resources};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -502,7 +502,7 @@ fn nodes_are_predicted_as_the_providers_tests_say() {
             max_pods: row["max_pods"].parse().ok(),
             reserved_enis: row["reserved_enis"].parse().unwrap(),
             vm_memory_overhead_percent: row["vm_overhead"].parse().unwrap(),
-            pod_enis: false,
+            extended: ExtendedCounts::ZERO,
         };
         let instance = catalogue.get(catalogue.find(&row["instance_type"]).unwrap());
         let has = capacity(instance, &settings).unwrap();

@@ -1,5 +1,7 @@
 //! One EC2 instance type as the catalogue knows it. Unknown is `None`, never zero.
 
+use crate::units::ExtendedResource;
+
 /// CPU architecture, by its Kubernetes label value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Architecture {
@@ -113,6 +115,26 @@ impl InstanceType {
     pub fn trunk_branches(&self) -> u32 {
         if self.trunking == Some(true) { self.branch_interfaces } else { 0 }
     }
+    /// Whole pieces of the resource on an instance, as Karpenter counts them. Of a part of a GPU (g6f) there are none.
+    ///
+    /// Source: karpenter-provider-aws v1.14.1, `pkg/providers/instancetype/types.go`.
+    pub fn devices(&self, resource: ExtendedResource) -> u32 {
+        let gpus = |maker: &str| match self.gpu_manufacturer.as_deref() == Some(maker) {
+            true => self.gpu_count,
+            false => 0,
+        };
+        let cores = self.accelerator_name.as_deref().map_or(0, neuron_cores);
+        match resource {
+            ExtendedResource::PodEni => self.trunk_branches(),
+            ExtendedResource::NvidiaGpu => gpus("nvidia"),
+            ExtendedResource::AmdGpu => gpus("amd"),
+            ExtendedResource::Neuron if cores > 0 => self.accelerator_count,
+            ExtendedResource::Neuron => 0,
+            ExtendedResource::NeuronCore => self.accelerator_count * cores,
+            ExtendedResource::Gaudi => gpus("habana"),
+            ExtendedResource::Efa => self.efa_interfaces,
+        }
+    }
     /// Can ENIs of this type hold /28 prefixes? (Nitro or bare metal.)
     pub fn supports_prefixes(&self) -> bool {
         matches!(self.hypervisor, Some(Hypervisor::Nitro | Hypervisor::Metal))
@@ -126,5 +148,17 @@ impl InstanceType {
         } else {
             price * (1.0 - f64::from(advice.savings_pct) / 100.0)
         })
+    }
+}
+
+/// NeuronCores of a chip; 0 of others' chips.
+///
+/// Source: EC2's DescribeInstanceTypes, `NeuronInfo`, where the chip's name is the catalogue's accelerator.
+fn neuron_cores(chip: &str) -> u32 {
+    match chip {
+        "inferentia" => 4,
+        "inferentia2" | "trainium" => 2,
+        "trainium2" => 8,
+        _ => 0,
     }
 }

@@ -130,6 +130,8 @@ latencies! {
     DisassociateTrunkInterface = "disassociate_trunk_interface",
     /// A Ready node until its CSI driver has registered.
     CsiDriverStart = "csi_driver_start",
+    /// A Ready node until kubelet has told of its devices.
+    DevicePluginStart = "device_plugin_start",
 }
 
 /// How well a number is known.

@@ -4,9 +4,9 @@ use serde_json::Value;
 use super::{BAD_INPUT, FAILED, types};
 use crate::actors::karpenter::{NodeSettings, allocatable};
 use crate::catalogue::{Catalogue, InstanceType};
-use crate::units::MIB;
+use crate::units::{ExtendedResource, MIB};
 
-/// List instance types: limits, pods, what Karpenter predicts as allocatable, price
+/// List instance types: limits, pods, what Karpenter predicts as allocatable, price, GPUs and other devices
 ///
 /// Allocatable is for AL2023 with Karpenter's default settings; prices are on-demand, Linux, us-east-1.
 /// What is not known stays empty.
@@ -43,7 +43,8 @@ pub struct Arguments {
     json: bool,
 }
 
-const HEADER: [&str; 9] = [
+/// The last six are the devices, in the order of their kinds.
+const HEADER: [&str; 15] = [
     "instance_type",
     "vcpus",
     "memory_mib",
@@ -53,7 +54,16 @@ const HEADER: [&str; 9] = [
     "allocatable_cpu_millicores",
     "allocatable_memory_mib",
     "on_demand_usd_per_hour",
+    "nvidia_gpus",
+    "amd_gpus",
+    "neuron_devices",
+    "neuron_cores",
+    "gaudis",
+    "efas",
 ];
+const PLAIN: usize = 9;
+const DEVICES: [ExtendedResource; 6] = ExtendedResource::DEVICES;
+type Row = [String; HEADER.len()];
 
 pub fn run(arguments: &Arguments) -> u8 {
     let catalogue = Catalogue::compiled_in();
@@ -63,8 +73,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         problems.iter().for_each(|problem| say!("error: {problem}"));
         return BAD_INPUT;
     }
-    let rows: Vec<[String; 9]> =
-        catalogue.types().iter().filter(|found| arguments.keep(found)).map(row).collect();
+    let rows: Vec<Row> = catalogue.types().iter().filter(|found| arguments.keep(found)).map(row).collect();
     if rows.is_empty() {
         say!("no instance type of the catalogue passes these filters");
     }
@@ -103,11 +112,13 @@ impl Arguments {
     }
 }
 
-fn row(found: &InstanceType) -> [String; 9] {
+fn row(found: &InstanceType) -> Row {
     fn text<T: ToString>(value: Option<T>) -> String {
         value.map_or_else(String::new, |value| value.to_string())
     }
     let offers = allocatable(found, &NodeSettings::default());
+    let [gpus, amd_gpus, neurons, cores, gaudis, efas] =
+        DEVICES.map(|device| found.devices(device).to_string());
     [
         found.name.clone(),
         text(found.vcpus),
@@ -118,10 +129,23 @@ fn row(found: &InstanceType) -> [String; 9] {
         text(offers.map(|offers| offers.cpu_millis)),
         text(offers.map(|offers| offers.memory_bytes / MIB)),
         text(found.on_demand_usd_per_hour.map(|price| format!("{price:.6}"))),
+        gpus,
+        amd_gpus,
+        neurons,
+        cores,
+        gaudis,
+        efas,
     ]
 }
 
-fn as_csv(rows: &[[String; 9]]) -> Result<String, csv::Error> {
+/// `8 nvidia.com/gpu, 32 vpc.amazonaws.com/efa`
+fn devices_of(row: &Row) -> String {
+    let there = row[PLAIN..].iter().zip(DEVICES).filter(|(count, _)| *count != "0");
+    let told: Vec<String> = there.map(|(count, device)| format!("{count} {}", device.name())).collect();
+    told.join(", ")
+}
+
+fn as_csv(rows: &[Row]) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
     for row in rows {
@@ -132,7 +156,7 @@ fn as_csv(rows: &[[String; 9]]) -> Result<String, csv::Error> {
 }
 
 /// One type by column; what is not known is null.
-fn as_json(row: &[String; 9]) -> Value {
+fn as_json(row: &Row) -> Value {
     let value = |(column, field): (&str, &String)| match (column, field.as_str()) {
         (_, "") => (column.to_string(), Value::Null),
         ("instance_type", name) => (column.to_string(), name.into()),
@@ -143,10 +167,11 @@ fn as_json(row: &[String; 9]) -> Value {
     HEADER.into_iter().zip(row).map(value).collect::<serde_json::Map<String, Value>>().into()
 }
 
-fn as_table(rows: &[[String; 9]]) -> String {
+fn as_table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    let names = [
+    let has_devices = rows.iter().any(|row| row[PLAIN..].iter().any(|count| count != "0"));
+    let mut names = vec![
         "instance type",
         "vCPUs",
         "MiB",
@@ -157,9 +182,11 @@ fn as_table(rows: &[[String; 9]]) -> String {
         "alloc. MiB",
         "USD/h",
     ];
+    names.extend(has_devices.then_some("devices"));
     table.set_header(names);
     for row in rows {
-        table.add_row(row);
+        let devices = has_devices.then(|| devices_of(row));
+        table.add_row(row[..PLAIN].iter().cloned().chain(devices));
     }
     for column in table.column_iter_mut().filter(|column| column.index > 0) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -435,16 +435,16 @@ impl Run<'_> {
     /// Is the node initialized for Karpenter? What its pods were planned to request must be there too.
     pub(super) fn is_initialized(&self, node: u32) -> bool {
         let at = &self.nodes[node as usize];
-        let lacks = at.planned.pod_enis > 0 && at.allocatable.pod_enis == 0;
-        at.stage == NodeStage::Ready && at.startup_taints.is_empty() && !lacks
+        let has_all = at.allocatable.extended.has_all(at.planned.extended);
+        at.stage == NodeStage::Ready && at.startup_taints.is_empty() && has_all
     }
 
     /// What Karpenter takes to be left of the node.
     #[inline]
     pub(super) fn room_for_karpenter(&self, node: u32) -> Resources {
         let at = &self.nodes[node as usize];
-        let left =
-            at.allocatable - at.requested + Resources::ZERO.with_pod_enis(self.promised_pod_enis(node));
+        let promised = Resources { extended: self.promised_extended(node), ..Resources::ZERO };
+        let left = at.allocatable - at.requested + promised;
         let reserved = self.prepared.system_reserved;
         // Until the node is initialized Karpenter goes by its own prediction.
         if reserved == Resources::ZERO || self.is_initialized(node) { left } else { left - reserved }

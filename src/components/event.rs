@@ -115,6 +115,8 @@ pub(super) enum Event {
     NodeReady(u32),
     /// CSINode has what the node's CSI driver tells of it; told where pods have volumes.
     CsiDriverRegistered(u32),
+    /// Its device plugins have registered, and kubelet has told of the devices.
+    DevicesRegistered(u32),
     /// Somebody cordons a node.
     NodeCordoned(u32),
     /// A worker of the node lifecycle controller has read the node.
@@ -302,6 +304,7 @@ impl Event {
             Event::CniReady(_) => ("cni_ready", 21),
             Event::NodeReady(_) => ("node_ready", 22),
             Event::CsiDriverRegistered(_) => ("csi_driver_registered", 155),
+            Event::DevicesRegistered(_) => ("devices_registered", 170),
             Event::LifecycleRead(_) => ("lifecycle_read", 23),
             Event::LifecyclePatched(_) => ("lifecycle_patched", 24),
             Event::LifecycleRetried(_) => ("lifecycle_retried", 150),
@@ -460,6 +463,7 @@ impl Event {
             | Event::CniReady(node)
             | Event::NodeReady(node)
             | Event::CsiDriverRegistered(node)
+            | Event::DevicesRegistered(node)
             | Event::NodeCordoned(node)
             | Event::LifecycleRead(node)
             | Event::LifecyclePatched(node)

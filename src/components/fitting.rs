@@ -3,20 +3,20 @@
 
 use super::state::Node;
 use crate::actors::kube_scheduler::alike::{Alike, Choice, Kind};
+use crate::actors::kube_scheduler::filter::{self, Lacking};
 use crate::actors::kube_scheduler::view::Version;
-use crate::actors::kube_scheduler::{filter, nodes_to_find, score};
-use crate::units::Resources;
+use crate::actors::kube_scheduler::{nodes_to_find, score};
+use crate::units::{ExtendedCounts, ExtendedResource, Resources};
 
 /// What the filters say of a node; no bit: the node is not there.
-type Status = u8;
+type Status = u16;
 const THERE: Status = 1;
 const TAINTED: Status = 2;
-const TOO_MANY_PODS: Status = 4;
-const CPU: Status = 8;
-const MEMORY: Status = 16;
 /// The request is larger than the whole node.
-const NEVER_FITS: Status = 32;
-const POD_ENI: Status = 64;
+const NEVER_FITS: Status = 4;
+/// From this bit on: what lacks.
+const LACKING: usize = 3;
+const EXTENDED: usize = LACKING + Lacking::EXTENDED;
 
 /// Nodes by what the filters say, as the message of a failed attempt counts them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,28 +27,34 @@ pub(super) struct Counts {
     cpu: u32,
     memory: u32,
     never_fits: u32,
-    pod_eni: u32,
+    extended: [u32; ExtendedResource::COUNT],
 }
 
 impl Counts {
     fn add(&mut self, status: Status, sign: u32) {
         let count = |bit: Status| u32::from(status & bit != 0).wrapping_mul(sign);
+        let lacking = |place: usize| count(1 << (LACKING + place));
         self.nodes = self.nodes.wrapping_add(count(THERE));
         self.tainted = self.tainted.wrapping_add(count(TAINTED));
-        self.too_many_pods = self.too_many_pods.wrapping_add(count(TOO_MANY_PODS));
-        self.cpu = self.cpu.wrapping_add(count(CPU));
-        self.memory = self.memory.wrapping_add(count(MEMORY));
+        self.too_many_pods = self.too_many_pods.wrapping_add(lacking(Lacking::PODS));
+        self.cpu = self.cpu.wrapping_add(lacking(Lacking::CPU));
+        self.memory = self.memory.wrapping_add(lacking(Lacking::MEMORY));
         self.never_fits = self.never_fits.wrapping_add(count(NEVER_FITS));
-        self.pod_eni = self.pod_eni.wrapping_add(count(POD_ENI));
+        if status >> EXTENDED != 0 {
+            for (place, nodes) in self.extended.iter_mut().enumerate() {
+                *nodes = nodes.wrapping_add(lacking(Lacking::EXTENDED + place));
+            }
+        }
     }
     /// Did NodeResourcesFit reject any?
     pub fn rejected_by_fit(&self) -> bool {
-        self.too_many_pods + self.cpu + self.memory + self.pod_eni > 0
+        self.too_many_pods + self.cpu + self.memory > 0 || self.extended != [0; ExtendedResource::COUNT]
     }
     /// See [`message`].
     pub fn message(&self) -> u64 {
-        let Counts { nodes, tainted, too_many_pods, cpu, memory, never_fits, pod_eni } = *self;
-        message(&[nodes, tainted, too_many_pods, cpu, memory, never_fits, pod_eni])
+        let Counts { nodes, tainted, too_many_pods, cpu, memory, never_fits, extended } = *self;
+        let [a, b, c, d, e, f, g] = extended;
+        message(&[nodes, tainted, too_many_pods, cpu, memory, never_fits, a, b, c, d, e, f, g])
     }
 }
 
@@ -100,6 +106,11 @@ impl Fitting {
         self.requests.fits(&node.allocatable)
     }
 
+    /// Does a pod ask for one of these?
+    pub fn asks_for(&self, extended: ExtendedCounts) -> bool {
+        !extended.among(self.requests.extended).is_zero()
+    }
+
     /// A pod of the Deployment was placed (`sign` 1) or taken away (-1).
     pub fn place(&mut self, node: u32, zone: u32, sign: i32) {
         self.grow(node);
@@ -143,10 +154,7 @@ impl Fitting {
         }
         let (need, all) = (self.requests, node.allocatable);
         let lacking = filter::lacking(need, node.requested, all, Version::V1_34);
-        let mut status = THERE;
-        for (lacks, bit) in lacking.iter().zip([TOO_MANY_PODS, CPU, MEMORY, POD_ENI]) {
-            status |= if lacks.is_some() { bit } else { 0 };
-        }
+        let mut status = THERE | lacking.bits() << LACKING;
         // Of pod slots it is not said: the filter counts them by themselves.
         if status != THERE && !need.fits(&Resources { pods: need.pods, ..all }) {
             status |= NEVER_FITS;

@@ -205,9 +205,10 @@ impl Run<'_> {
     pub(super) fn existing_nodes(&mut self, least: Option<Resources>) -> Tried {
         let mut seen = std::mem::take(&mut self.provisioning.seen);
         seen.resize(self.nodes.len(), Seen::No);
-        // What Karpenter expects of trunks changes without the node; places by age take in those that are full.
+        // What Karpenter expects of trunks and devices changes without the node; places by age take in those that are full.
         let mut none = Vec::new();
-        let keeps = least.is_some() && self.pod_enis.is_none() && self.prepared.era.initialized_first;
+        let keeps =
+            least.is_some() && self.prepared.extended.is_zero() && self.prepared.era.initialized_first;
         let kept = if keeps { &mut seen } else { &mut none };
         let tried = self.look_at_nodes(least, kept);
         self.provisioning.seen = seen;

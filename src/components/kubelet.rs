@@ -46,7 +46,7 @@ impl Run<'_> {
         }
         if self.scenario.cni.mode == CniMode::Vpc {
             self.asked_for_address += u64::from(tries == 0);
-            let own = self.requests(pod).pod_enis > 0;
+            let own = self.requests(pod).pod_enis() > 0;
             let address = if own { None } else { self.assign_address(node) };
             if address.is_none() && !(own && self.finds_branch(pod, node)) {
                 self.pods[pod as usize].sandbox_tries += 1;

@@ -412,8 +412,8 @@ impl<'a> Run<'a> {
         node.zone = offering.zone;
         node.spot = offering.spot;
         node.price_micro_usd = price;
-        // Branch interfaces are there once the trunk is.
-        node.allocatable = allocatable.with_pod_enis(0);
+        // Branch interfaces are there once the trunk is, devices once their plugin has registered.
+        node.allocatable = Resources { extended: ExtendedCounts::ZERO, ..allocatable };
         node.requested = self.prepared.daemons;
         node.kubelet_client = super::kubelet_client::bucket(self.prepared.era.kubelet_client);
         node.launched = self.now;

@@ -13,6 +13,7 @@ mod controllers;
 mod cpu;
 mod daemons;
 mod deletion;
+mod devices;
 mod disruption;
 mod drain;
 mod drain_waves;
@@ -92,7 +93,7 @@ use crate::chance::{Chance, Component};
 use crate::engine::{Agenda, Scheduled};
 use crate::results::{ApiCount, ReplicationRecord};
 use crate::scenario::{Market, RequestKind, Scenario, Until, ZoneTie};
-use crate::units::{Resources, SimDuration, SimTime};
+use crate::units::{ExtendedCounts, ExtendedResource, Resources, SimDuration, SimTime};
 use crate::world::cause::{AddressLack, Cause};
 use crate::world::subnet::Subnet;
 
@@ -547,6 +548,7 @@ impl<'a> Run<'a> {
             Event::CniReady(node) => self.cni_ready(node),
             Event::NodeReady(node) => self.node_ready(node),
             Event::CsiDriverRegistered(node) => self.csi_driver_registered(node),
+            Event::DevicesRegistered(node) => self.devices_registered(node),
             Event::NodeCordoned(node) => self.node_cordoned(node),
             Event::LifecycleRead(node) => self.lifecycle_read(node),
             Event::LifecyclePatched(node) => self.lifecycle_patched(node),

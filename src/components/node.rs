@@ -24,6 +24,7 @@ impl Run<'_> {
                     self.settle_cleaner(node);
                 }
                 self.label_node(node);
+                self.settle_devices(node);
                 if self.prepared.has_volumes() {
                     self.settle_volume_limit(node);
                 }
@@ -46,7 +47,10 @@ impl Run<'_> {
             stage: NodeStage::Ready,
             instance_type: group.instance_type,
             zone: subnet.zone,
-            allocatable: group.allocatable.or(own).unwrap_or(Resources::ZERO).with_pod_enis(0),
+            allocatable: Resources {
+                extended: ExtendedCounts::ZERO,
+                ..group.allocatable.or(own).unwrap_or(Resources::ZERO)
+            },
             requested: self.prepared.daemons,
             kubelet_client: super::kubelet_client::bucket(self.prepared.era.kubelet_client),
             launched: SimTime::ZERO,
@@ -181,6 +185,7 @@ impl Run<'_> {
         if self.step_to(node, NodeStage::Ready) {
             self.await_lifecycle(node);
             self.await_csi_driver(node);
+            self.await_device_plugin(node);
         }
     }
 

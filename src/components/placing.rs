@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use self::company::{Company, Counted, Terms};
 use super::fitting;
 use super::state::Node;
-use crate::actors::kube_scheduler::filter;
+use crate::actors::kube_scheduler::filter::{self, Lacking};
 use crate::actors::kube_scheduler::groups::{Groups, Window};
 use crate::actors::kube_scheduler::pod_affinity::normalise;
 use crate::actors::kube_scheduler::score::{Strategy, balanced_allocation};
@@ -30,27 +30,26 @@ use crate::units::Resources;
 /// Why a node is out, as the message of a failed attempt counts it.
 const TAINTED: usize = 0;
 const LABELS: usize = 1;
-const TOO_MANY_PODS: usize = 2;
-const CPU: usize = 3;
-const MEMORY: usize = 4;
 /// The request is larger than the whole node.
-const NEVER_FITS: usize = 5;
-const SPREAD: usize = 6;
-const SPREAD_LABEL: usize = 7;
-const APART: usize = 8;
-const POD_ENI: usize = 9;
+const NEVER_FITS: usize = 2;
+const SPREAD: usize = 3;
+const SPREAD_LABEL: usize = 4;
+const APART: usize = 5;
 /// A pod that is there keeps it off.
-const KEPT_OFF: usize = 10;
-const AFFINITY: usize = 11;
-const PORTS: usize = 12;
+const KEPT_OFF: usize = 6;
+const AFFINITY: usize = 7;
+const PORTS: usize = 8;
 /// It is in none of the zones of a volume.
-const VOLUMES: usize = 13;
+const VOLUMES: usize = 9;
 /// It has as many volumes as it takes.
-const VOLUME_LIMIT: usize = 14;
-const REASONS: usize = 15;
+const VOLUME_LIMIT: usize = 10;
+/// From this one on: what lacks of its resources.
+const LACKING: usize = 11;
+const REASONS: usize = LACKING + Lacking::COUNT;
 
 /// Reasons, a bit each; none: the node fits.
-type Verdict = u16;
+type Verdict = u32;
+const LACKS: Verdict = ((1 << Lacking::COUNT) - 1) << LACKING;
 
 /// The node lacks the label.
 const NOWHERE: u32 = u32::MAX;
@@ -159,14 +158,14 @@ impl Tally {
     fn add(&mut self, verdict: Verdict, nodes: u32) {
         self.nodes = self.nodes.wrapping_add(nodes);
         for (reason, count) in self.reasons.iter_mut().enumerate() {
-            *count = count.wrapping_add(u32::from(verdict >> reason & 1).wrapping_mul(nodes));
+            *count = count.wrapping_add((verdict >> reason & 1).wrapping_mul(nodes));
         }
     }
     fn any(&self, reasons: &[usize]) -> bool {
         reasons.iter().any(|reason| self.reasons[*reason] > 0)
     }
     pub fn by_fit(&self) -> bool {
-        self.any(&[TOO_MANY_PODS, CPU, MEMORY, POD_ENI])
+        self.reasons[LACKING..].iter().any(|nodes| *nodes > 0)
     }
     pub fn by_taints(&self) -> bool {
         self.any(&[TAINTED])
@@ -450,10 +449,7 @@ impl Placing {
         }
         let (need, all) = (self.requests, node.allocatable);
         let lacking = filter::lacking(need, node.requested + taken.promised, all, Version::V1_34);
-        let mut verdict = 0;
-        for (lacks, reason) in lacking.iter().zip([TOO_MANY_PODS, CPU, MEMORY, POD_ENI]) {
-            verdict |= Verdict::from(lacks.is_some()) << reason;
-        }
+        let mut verdict = Verdict::from(lacking.bits()) << LACKING;
         if verdict != 0 && !need.fits(&Resources { pods: need.pods, ..all }) {
             verdict |= 1 << NEVER_FITS;
         }

@@ -20,7 +20,7 @@ use crate::scenario::{
     AmiFamily, BucketLimit, CapacityReservationSpec, CniMode, DaemonSetSpec, DeploymentSpec, NodeOverhead,
     NodePoolSpec, Scenario, TopologySpread, pod_affinity, region, volume_requirements,
 };
-use crate::units::Resources;
+use crate::units::{ExtendedCounts, ExtendedResource, Resources};
 
 /// What a run wants to know of a type on offer, beside what Karpenter does.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,8 @@ pub struct Prepared {
     pub(super) era: &'static Era,
     /// What Karpenter takes off allocatable beyond kubelet.
     pub(super) system_reserved: Resources,
+    /// Extended resources that matter; none for most, who then pay nothing for them.
+    pub(super) extended: ExtendedCounts,
     /// ipamd's settings by type; `None` where the type's limits are unknown.
     pub(super) ipamd: Vec<Option<Settings>>,
     pub(super) prefixes: bool,
@@ -108,6 +110,7 @@ impl Prepared {
             era,
             volume_slots: volume_slots(types),
             system_reserved: system_reserved(&scenario, era),
+            extended: scenario.extended_asked(),
             within_reach: scenario.has_constraints().then(|| pools.map(reach).collect()),
             pools: scenario.node_pools.iter().map(|spec| pool(&scenario, spec)).collect(),
             provisioner,
@@ -166,6 +169,9 @@ fn pool(scenario: &Scenario, spec: &NodePoolSpec) -> Pool {
             cpu_millis: spec.cpu_limit_millis,
             memory_bytes: spec.memory_limit_bytes,
             nodes: spec.node_limit,
+            extended: ExtendedResource::ALL.map(|one| {
+                spec.extended_limits.iter().find(|(limited, _)| *limited == one).map(|(_, most)| *most)
+            }),
         },
     }
 }

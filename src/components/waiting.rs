@@ -74,8 +74,8 @@ impl Run<'_> {
         if state.nominated != NONE {
             let node = &self.nodes[state.nominated as usize];
             if node.stage != NodeStage::Gone && !node.disrupted {
-                let branches = self.requests(pod).pod_enis > 0 && node.allocatable.pod_enis == 0;
-                return node.unmet_step().unwrap_or(if branches { Cause::TrunkEni } else { queued });
+                let unmet = node.unmet_step().or_else(|| self.extended_cause(pod, state.nominated));
+                return unmet.unwrap_or(queued);
             }
         }
         state.refused.unwrap_or(self.karpenter_cause())

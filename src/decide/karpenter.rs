@@ -391,6 +391,7 @@ fn existing(
         cpu_millis: pool.limits.cpu_millis,
         memory_bytes: pool.limits.memory_bytes,
         nodes: pool.limits.nodes,
+        ..Limits::default()
     };
     let mut limits: Vec<Limits> = case.node_pools.iter().map(limit).collect();
     let mut sorted: Vec<&CaseNode> = case.existing_nodes.iter().collect();

@@ -19,7 +19,7 @@ use crate::actors::kube_scheduler::score::Strategy;
 use crate::actors::probe::Probe;
 use crate::actors::taints::{Effect, Taint, first_untolerated, tolerated};
 use crate::catalogue::{Catalogue, LatencyModels, TypeId};
-use crate::units::{Resources, SimDuration, SimTime};
+use crate::units::{ExtendedResource, Resources, SimDuration, SimTime};
 
 /// Which versions of the programs are simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -189,8 +189,8 @@ pub struct OtherUser {
 #[derive(Clone, PartialEq, Debug)]
 pub struct DeploymentSpec {
     pub name: String,
-    /// Of one pod, its other containers counted as the scheduler does; `pods` is 1, `pod_enis` too where it has security
-    /// groups of its own.
+    /// Of one pod, its other containers counted as the scheduler does; `pods` is 1, as is its branch interface where it has
+    /// security groups of its own.
     pub requests: Resources,
     /// Of the pod's own container.
     pub own_requests: Resources,
@@ -353,6 +353,7 @@ pub struct NodePoolSpec {
     pub cpu_limit_millis: Option<i64>,
     pub memory_limit_bytes: Option<i64>,
     pub node_limit: Option<i64>,
+    pub extended_limits: Vec<(ExtendedResource, i64)>,
     /// Given to its nodes, beside what its requirements say.
     pub labels: BTreeMap<String, String>,
     pub taints: Vec<Taint>,

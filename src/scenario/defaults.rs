@@ -22,7 +22,7 @@ use crate::catalogue::distribution_text::distribution_table;
 use crate::catalogue::{Catalogue, Latency};
 use crate::input::Document;
 use crate::units::text::{bytes_text, cpu_text, duration_text};
-use crate::units::{Resources, SimDuration, SimTime};
+use crate::units::{ExtendedResource, Resources, SimDuration, SimTime};
 
 /// The document as a table, with every default. A document that is no scenario by itself, as an experiment's may be that
 /// lacks what its factors set, comes back as it is.
@@ -148,12 +148,17 @@ fn template(spec: &DeploymentSpec) -> Table {
     let mut all = table([
         ("name", text(&spec.name)),
         ("termination_grace", Value::Table(distribution_table(&spec.termination_grace, false))),
-        ("security_groups", Value::Boolean(spec.requests.pod_enis > 0)),
+        ("security_groups", Value::Boolean(spec.requests.pod_enis() > 0)),
         ("priority", number(spec.priority)),
         ("preemption_policy", text(if spec.never_preempts { "Never" } else { "PreemptLowerPriority" })),
     ]);
     all.extend(table(requests(spec.own_requests)));
     all.extend(image(&spec.image_layers));
+    let extended = spec.requests.extended.with(ExtendedResource::PodEni, 0);
+    if !extended.is_zero() {
+        let of_each = |one: ExtendedResource| (one.name().to_string(), Value::Integer(extended.get(one)));
+        all.insert("extended_resources".into(), Value::Table(extended.present().map(of_each).collect()));
+    }
     if !spec.init_containers.is_empty() {
         all.insert("init_containers".into(), tables(&spec.init_containers, init_container));
     }

@@ -8,6 +8,7 @@ mod cron;
 mod defaults;
 mod disruption;
 mod ebs_csi_driver;
+mod extended;
 mod host_ports;
 mod jobs;
 mod kubelet;

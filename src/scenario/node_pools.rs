@@ -2,7 +2,7 @@
 
 use super::checked::*;
 use super::workload::known_type;
-use super::{disruption, placement};
+use super::{disruption, extended, placement};
 use crate::catalogue::Catalogue;
 use crate::input::{Problems, Section, nearest};
 use crate::units::SimTime;
@@ -25,6 +25,7 @@ pub(super) fn node_pools(
             cpu_limit_millis: None,
             memory_limit_bytes: None,
             node_limit: None,
+            extended_limits: Vec::new(),
             labels: Default::default(),
             taints: Vec::new(),
             startup_taints: Vec::new(),
@@ -37,7 +38,13 @@ pub(super) fn node_pools(
     };
     let each = |(index, mut section): (usize, Section<'_>)| {
         let requirements = requirements(&mut section, catalogue, problems);
-        let (cpu_limit_millis, memory_limit_bytes, node_limit) = limits(&mut section, problems);
+        let (mut limits, mut extended_limits) = ((None, None, None), Vec::new());
+        if let Some(mut part) = section.section("limits", problems) {
+            limits = read_limits(&mut part, problems);
+            extended_limits = extended::limits(&mut part, problems);
+            part.finish(problems);
+        }
+        let (cpu_limit_millis, memory_limit_bytes, node_limit) = limits;
         let families = [
             ("AL2", AmiFamily::Al2),
             ("AL2023", AmiFamily::Al2023),
@@ -50,6 +57,7 @@ pub(super) fn node_pools(
             cpu_limit_millis,
             memory_limit_bytes,
             node_limit,
+            extended_limits,
             labels: placement::pool_labels(&mut section, problems),
             taints: placement::taints(&mut section, problems),
             startup_taints: placement::startup_taints(&mut section, problems),
@@ -97,12 +105,10 @@ fn requirements(
 }
 
 /// `limits`: thousandths of a CPU, bytes of memory, nodes.
-fn limits(section: &mut Section<'_>, problems: &mut Problems) -> (Option<i64>, Option<i64>, Option<i64>) {
-    let Some(mut limits) = section.section("limits", problems) else { return (None, None, None) };
+fn read_limits(limits: &mut Section<'_>, problems: &mut Problems) -> (Option<i64>, Option<i64>, Option<i64>) {
     let cpu = limits.cpu("cpu", problems);
     let memory = limits.bytes("memory", problems);
     let nodes = limits.whole("nodes", 0, 1_000_000, problems).map(i64::from);
-    limits.finish(problems);
     (cpu, memory, nodes)
 }
 

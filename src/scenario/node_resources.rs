@@ -3,7 +3,7 @@
 use super::checked::{AmiFamily, NodeOverhead, Scenario};
 use crate::actors::karpenter::{NodeFamily, NodeSettings, allocatable, capacity};
 use crate::catalogue::InstanceType;
-use crate::units::Resources;
+use crate::units::{ExtendedCounts, ExtendedResource, Resources};
 
 impl Scenario {
     /// Capacity and allocatable of a node of this type; `None` where the catalogue does not say enough.
@@ -16,7 +16,7 @@ impl Scenario {
             max_pods: self.cni.max_pods,
             reserved_enis: self.karpenter.reserved_enis,
             vm_memory_overhead_percent: self.karpenter.vm_memory_overhead_percent,
-            pod_enis: self.cni.pod_eni,
+            extended: self.extended_asked(),
         };
         let all = capacity(found, &settings)?;
         let left = match self.overhead {
@@ -26,6 +26,16 @@ impl Scenario {
             }
         };
         Some((all, left))
+    }
+    /// Extended resources that matter here: pods ask for them, or pools limit them.
+    pub fn extended_asked(&self) -> ExtendedCounts {
+        let pods = self.deployments.iter().chain(&self.jobs).map(|spec| spec.requests.extended);
+        let limited = self.node_pools.iter().flat_map(|pool| pool.extended_limits.iter());
+        let asked = limited
+            .fold(pods.fold(ExtendedCounts::ZERO, ExtendedCounts::most), |all, (resource, _)| {
+                all.with(*resource, 1)
+            });
+        asked.with(ExtendedResource::PodEni, self.cni.pod_eni.into())
     }
     /// What DaemonSets' pods ask for on every node whose taints keep none of them off: those that choose nodes by labels
     /// are not among them.

@@ -7,8 +7,8 @@ use crate::actors::karpenter::labels::{INSTANCE_TYPE, type_requirements};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::catalogue::{Catalogue, InstanceType};
 use crate::input::{Node, Problems, Section, Value};
-use crate::units::Resources;
 use crate::units::text::{bytes_text, cpu_text};
+use crate::units::{ExtendedCounts, ExtendedResource, Resources};
 
 /// `us-east-1a` lies in `us-east-1`.
 pub fn region(zone: &str) -> &str {
@@ -132,16 +132,16 @@ fn too_large(scenario: &Scenario, deployment: &DeploymentSpec) -> Option<String>
     let left = |found: &InstanceType, family: AmiFamily| -> Option<Resources> {
         Some(scenario.node_resources(found, family)?.1 - daemons)
     };
-    let holds =
-        |room: Resources| of_pod.cpu_millis <= room.cpu_millis && of_pod.memory_bytes <= room.memory_bytes;
-    let of_group = |group: &StaticNodes| match group.allocatable {
-        Some(room) => Some(room - daemons),
-        None => left(scenario.catalogue.get(group.instance_type), AmiFamily::Al2023),
+    let holds = |room: Resources| Resources { pods: 0, ..of_pod.with_pod_enis(0) }.fits(&room);
+    let of_group = |group: &StaticNodes| {
+        let own = left(scenario.catalogue.get(group.instance_type), AmiFamily::Al2023);
+        let extended = own.map_or(ExtendedCounts::ZERO, |own| own.extended);
+        group.allocatable.map(|room| Resources { extended, ..room - daemons }).or(own)
     };
     if scenario.static_nodes.iter().filter_map(of_group).any(holds) {
         return None;
     }
-    let (mut cpu, mut memory) = (0, 0);
+    let (mut cpu, mut memory, mut extended) = (0, 0, ExtendedCounts::ZERO);
     for pool in &scenario.node_pools {
         let wanted = pool.joined_requirements();
         for found in scenario.catalogue.types() {
@@ -161,6 +161,7 @@ fn too_large(scenario: &Scenario, deployment: &DeploymentSpec) -> Option<String>
                 return None;
             }
             (cpu, memory) = (cpu.max(room.cpu_millis), memory.max(room.memory_bytes));
+            extended = extended.most(room.extended);
         }
     }
     if cpu == 0 {
@@ -171,13 +172,20 @@ fn too_large(scenario: &Scenario, deployment: &DeploymentSpec) -> Option<String>
         true => format!("; \"{}m\" are thousandths of a CPU", of_pod.cpu_millis / 1_000),
         false => String::new(),
     };
+    let asked: Vec<ExtendedResource> = of_pod.with_pod_enis(0).extended.present().collect();
+    let told = |counts: ExtendedCounts| -> String {
+        asked.iter().map(|one| format!(", {} {}", counts.get(*one), one.name())).collect()
+    };
     Some(format!(
-        "a pod of {} requests {} CPU and {}, and no instance type that the pools allow leaves both beside DaemonSets: at most {} CPU, {}{meant}",
+        "a pod of {} requests {} CPU and {}{}, and no instance type that the pools allow leaves {} beside DaemonSets: at most {} CPU, {}{}{meant}",
         deployment.name,
         cpu_text(of_pod.cpu_millis),
         bytes_text(of_pod.memory_bytes),
+        told(of_pod.extended),
+        if asked.is_empty() { "both" } else { "all of it" },
         cpu_text(cpu),
-        bytes_text(memory)
+        bytes_text(memory),
+        told(extended)
     ))
 }
 

@@ -401,7 +401,7 @@ fn finish_cni(scenario: &mut Scenario, root: &Node, warnings: &mut Vec<String>, 
     let deployments = scenario.deployments.iter().zip(0..).map(|(spec, index)| ("deployments", index, spec));
     let jobs = scenario.jobs.iter().zip(0..).map(|(spec, index)| ("jobs", index, spec));
     for (list, index, template) in deployments.chain(jobs) {
-        if template.requests.pod_enis > 0 && !scenario.cni.pod_eni {
+        if template.requests.pod_enis() > 0 && !scenario.cni.pod_eni {
             let what = "pods get interfaces of their own here with ENABLE_POD_ENI, of the VPC CNI in IPv4 clusters only";
             let hint = Some("set cni.env.ENABLE_POD_ENI = \"true\"".to_string());
             let key = format!("{list}[{index}].security_groups");

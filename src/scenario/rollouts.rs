@@ -44,8 +44,10 @@ impl DeploymentSpec {
         );
         let image_layers = change.image_layers.clone().unwrap_or_else(|| self.image_layers.clone());
         DeploymentSpec {
-            requests: containers::requests_of_pod(own_requests, &self.init_containers)
-                .with_pod_enis(self.requests.pod_enis),
+            requests: Resources {
+                extended: self.requests.extended,
+                ..containers::requests_of_pod(own_requests, &self.init_containers)
+            },
             own_requests,
             image_bytes: image_layers.iter().map(|layer| layer.bytes).sum(),
             image_layers,

@@ -2,7 +2,7 @@
 
 use super::checked::*;
 use super::placement::Placement;
-use super::{containers, disruption, memory_usage, placement, rollouts, usage};
+use super::{containers, disruption, extended, memory_usage, placement, rollouts, usage};
 use crate::actors::hpa::{Policies, Policy, PolicyKind};
 use crate::catalogue::distribution_text::parse_distribution;
 use crate::catalogue::{Catalogue, TypeId};
@@ -52,10 +52,11 @@ pub(super) fn template(section: &mut Section<'_>, name: &str, problems: &mut Pro
     let own_requests = requests(section, 1_000, 2 << 30, problems);
     let image_layers = containers::layers(section, 300_000_000, problems);
     let init_containers = containers::init_containers(section, problems);
+    let extended = extended::requests(section, problems);
     let security_groups = section.flag("security_groups", problems).unwrap_or(false);
     DeploymentSpec {
         name: section.text("name", problems).unwrap_or_else(|| name.to_string()),
-        requests: containers::requests_of_pod(own_requests, &init_containers)
+        requests: Resources { extended, ..containers::requests_of_pod(own_requests, &init_containers) }
             .with_pod_enis(security_groups.into()),
         own_requests,
         image_bytes: image_layers.iter().map(|layer| layer.bytes).sum(),

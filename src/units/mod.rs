@@ -3,10 +3,13 @@
 //! Two instants do not add; a span is never negative. A distribution's draw is rounded to whole
 //! nanoseconds once, on its way in (`SimDuration::from_secs_f64`).
 
+mod extended;
 pub mod text;
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Mul, Sub};
+
+pub use extended::{ExtendedCounts, ExtendedResource};
 
 /// An instant of simulated time: nanoseconds since the scale command (t = 0).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -178,26 +181,28 @@ pub struct Resources {
     pub cpu_millis: i64,
     pub memory_bytes: i64,
     pub pods: i64,
-    /// `vpc.amazonaws.com/pod-eni`: branch interfaces, where pods have security groups.
-    pub pod_enis: i64,
+    pub extended: ExtendedCounts,
 }
 
 impl Resources {
     pub const ZERO: Resources = Resources::new(0, 0, 0);
 
     pub const fn new(cpu_millis: i64, memory_bytes: i64, pods: i64) -> Self {
-        Resources { cpu_millis, memory_bytes, pods, pod_enis: 0 }
+        Resources { cpu_millis, memory_bytes, pods, extended: ExtendedCounts::ZERO }
     }
-    /// The same with so many branch interfaces.
+    /// The same with so many branch interfaces, which pods with security groups ask for.
     pub const fn with_pod_enis(self, pod_enis: i64) -> Self {
-        Resources { pod_enis, ..self }
+        Resources { extended: self.extended.with(ExtendedResource::PodEni, pod_enis), ..self }
+    }
+    pub const fn pod_enis(&self) -> i64 {
+        self.extended.get(ExtendedResource::PodEni)
     }
     /// Does `self` fit into `room`, every resource by itself? Equality fits.
     pub fn fits(&self, room: &Resources) -> bool {
         self.cpu_millis <= room.cpu_millis
             && self.memory_bytes <= room.memory_bytes
             && self.pods <= room.pods
-            && self.pod_enis <= room.pod_enis
+            && self.extended.fits(room.extended)
     }
     /// The smaller of each resource.
     pub fn least(self, other: Resources) -> Resources {
@@ -205,7 +210,7 @@ impl Resources {
             cpu_millis: self.cpu_millis.min(other.cpu_millis),
             memory_bytes: self.memory_bytes.min(other.memory_bytes),
             pods: self.pods.min(other.pods),
-            pod_enis: self.pod_enis.min(other.pod_enis),
+            extended: self.extended.least(other.extended),
         }
     }
 }
@@ -216,7 +221,7 @@ impl Add for Resources {
             cpu_millis: self.cpu_millis + o.cpu_millis,
             memory_bytes: self.memory_bytes + o.memory_bytes,
             pods: self.pods + o.pods,
-            pod_enis: self.pod_enis + o.pod_enis,
+            extended: self.extended + o.extended,
         }
     }
 }
@@ -232,7 +237,7 @@ impl Sub for Resources {
             cpu_millis: self.cpu_millis - o.cpu_millis,
             memory_bytes: self.memory_bytes - o.memory_bytes,
             pods: self.pods - o.pods,
-            pod_enis: self.pod_enis - o.pod_enis,
+            extended: self.extended - o.extended,
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Cause {
     NodeReady,
     /// Ready, but still tainted not-ready: the node lifecycle controller's own client limit.
     TaintRemoval,
+    /// The node's device plugin has not registered what the pod asks for: GPUs, accelerators, adapters.
+    DevicePlugin,
     /// The scheduler chose a node; the Binding waits for the client limit.
     Bind,
     /// The sandbox has no address: the warm pool grows.
@@ -111,7 +113,7 @@ impl AddressLack {
 
 impl Cause {
     pub const COUNT: usize = Cause::ALL.len();
-    pub const ALL: [Cause; 36] = [
+    pub const ALL: [Cause; 37] = [
         Cause::PodCreation,
         Cause::SchedulerQueue,
         Cause::SchedulerBackoff,
@@ -131,6 +133,7 @@ impl Cause {
         Cause::CniStart,
         Cause::NodeReady,
         Cause::TaintRemoval,
+        Cause::DevicePlugin,
         Cause::Bind,
         Cause::AddressWarmPool,
         Cause::AddressEc2Call,
@@ -172,6 +175,7 @@ impl Cause {
             Cause::CniStart => "cni_start",
             Cause::NodeReady => "node_ready",
             Cause::TaintRemoval => "taint_removal",
+            Cause::DevicePlugin => "device_plugin",
             Cause::Bind => "bind",
             Cause::AddressWarmPool => "address_warm_pool",
             Cause::AddressEc2Call => "address_ec2_call",

@@ -4,7 +4,7 @@
 //! hugepages. Source: karpenter-provider-aws v1.14.1, `pkg/providers/instancetype/types.go`.
 
 use crate::catalogue::{Architecture, InstanceType};
-use crate::units::{MIB, Resources};
+use crate::units::{ExtendedCounts, MIB, Resources};
 
 /// How the AMI family lets kubelet reserve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,9 +25,9 @@ pub struct NodeSettings {
     pub reserved_enis: u32,
     /// `VM_MEMORY_OVERHEAD_PERCENT`, a fraction in spite of its name: 0.075.
     pub vm_memory_overhead_percent: f64,
-    /// Are branch interfaces counted, as `vpc.amazonaws.com/pod-eni`? Karpenter always does; it matters to pods with security
-    /// groups alone.
-    pub pod_enis: bool,
+    /// Extended resources that are counted: those of which there are any here. Karpenter counts all; it matters to pods that
+    /// ask for them, and to pools that limit them.
+    pub extended: ExtendedCounts,
 }
 
 impl Default for NodeSettings {
@@ -38,7 +38,7 @@ impl Default for NodeSettings {
             max_pods: None,
             reserved_enis: 0,
             vm_memory_overhead_percent: 0.075,
-            pod_enis: false,
+            extended: ExtendedCounts::ZERO,
         }
     }
 }
@@ -58,9 +58,12 @@ pub fn capacity(instance: &InstanceType, settings: &NodeSettings) -> Option<Reso
         Some(pods) => pods,
         None => eni_limited_pods(instance, settings.reserved_enis)?,
     };
-    let branches = if settings.pod_enis { instance.trunk_branches() } else { 0 };
     let capacity = Resources::new(cpu_millis, raw - lost.ceil() as i64 * MIB, i64::from(pods));
-    Some(capacity.with_pod_enis(branches.into()))
+    let counted = settings.extended.present();
+    let extended = counted.fold(ExtendedCounts::ZERO, |all, resource| {
+        all.with(resource, instance.devices(resource).min(ExtendedCounts::MOST).into())
+    });
+    Some(Resources { extended, ..capacity })
 }
 
 /// What kubelet keeps back for itself and the container runtime.

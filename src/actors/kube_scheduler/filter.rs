@@ -7,7 +7,7 @@ use super::spread::HardCounts;
 use super::view::{Node, Pod, Version};
 use crate::actors::host_port::{HostPort, keep_apart};
 use crate::actors::taints::{Effect, Taint, first_untolerated, tolerated};
-use crate::units::Resources;
+use crate::units::{ExtendedResource, Resources};
 
 /// The plugin that rejects a node, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,9 +36,8 @@ pub fn first_rejection(
         .or_else(|| selector(pod, node))
         .or_else(|| ports(pod, node))
         .or_else(|| {
-            let reasons = lacking(pod.requests(), node.requested, node.allocatable, version);
-            let reasons: Vec<String> = reasons.into_iter().flatten().map(str::to_owned).collect();
-            (!reasons.is_empty()).then_some(Rejection { plugin: "NodeResourcesFit", reasons })
+            let lacking = lacking(pod.requests(), node.requested, node.allocatable, version);
+            lacking.any().then(|| Rejection { plugin: "NodeResourcesFit", reasons: lacking.reasons() })
         })
         .or_else(|| spread(node, hard))
         .or_else(|| Rejection::of("InterPodAffinity", company.objection(node)?))
@@ -88,33 +87,55 @@ fn ports(pod: &Pod, node: &Node) -> Option<Rejection> {
     Rejection::of("NodePorts", "node(s) didn't have free ports for the requested pod ports")
 }
 
-/// NodeResourcesFit: what of the node does not suffice, in the order of the real message. Equality fits.
-pub fn lacking(
-    pod: Resources,
-    requested: Resources,
-    allocatable: Resources,
-    version: Version,
-) -> [Option<&'static str>; 4] {
-    let room = allocatable - requested;
-    let mut reasons = [None; 4];
-    if pod.pods > room.pods {
-        reasons[0] = Some("Too many pods");
+/// What of a node does not suffice: a bit each, in the order of the real message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lacking(u16);
+
+impl Lacking {
+    /// Places of what may lack: pod slots, CPU, memory, and the extended resources in their order.
+    pub const COUNT: usize = 3 + ExtendedResource::COUNT;
+    pub const PODS: usize = 0;
+    pub const CPU: usize = 1;
+    pub const MEMORY: usize = 2;
+    pub const EXTENDED: usize = 3;
+
+    pub const fn any(self) -> bool {
+        self.0 != 0
     }
-    if pod.cpu_millis == 0 && pod.memory_bytes == 0 && pod.pod_enis == 0 {
-        return reasons;
+    /// By place, from the lowest on.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+    fn note(&mut self, place: usize, lacks: bool) {
+        self.0 |= u16::from(lacks) << place;
+    }
+    fn reasons(self) -> Vec<String> {
+        let name = |place: usize| match place {
+            Lacking::PODS => "Too many pods".to_owned(),
+            Lacking::CPU => "Insufficient cpu".to_owned(),
+            Lacking::MEMORY => "Insufficient memory".to_owned(),
+            other => format!("Insufficient {}", ExtendedResource::ALL[other - Lacking::EXTENDED].name()),
+        };
+        (0..Lacking::COUNT).filter(|place| self.0 >> place & 1 == 1).map(name).collect()
+    }
+}
+
+/// NodeResourcesFit. Equality fits.
+pub fn lacking(pod: Resources, requested: Resources, allocatable: Resources, version: Version) -> Lacking {
+    let room = allocatable - requested;
+    let mut lacking = Lacking::default();
+    lacking.note(Lacking::PODS, pod.pods > room.pods);
+    if pod.cpu_millis == 0 && pod.memory_bytes == 0 && pod.extended.is_zero() {
+        return lacking;
     }
     // Up to 1.24 a pod that asks for one of them is held against both, which matters on an overcommitted node.
     let asks = |amount: i64| amount > 0 || version == Version::V1_24;
-    if asks(pod.cpu_millis) && pod.cpu_millis > room.cpu_millis {
-        reasons[1] = Some("Insufficient cpu");
+    lacking.note(Lacking::CPU, asks(pod.cpu_millis) && pod.cpu_millis > room.cpu_millis);
+    lacking.note(Lacking::MEMORY, asks(pod.memory_bytes) && pod.memory_bytes > room.memory_bytes);
+    for one in pod.extended.present() {
+        lacking.note(Lacking::EXTENDED + one as usize, pod.extended.get(one) > room.extended.get(one));
     }
-    if asks(pod.memory_bytes) && pod.memory_bytes > room.memory_bytes {
-        reasons[2] = Some("Insufficient memory");
-    }
-    if pod.pod_enis > 0 && pod.pod_enis > room.pod_enis {
-        reasons[3] = Some("Insufficient vpc.amazonaws.com/pod-eni");
-    }
-    reasons
+    lacking
 }
 
 fn spread(node: &Node, hard: &HardCounts) -> Option<Rejection> {

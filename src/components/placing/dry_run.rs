@@ -8,15 +8,7 @@
 use super::*;
 
 /// What still may be lifted when pods leave the node: `Unschedulable`, where the rest is `UnschedulableAndUnresolvable`.
-const OF_PODS: Verdict = 1 << TOO_MANY_PODS
-    | 1 << CPU
-    | 1 << MEMORY
-    | 1 << POD_ENI
-    | 1 << PORTS
-    | 1 << VOLUME_LIMIT
-    | 1 << SPREAD
-    | 1 << APART
-    | 1 << KEPT_OFF;
+const OF_PODS: Verdict = LACKS | 1 << PORTS | 1 << VOLUME_LIMIT | 1 << SPREAD | 1 << APART | 1 << KEPT_OFF;
 
 /// Of pods that are counted by set; an empty list: none.
 pub(super) fn of_set(pods: &[i64], set: usize) -> i64 {

@@ -32,7 +32,7 @@ impl Run<'_> {
     /// A pod with security groups is bound.
     pub(in super::super) fn want_branch(&mut self, pod: u32) {
         let node = self.pods[pod as usize].node;
-        if self.pod_enis.is_none() || self.requests(pod).pod_enis == 0 {
+        if self.pod_enis.is_none() || self.requests(pod).pod_enis() == 0 {
             return;
         }
         let enis = self.pod_enis();
@@ -76,7 +76,7 @@ impl Run<'_> {
     /// ipamd took a step that may have found the trunk.
     pub(in super::super) fn refresh_branchless_of(&mut self, node: u32) {
         let pods = self.nodes[node as usize].pods.clone();
-        let own = pods.into_iter().filter(|pod| self.requests(*pod).pod_enis > 0).collect::<Vec<_>>();
+        let own = pods.into_iter().filter(|pod| self.requests(*pod).pod_enis() > 0).collect::<Vec<_>>();
         own.into_iter().for_each(|pod| self.refresh_branchless(pod));
     }
 

@@ -183,25 +183,12 @@ impl Run<'_> {
         let most = self.scenario.catalogue.get(self.nodes[node as usize].instance_type).trunk_branches();
         let at = &mut self.nodes[node as usize];
         at.allocatable = at.allocatable.with_pod_enis(most.into());
-        let planned = at.planned.pod_enis > 0;
+        let planned = at.planned.pod_enis() > 0;
         self.trunk(node).looked_at = self.now;
         if planned && self.is_initialized(node) {
             self.await_initialized(node);
         }
         self.node_grew(node);
-    }
-
-    /// What Karpenter takes a node to have until it has it.
-    pub(in super::super) fn promised_pod_enis(&self, node: u32) -> i64 {
-        if self.pod_enis.is_none() {
-            return 0;
-        }
-        let at = &self.nodes[node as usize];
-        let settled = at.is_static() || (at.planned.pod_enis == 0 && self.is_initialized(node));
-        if at.allocatable.pod_enis > 0 || settled || !at.lives() {
-            return 0;
-        }
-        self.provisioner.offers.types[at.offered as usize].allocatable.pod_enis
     }
 
     /// What instance metadata lists at `at` beside what the node's store has, and from when on.

@@ -70,7 +70,7 @@ impl Site for DryRun<'_> {
         let need = self.run.scenario.deployments[self.deployment as usize].requests;
         let all = self.run.nodes[self.node as usize].allocatable;
         let lacks = lacking(need, self.requested + self.promised, all, Version::V1_34);
-        let has_room = lacks.iter().all(Option::is_none) && self.has_volume_slots();
+        let has_room = !lacks.any() && self.has_volume_slots();
         has_room && !self.port_is_gone && self.rivals == 0 && self.placing.admits_with(self.node, &self.more)
     }
 }

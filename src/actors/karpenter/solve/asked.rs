@@ -10,7 +10,7 @@ use crate::actors::karpenter::requirement::Requirements;
 use crate::actors::node_affinity::NodeAffinity;
 use crate::actors::pod_affinity::PodAffinity;
 use crate::actors::taints::{Taint, Toleration};
-use crate::units::Resources;
+use crate::units::{ExtendedResource, Resources};
 
 /// What is left of a NodePool's limits; `None`: no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -18,11 +18,12 @@ pub struct Limits {
     pub cpu_millis: Option<i64>,
     pub memory_bytes: Option<i64>,
     pub nodes: Option<i64>,
+    pub extended: [Option<i64>; ExtendedResource::COUNT],
 }
 
 impl Limits {
     pub(super) fn any(&self) -> bool {
-        self.cpu_millis.is_some() || self.memory_bytes.is_some() || self.nodes.is_some()
+        *self != Limits::default()
     }
     /// What is left once this much capacity is used.
     pub fn less(self, used: Resources, nodes: i64) -> Limits {
@@ -30,6 +31,8 @@ impl Limits {
             cpu_millis: self.cpu_millis.map(|limit| limit - used.cpu_millis),
             memory_bytes: self.memory_bytes.map(|limit| limit - used.memory_bytes),
             nodes: self.nodes.map(|limit| limit - nodes),
+            extended: ExtendedResource::ALL
+                .map(|one| self.extended[one as usize].map(|limit| limit - used.extended.get(one))),
         }
     }
     /// Would a node of this capacity stay within?
@@ -37,6 +40,9 @@ impl Limits {
         self.cpu_millis.is_none_or(|left| capacity.cpu_millis <= left)
             && self.memory_bytes.is_none_or(|left| capacity.memory_bytes <= left)
             && self.nodes.is_none_or(|left| left >= 0)
+            && ExtendedResource::ALL
+                .into_iter()
+                .all(|one| self.extended[one as usize].is_none_or(|left| capacity.extended.get(one) <= left))
     }
 }
 

@@ -358,7 +358,8 @@ impl<'a> Round<'a> {
             let most = capacities.fold(Resources::ZERO, |most, one| {
                 let (cpu, memory) =
                     (most.cpu_millis.max(one.cpu_millis), most.memory_bytes.max(one.memory_bytes));
-                Resources::new(cpu, memory, 0)
+                let extended = most.extended.most(one.extended);
+                Resources { extended, ..Resources::new(cpu, memory, 0) }
             });
             self.limits[pool] = self.limits[pool].less(most, 0);
         }
