@@ -48,18 +48,7 @@ impl Run<'_> {
         if planned && !at.is_tainted() && self.is_initialized(node) {
             self.await_initialized(node);
         }
-        self.refit(node);
-        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
-        let hints = self.queueing_hints;
-        self.queue.wake_where(self.now, |pod| {
-            let pod = &pods[pod as usize];
-            let fitting = &fittings[pod.deployment as usize];
-            // Without hints whoever lacked anything hears of it.
-            let asks = !hints || fitting.asks_for(grown);
-            pod.rejected_by_fit && asks && fitting.fits_empty(at)
-        });
-        self.refresh_nominated(node);
-        self.run_scheduler();
+        self.node_grew(node, grown);
     }
 
     /// What Karpenter takes a node to have until it has it: of a node that is not initialized, what its claim says.

@@ -214,13 +214,17 @@ impl Run<'_> {
         self.run_scheduler();
     }
 
-    /// The node's allocatable grew.
-    pub(super) fn node_grew(&mut self, node: u32) {
+    /// The node's allocatable grew by these.
+    pub(super) fn node_grew(&mut self, node: u32, grown: ExtendedCounts) {
         self.refit(node);
         let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
+        let hints = self.queueing_hints;
         self.queue.wake_where(self.now, |pod| {
             let pod = &pods[pod as usize];
-            pod.rejected_by_fit && fittings[pod.deployment as usize].fits_empty(at)
+            let fitting = &fittings[pod.deployment as usize];
+            // Without hints whoever lacked anything hears of it.
+            let asks = !hints || fitting.asks_for(grown);
+            pod.rejected_by_fit && asks && fitting.fits_empty(at)
         });
         self.refresh_nominated(node);
         self.run_scheduler();
