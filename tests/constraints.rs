@@ -818,3 +818,35 @@ fn volumes_that_no_node_reaches_are_told_of() {
         assert_eq!(read(wrong).unwrap_err()[0].key, "deployments[0].volumes[0].zone", "{wrong}");
     }
 }
+
+/// Karpenter forgets a DaemonSet's terms that fail for one of the pool's types; on a node under way it looks for the first that is
+/// left, and only for that. Then the pods that come next are meant for room that the DaemonSet's pod will take.
+#[test]
+fn a_daemonset_whose_term_is_forgotten_is_not_expected_on_nodes_under_way() {
+    let launches = |first: &str, second: &str| {
+        let size = |size: &str| {
+            format!(
+                "{{ expressions = [{{ key = \"karpenter.k8s.aws/instance-size\", operator = \"In\", values = [\"{size}\"] }}] }}"
+            )
+        };
+        let text = format!(
+            "horizon = \"10 min\"\nuntil = \"horizon\"\n\
+             [[deployments]]\ncpu = \"500m\"\nmemory = \"100 MiB\"\n\
+             schedule = [{{ at = \"0 s\", replicas = 1 }}, {{ at = \"12 s\", replicas = 3 }}]\n\
+             [[daemonsets]]\nname = \"agent\"\ncpu = \"1\"\nmemory = \"100 MiB\"\n\
+             node_affinity = {{ required = [{}, {}] }}\n\
+             [[node_pools]]\ninstance_types = [\"m5.large\", \"m5.xlarge\"]\ncapacity_types = [\"on-demand\"]\n",
+            size(first),
+            size(second)
+        );
+        let told = run(&text);
+        assert_eq!(told.record.pods_ready_at_end, 3);
+        let lines = told.trace.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let claims = lines.filter(|line| line["event"] == "claim_created");
+        claims.map(|line| line["at_ms"].as_f64().unwrap() / 1e3).collect::<Vec<f64>>()
+    };
+    // The first claim's node is an m5.large, which holds one of the pods beside the DaemonSet's.
+    let (forgotten, left) = (launches("large", "xlarge"), launches("xlarge", "large"));
+    assert!(left[0] < 5.0 && left[1] > 12.0 && left[1] < 20.0, "{left:?}");
+    assert!(forgotten[0] < 5.0 && forgotten[1] > 25.0, "only once the node is full: {forgotten:?}");
+}

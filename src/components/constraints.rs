@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::era::Era;
+use super::expected_daemons::ExpectedDaemons;
 use super::host_ports::Rivals;
 use super::placing::{Placing, Present, Taken};
 use super::state::{NONE, NodeStage, PodStage};
@@ -27,7 +28,8 @@ pub(super) struct Constraints {
     labels: Vec<BTreeMap<String, String>>,
     /// By node, from its launch on: what DaemonSets' pods request; empty: the same of every node.
     daemons: Vec<Resources>,
-    /// The same as Karpenter's solver reads them.
+    pub expected_daemons: ExpectedDaemons,
+    /// The labels as Karpenter's solver reads them.
     features: Vec<Option<Arc<NodeFeatures>>>,
     /// By Deployment.
     pub placings: Vec<Placing>,
@@ -47,6 +49,7 @@ impl Constraints {
         let constraints = Constraints {
             labels: Vec::new(),
             daemons: Vec::new(),
+            expected_daemons: ExpectedDaemons::default(),
             features: Vec::new(),
             rivals: scenario.deployments.iter().map(|spec| Rivals::of(&spec.placement, scenario)).collect(),
             placings: (0..scenario.deployments.len()).map(placing).collect(),
@@ -89,6 +92,7 @@ impl Run<'_> {
             constraints.daemons.resize(self.nodes.len(), Resources::ZERO);
             constraints.daemons[node as usize] = requests;
         }
+        self.settle_expected_daemons(node);
     }
     /// Has the DaemonSet a pod on the node?
     pub(super) fn daemon_comes(&self, node: u32, daemon: &DaemonSetSpec) -> bool {
@@ -114,7 +118,7 @@ impl Run<'_> {
         constraints.features[node as usize] = Some(Arc::new(NodeFeatures { labels, taints, host_ports }));
     }
 
-    fn labels_of(&self, node: u32) -> BTreeMap<String, String> {
+    pub(super) fn labels_of(&self, node: u32) -> BTreeMap<String, String> {
         let (at, scenario) = (&self.nodes[node as usize], self.scenario);
         let zone = scenario.zones[at.zone as usize].as_str();
         let region = region(zone);
@@ -176,7 +180,7 @@ impl Run<'_> {
         taints
     }
     /// Those that it has from its first instant on; every DaemonSet's pods tolerate the others, or wait until they are gone.
-    fn taints_for_good(&self, node: u32) -> Vec<Taint> {
+    pub(super) fn taints_for_good(&self, node: u32) -> Vec<Taint> {
         let at = &self.nodes[node as usize];
         let pool = self.scenario.node_pools.get(at.pool as usize);
         let mut taints = pool.map_or_else(Vec::new, |pool| pool.taints.clone());
@@ -445,6 +449,7 @@ impl Run<'_> {
         let at = &self.nodes[node as usize];
         let promised = Resources { extended: self.promised_extended(node), ..Resources::ZERO };
         let left = at.allocatable - at.requested + promised;
+        let left = left + self.unexpected_daemons(node);
         let reserved = self.prepared.system_reserved;
         // Until the node is initialized Karpenter goes by its own prediction.
         if reserved == Resources::ZERO || self.is_initialized(node) { left } else { left - reserved }

@@ -21,6 +21,7 @@ mod enis;
 mod era;
 mod event;
 mod event_writer;
+mod expected_daemons;
 mod finish;
 mod fitting;
 mod host_ports;

@@ -248,10 +248,8 @@ fn provisioner(scenario: &Scenario, era: &Era) -> (Provisioner, Vec<Sold>) {
 
 /// What DaemonSets request of which no more counts, since they have a pod on every node and no ports; and the others.
 fn daemonsets(scenario: &Scenario) -> (Resources, Vec<DaemonSet>) {
-    let (everywhere, others): (Vec<&DaemonSetSpec>, Vec<&DaemonSetSpec>) = scenario
-        .daemonsets
-        .iter()
-        .partition(|daemon| daemon.is_everywhere() && daemon.placement.host_ports.is_empty());
+    let (everywhere, others): (Vec<&DaemonSetSpec>, Vec<&DaemonSetSpec>) =
+        scenario.daemonsets.iter().partition(|daemon| daemon.counts_by_requests());
     let known = |spec: &DaemonSetSpec| DaemonSet {
         requests: spec.requests,
         node_selector: spec.placement.node_selector.clone(),

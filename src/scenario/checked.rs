@@ -308,6 +308,10 @@ impl DaemonSetSpec {
     pub fn is_everywhere(&self) -> bool {
         self.tolerates_everything && self.placement.takes_any_labels()
     }
+    /// Do no more of it count for Karpenter than its requests, which are on every node?
+    pub fn counts_by_requests(&self) -> bool {
+        self.is_everywhere() && self.placement.host_ports.is_empty()
+    }
     /// Has it a pod on a node with these labels and taints?
     pub fn comes_to(&self, labels: &BTreeMap<String, String>, taints: &[Taint]) -> bool {
         let tolerates =

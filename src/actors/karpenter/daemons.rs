@@ -2,9 +2,10 @@
 //!
 //! A DaemonSet counts for a type if it tolerates the pool's taints, startup taints and those that are only preferred apart, and if
 //! labels of the pool and of the type may meet what it requires; what it prefers says nothing. Types of a pool
-//! that get the same DaemonSets are a group.
+//! that get the same DaemonSets are a group. On nodes that are there, those under way included, Karpenter looks for a DaemonSet
+//! by the first of its terms that looking at types has left.
 //! Source: kubernetes-sigs/karpenter v1.14.0, `pkg/controllers/provisioning/scheduling/scheduler.go`,
-//! `buildDaemonOverheadGroups` and `isDaemonPodCompatible`.
+//! `buildDaemonOverheadGroups`, `isDaemonPodCompatible` and `isDaemonPodCompatibleWithNode`.
 
 use std::collections::BTreeMap;
 
@@ -44,6 +45,12 @@ impl DaemonSet {
             }
             self.required.remove(0);
         }
+    }
+
+    /// Does Karpenter expect a pod of it on a node that is there? Of its terms only the first that is left counts.
+    pub fn is_expected_on(&self, taints: &[Taint], labels: &Requirements) -> bool {
+        let kept_off = |taint: &Taint| taint.effect.keeps_off() && !tolerated(taint, &self.tolerations);
+        !taints.iter().any(kept_off) && labels.compatible(&self.strict(), false)
     }
 
     /// What it requires of labels, by the first of its terms.

@@ -235,6 +235,10 @@ impl Offers {
         self.daemonsets = daemonsets;
         self
     }
+    /// Those, with the terms that the pools' types have left them.
+    pub fn daemonsets(&self) -> &[DaemonSet] {
+        &self.daemonsets
+    }
     /// The same of another release.
     pub fn with_rules(self, rules: Rules) -> Offers {
         Offers { rules, ..self }
