@@ -14,6 +14,7 @@ mod cpu;
 mod daemons;
 mod deletion;
 mod devices;
+mod dispatch;
 mod disruption;
 mod drain;
 mod drain_waves;
@@ -62,6 +63,7 @@ mod surplus;
 mod synchronous;
 mod termination;
 mod trace;
+mod tried_nodes;
 mod volumes;
 mod waiting;
 
@@ -498,120 +500,5 @@ impl<'a> Run<'a> {
         self.start_disruption();
         self.await_progress();
         self.start_api_server();
-    }
-
-    fn handle(&mut self, event: Event) {
-        match event {
-            Event::Scaled { deployment, step } => self.scaled(deployment, step),
-            Event::ReplicaSetSyncs(deployment) => self.replica_set_syncs(deployment),
-            Event::ReplicaSetSynced(deployment) => self.replica_set_synced(deployment),
-            Event::ControllerEventWritten => self.write_controller_event(),
-            Event::TemplateChanged(set) => self.template_changed(set),
-            Event::DeploymentSyncs(deployment) => self.sync_deployment(deployment),
-            Event::DeploymentWrote(deployment) => self.deployment_wrote(deployment),
-            Event::ReplicaSetReported(set) => self.replica_set_reported(set),
-            Event::ReplicaSetLooks(set) => self.replicas_changed(set),
-            Event::JobSyncs(job) => self.job_syncs(job),
-            Event::JobSteps(job) => self.job_steps(job),
-            Event::WorkDone(pod) => self.work_done(pod),
-            Event::PodCreated(pod) => self.pod_created(pod),
-            Event::ConditionPatched(pod) => self.condition_patched(pod),
-            Event::QueueTimer => self.queue_timer(),
-            Event::PodBound(pod) => self.pod_bound(pod),
-            Event::WindowCloses => self.window_closes(),
-            Event::Solved => self.claims_exist(),
-            Event::LaunchRequested(node) => self.launch_requested(node),
-            Event::FleetWindowCloses => self.fleet_window_closes(),
-            Event::FleetSent(batch) => self.fleet_sent(batch),
-            Event::FleetAnswered(batch) => self.fleet_answered(batch),
-            Event::ClaimGone(node) => self.claim_gone(node),
-            Event::InstanceDescribed { node, attempt, tries } => {
-                self.instance_described(node, attempt, tries)
-            }
-            Event::NodeCreated(node) => self.node_created(node),
-            Event::Booted(node) => self.booted(node),
-            Event::NodeRegistered(node) => self.node_registered(node),
-            Event::UnregisteredTaintGone(node) => self.unregistered_taint_gone(node),
-            Event::StartupTaintGone { node, place } => self.startup_taint_gone(node, place),
-            Event::AwsNodeStarted(node) => self.aws_node_started(node),
-            Event::IpamdWoken(node) => self.ipamd_woken(node),
-            Event::Ec2CallEnded { node, eni, count, api, process } => {
-                self.ec2_call_ended(node, Call { api, eni, count }, process)
-            }
-            Event::Ec2CallRetried { node, eni, count, api, process, tries } => {
-                self.ec2_call_retried(node, Call { api, eni, count }, tries, process)
-            }
-            Event::AwsNodesUpdated(update) => self.aws_nodes_updated(update),
-            Event::AwsNodeReady { node, update } => self.aws_node_ready(node, update),
-            Event::LeaksSought { node, process, tries } => self.leaks_sought(node, process, tries),
-            Event::LeakCallSent { node, process } => self.leak_call_sent(node, process),
-            Event::LeakCallEnded { node, process } => self.leak_call_ended(node, process),
-            Event::CniReady(node) => self.cni_ready(node),
-            Event::NodeReady(node) => self.node_ready(node),
-            Event::CsiDriverRegistered(node) => self.csi_driver_registered(node),
-            Event::DevicesRegistered(node) => self.devices_registered(node),
-            Event::NodeCordoned(node) => self.node_cordoned(node),
-            Event::LifecycleRead(node) => self.lifecycle_read(node),
-            Event::LifecyclePatched(node) => self.lifecycle_patched(node),
-            Event::LifecycleRetried(node) => self.read_for_lifecycle(node),
-            Event::NodesMonitored => self.nodes_monitored(),
-            Event::NodeEventWritten => self.write_node_event(),
-            Event::DaemonPod { node, daemon, step } => self.daemon_pod(node, daemon, step),
-            Event::SandboxDue(pod) => self.sandbox_due(pod),
-            Event::SandboxReady(pod) => self.sandbox_ready(pod),
-            Event::ImagePulled(pod) => self.image_pulled(pod),
-            Event::ContainerStarted(pod) => self.container_started(pod),
-            Event::StartUpsEnd(node) => self.start_ups_end(node),
-            Event::PodReady { pod, start } => self.pod_ready(pod, start),
-            Event::PodDeleted(pod) => self.pod_deleted(pod),
-            Event::PodStopped(pod) => self.pod_stopped(pod),
-            Event::PodGone(pod) => self.pod_gone(pod),
-            Event::EvictionAnswered(pod) => self.eviction_answered(pod),
-            Event::PodLossNoticed(pod) => self.pod_loss_noticed(pod),
-            Event::MemoryDue(node) => self.memory_due(node),
-            Event::EvictionLook(node) => self.eviction_look(node),
-            Event::PressureReported(node) => self.pressure_reported(node),
-            Event::PressureTainted(node) => self.pressure_tainted(node),
-            Event::RestartLook(pod) => self.restart_look(pod),
-            Event::ContainerRestarted(pod) => self.container_restarted(pod),
-            Event::PullsDue(node) => self.pulls_due(node),
-            Event::PullLook(pod) => self.pull_look(pod),
-            Event::InitContainerDone(pod) => self.init_container_done(pod),
-            Event::StartupProbePassed { pod, start } => self.startup_probe_passed(pod, start),
-            Event::StartupProbeFails { pod, start } => self.startup_probe_fails(pod, start),
-            Event::ContainerStopped { pod, start } => self.container_stopped(pod, start),
-            Event::PodTurns(pod) => self.pod_turns(pod),
-            Event::DeploymentTurns(deployment) => self.deployment_turns(deployment),
-            Event::PoolTightens(pool) => self.pool_tightens(pool),
-            Event::SpotInterrupted(node) => self.spot_interrupted(node),
-            Event::NoticeReceived(node) => self.notice_received(node),
-            Event::ClaimInitialized(node) => self.claim_initialized(node),
-            Event::ClaimExpired(node) => self.delete_claim(node, Reason::Expired),
-            Event::DisruptionPolled => self.disruption_polled(),
-            Event::DisruptionValidated => self.disruption_validated(),
-            Event::DisruptionLookedAfter(command) => self.disruption_looked_after(command),
-            Event::DrainChecked(node) => self.drain_checked(node),
-            Event::InstanceReclaimed(node) | Event::InstanceStopping(node) => self.instance_stopping(node),
-            Event::InstanceGone(node) => self.instance_gone(node),
-            Event::OtherUserTakes { subnet, user } => self.other_user_takes(subnet, user),
-            Event::OtherUserReturns(lot) => self.other_user_returns(lot),
-            Event::AutoscalerSyncs(deployment) => self.autoscaler_syncs(deployment),
-            Event::RequestArrives(request) => self.request_arrives(request),
-            Event::RequestLeaves(request) => self.request_leaves(request),
-            Event::RequestGivesUp(request) => self.request_gives_up(request),
-            Event::SeatsLent => self.seats_lent(),
-            Event::AgentLists(node) => self.agent_lists(node),
-            Event::AgentListed(node) => self.agent_listed(node),
-            Event::SubnetsRead => self.subnets_read(),
-            Event::TerminateWindowCloses => self.terminate_window_closes(),
-            Event::TerminateSent(call) => self.terminate_sent(call),
-            Event::TerminateRequested(node) => self.terminate_instance(node),
-            Event::ReservationTaken { reservation, user } => self.reservation_taken(reservation, user),
-            Event::ReservationsRead => self.reservations_read(),
-            Event::ResourceJobDue(job) => self.resource_job_due(job),
-            Event::ResourceCallSent(job) => self.resource_call_sent(job),
-            Event::ResourceJobAnswered(job) => self.resource_job_answered(job),
-            Event::ProgressChecked => self.progress_checked(),
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the disruption loop looks at: nodes that may go, what budgets leave, the cluster for a simulation.
 
-use super::super::karpenter::Tried;
 use super::super::state::PodStage;
+use super::super::tried_nodes::Tried;
 use super::*;
 use crate::actors::karpenter::disruption::balanced::PoolTotals;
 use crate::actors::karpenter::disruption::budgets::{Budget, Counted, allowed};
