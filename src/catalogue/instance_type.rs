@@ -153,7 +153,8 @@ impl InstanceType {
 
 /// NeuronCores of a chip; 0 of others' chips.
 ///
-/// Source: EC2's DescribeInstanceTypes, `NeuronInfo`, where the chip's name is the catalogue's accelerator.
+/// Source: the AWS Neuron documentation's pages on each chip's architecture; EC2's `NeuronInfo` says the same of types, its name
+/// being the catalogue's accelerator.
 fn neuron_cores(chip: &str) -> u32 {
     match chip {
         "inferentia" => 4,
