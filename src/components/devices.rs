@@ -43,12 +43,28 @@ impl Run<'_> {
         }
         let grown = self.devices_of(self.nodes[node as usize].instance_type);
         self.settle_devices(node);
+        self.node_grew(node, grown);
+    }
+
+    /// The node's allocatable grew by these: it may be initialized now, and pods that ask for them may come.
+    pub(super) fn node_grew(&mut self, node: u32, grown: ExtendedCounts) {
         let at = &self.nodes[node as usize];
         let planned = !grown.among(at.planned.extended).is_zero();
         if planned && !at.is_tainted() && self.is_initialized(node) {
             self.await_initialized(node);
         }
-        self.node_grew(node, grown);
+        self.refit(node);
+        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
+        let hints = self.queueing_hints;
+        self.queue.wake_where(self.now, |pod| {
+            let pod = &pods[pod as usize];
+            let fitting = &fittings[pod.deployment as usize];
+            // Without hints whoever lacked anything hears of it.
+            let asks = !hints || fitting.asks_for(grown);
+            pod.rejected_by_fit && asks && fitting.fits_empty(at)
+        });
+        self.refresh_nominated(node);
+        self.run_scheduler();
     }
 
     /// What Karpenter takes a node to have until it has it: of a node that is not initialized, what its claim says.

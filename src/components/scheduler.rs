@@ -214,22 +214,6 @@ impl Run<'_> {
         self.run_scheduler();
     }
 
-    /// The node's allocatable grew by these.
-    pub(super) fn node_grew(&mut self, node: u32, grown: ExtendedCounts) {
-        self.refit(node);
-        let (pods, fittings, at) = (&self.pods, &self.fittings, &self.nodes[node as usize]);
-        let hints = self.queueing_hints;
-        self.queue.wake_where(self.now, |pod| {
-            let pod = &pods[pod as usize];
-            let fitting = &fittings[pod.deployment as usize];
-            // Without hints whoever lacked anything hears of it.
-            let asks = !hints || fitting.asks_for(grown);
-            pod.rejected_by_fit && asks && fitting.fits_empty(at)
-        });
-        self.refresh_nominated(node);
-        self.run_scheduler();
-    }
-
     /// A pod left a node.
     pub(super) fn pod_deleted_event(&mut self) {
         let left = self.take_left();

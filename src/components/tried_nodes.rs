@@ -22,7 +22,7 @@ pub(super) enum Seen {
 /// Nodes as Karpenter tries them.
 pub(super) struct Tried {
     pub indices: Vec<u32>,
-    /// None where rooms are all that matters.
+    /// Left empty where rooms are all that matters.
     pub nodes: Vec<ExistingNode>,
     pub rooms: Vec<Resources>,
     /// Their places among all, and how many these are.

@@ -35,14 +35,12 @@ impl ExtendedResource {
     ];
 
     /// Those that a node's device plugins register and pods ask for by name.
-    pub const DEVICES: [ExtendedResource; ExtendedResource::COUNT - 1] = [
-        ExtendedResource::NvidiaGpu,
-        ExtendedResource::AmdGpu,
-        ExtendedResource::Neuron,
-        ExtendedResource::NeuronCore,
-        ExtendedResource::Gaudi,
-        ExtendedResource::Efa,
-    ];
+    pub const DEVICES: [ExtendedResource; ExtendedResource::COUNT - 1] = {
+        let [ExtendedResource::PodEni, devices @ ..] = ExtendedResource::ALL else {
+            panic!("branch interfaces come first")
+        };
+        devices
+    };
 
     /// Its name in a pod's requests and a node's status.
     pub const fn name(self) -> &'static str {

@@ -45,8 +45,8 @@ impl Run<'_> {
     /// Karpenter means pods for the node: it is left alone for a while.
     pub(in super::super) fn note_nominated(&mut self, node: u32) {
         self.drop_nomination(node);
-        let window = (self.scenario.karpenter.batch_max * 2).max(SimDuration::from_secs(10));
         if self.disruption.on {
+            let window = (self.scenario.karpenter.batch_max * 2).max(SimDuration::from_secs(10));
             self.nodes[node as usize].nominated_until = self.now + window;
         }
     }

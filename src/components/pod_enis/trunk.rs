@@ -183,11 +183,7 @@ impl Run<'_> {
         let most = self.scenario.catalogue.get(self.nodes[node as usize].instance_type).trunk_branches();
         let at = &mut self.nodes[node as usize];
         at.allocatable = at.allocatable.with_pod_enis(most.into());
-        let planned = at.planned.pod_enis() > 0 && !at.is_tainted();
         self.trunk(node).looked_at = self.now;
-        if planned && self.is_initialized(node) {
-            self.await_initialized(node);
-        }
         self.node_grew(node, ExtendedCounts::ZERO.with(ExtendedResource::PodEni, most.into()));
     }
 
