@@ -109,6 +109,23 @@ fn a_rebalance_recommendation_comes_with_the_notice_or_before() {
     assert!(before > 0, "{together} with the notice, {before} before");
 }
 
+/// The spot advisor's bands end at 5, 10, 15 and 20 % a month; a day of 60 instances is two instance-months.
+#[test]
+fn in_a_calm_market_instances_are_taken_back_as_often_as_the_spot_advisor_says() {
+    let interruptions = |market: &str| {
+        let text = format!(
+            "market = \"{market}\"\nhorizon = \"24 h\"\nuntil = \"horizon\"\n[[deployments]]\nreplicas = 60\ncpu = \"10\"\n\
+             memory = \"20 GiB\"\n[[node_pools]]\nname = \"default\"\ninstance_types = [\"m7i.4xlarge\", \"c5a.4xlarge\"]\n\
+             capacity_types = [\"spot\"]\n[cni]\nmode = \"none\"\n"
+        );
+        let runs = (0..12).map(|number| replication(&text, number).record.interruptions);
+        runs.sum::<u64>()
+    };
+    // Of 24 instance-months between 1 % and 30 %, mostly in waves; a tight market takes them every other hour.
+    let (calm, tight) = (interruptions("calm"), interruptions("tight"));
+    assert!(calm <= 30 && tight > 1_000, "{calm} in a calm market, {tight} in a tight one");
+}
+
 #[test]
 fn claims_phases_and_packing_are_those_of_the_trace() {
     let told = run(&one_a_node(10, "[cni]\nmode = \"none\""));

@@ -10,6 +10,8 @@ use crate::units::{SimDuration, SimTime};
 const LAG_DRAW: u32 = 1 << 29;
 /// Draws of a pool from here on are for its depth, by episode.
 const DEPTH_DRAWS: u32 = 1 << 30;
+/// Draws of a type's process from here on are for whether an episode of capacity ends at its instances' expense.
+const RECLAIM_DRAWS: u32 = 1 << 31;
 
 /// A log-normal time.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -43,9 +45,11 @@ pub(super) struct CapacityModel {
     zone_lag_s: [f64; 2],
     small_vcpus: u32,
     small_up_times: f64,
-    /// Probability that a running instance is noticed when its pool goes down, and the time within which.
+    /// Probability that a running instance is noticed when EC2 takes instances of its pool back, and the time within which.
     pub(super) reclaim_share: f64,
     pub(super) reclaim_within: SimDuration,
+    /// In a calm market, of interruptions: the share that comes with others of the pool.
+    reclaim_together: f64,
     hazard_monthly: Vec<f64>,
     pub(super) notice_before: SimDuration,
     on_demand_down: f64,
@@ -86,6 +90,7 @@ impl CapacityModel {
             small_up_times: number(&["spot", "small", "up_times"]),
             reclaim_share: number(&["spot", "reclaim", "share"]),
             reclaim_within: SimDuration::from_secs_f64(seconds(&["spot", "reclaim", "within"])),
+            reclaim_together: number(&["spot", "reclaim", "together"]),
             hazard_monthly: monthly
                 .as_array()
                 .expect("a list")
@@ -123,11 +128,35 @@ impl CapacityModel {
         (Times { median_s: up.median_s * mean_up / up.mean_s(), sigma: up.sigma }, down)
     }
 
-    /// When a spot instance that runs from `now` on is interrupted for no reason of its pool's.
-    pub(super) fn interruption(&self, kind: &InstanceType, uniform: f64, now: SimTime) -> SimTime {
-        let Some(advice) = kind.spot else { return SimTime::NEVER };
+    /// Interruptions of an instance per second, as the spot advisor counts them for its type.
+    fn advised_rate_per_s(&self, kind: &InstanceType) -> f64 {
+        let Some(advice) = kind.spot else { return 0.0 };
         let monthly = self.hazard_monthly[usize::from(advice.interruption_band)];
-        let rate_per_s = -libm::log1p(-monthly) / (720.0 * 3_600.0);
+        -libm::log1p(-monthly) / (720.0 * 3_600.0)
+    }
+
+    /// Probability that EC2 takes instances back as a pool runs out. In a tight market it always does; in a calm one so
+    /// seldom that an instance is interrupted as often as the spot advisor says.
+    fn reclaim_probability(&self, kind: &InstanceType, tight: bool) -> f64 {
+        if tight {
+            return 1.0;
+        }
+        let (up, down) = self.times(kind, true, tight);
+        let runs_out_per_s = 1.0 / (up.mean_s() + down.mean_s());
+        let wanted_per_s = self.advised_rate_per_s(kind) * self.reclaim_together;
+        (wanted_per_s / (runs_out_per_s * self.reclaim_share)).min(1.0)
+    }
+
+    /// When a spot instance that runs from `now` on is interrupted for no reason of its pool's.
+    pub(super) fn interruption(
+        &self,
+        kind: &InstanceType,
+        tight: bool,
+        uniform: f64,
+        now: SimTime,
+    ) -> SimTime {
+        let alone = if tight { 1.0 } else { 1.0 - self.reclaim_together };
+        let rate_per_s = self.advised_rate_per_s(kind) * alone;
         now + SimDuration::from_secs_f64(-libm::log(uniform) / rate_per_s)
     }
 }
@@ -143,6 +172,7 @@ pub(super) struct CapacityPool {
     process: u32,
     lag: SimDuration,
     times: (Times, Times),
+    reclaim_probability: f64,
     component: Component,
     /// `None`: it never empties.
     stock: Option<Stock>,
@@ -172,8 +202,18 @@ impl CapacityPool {
         let law = if up { times.0 } else { times.1 };
         let left = law.draw_residual(uniform(1), uniform(2));
         let until = SimTime::ZERO + SimDuration::from_secs_f64(left);
-        let mut pool =
-            CapacityPool { up, until, episode: 0, number, process, lag, times, component, stock: None };
+        let mut pool = CapacityPool {
+            up,
+            until,
+            episode: 0,
+            number,
+            process,
+            lag,
+            times,
+            reclaim_probability: model.reclaim_probability(kind, tight),
+            component,
+            stock: None,
+        };
         pool.advance(SimTime::ZERO, chance);
         pool
     }
@@ -226,6 +266,11 @@ impl CapacityPool {
     /// The end of the present episode.
     pub(super) fn until(&self) -> SimTime {
         SimTime::ZERO + self.until.saturating_since(SimTime::ZERO + self.lag)
+    }
+    /// Does EC2 take instances back then?
+    pub(super) fn ends_with_reclaim(&self, chance: &Chance) -> bool {
+        let uniform = || chance.uniform(self.component, self.process, RECLAIM_DRAWS + self.episode);
+        self.reclaim_probability >= 1.0 || uniform() < self.reclaim_probability
     }
 }
 
@@ -283,6 +328,36 @@ mod tests {
         }
         let apart = together("p3.2xlarge", false, SimTime::ZERO);
         assert!(apart.abs() < 0.04, "{apart}");
+    }
+
+    /// By the chances and times alone, and by what pools draw.
+    #[test]
+    fn in_a_calm_market_interruptions_are_those_of_the_band() {
+        let (catalogue, model) = (Catalogue::compiled_in(), CapacityModel::compiled_in());
+        for name in ["m5.large", "m5.24xlarge", "p3.2xlarge", "c5a.4xlarge"] {
+            let kind = catalogue.get(catalogue.find(name).unwrap());
+            let band = kind.spot.as_ref().unwrap().interruption_band;
+            let monthly = [0.025, 0.075, 0.125, 0.175, 0.30][usize::from(band)];
+            let (up, down) = model.times(kind, true, false);
+            let waves = model.reclaim_share * model.reclaim_probability(kind, false);
+            let per_s = waves / (up.mean_s() + down.mean_s());
+            // The median of an exponential time is ln 2 by its rate.
+            let alone = model.interruption(kind, false, 0.5, SimTime::ZERO);
+            let all = per_s + 2f64.ln() / alone.saturating_since(SimTime::ZERO).secs_f64();
+            let got = 1.0 - (-all * 720.0 * 3_600.0).exp();
+            assert!((got / monthly - 1.0).abs() < 1e-6, "{name}: {got} a month, not {monthly}");
+        }
+        let kind = catalogue.get(catalogue.find("m5.24xlarge").unwrap());
+        let waves = |tight| {
+            let ends = (0..20_000).filter(|number| {
+                let (chance, pair) = (Chance::new(1, *number), (*number, *number));
+                CapacityPool::at_start(&model, kind, true, tight, pair, &chance).ends_with_reclaim(&chance)
+            });
+            ends.count() as f64 / 20_000.0
+        };
+        let wanted = model.reclaim_probability(kind, false);
+        assert!((waves(false) - wanted).abs() < 4.0 * (wanted / 20_000.0).sqrt(), "{}", waves(false));
+        assert_eq!(waves(true), 1.0);
     }
 
     #[test]

@@ -222,7 +222,8 @@ struct Run<'a> {
     launch_subnets: Option<Box<launch_subnets::LaunchSubnets>>,
     terminations: termination::Terminations,
     daemon_drains: drain_waves::DaemonDrains,
-    watched_pools: BTreeSet<u32>,
+    /// Pools whose end of plenty is appointed, and whether EC2 takes instances back then.
+    watched_pools: BTreeMap<u32, bool>,
     lifecycle: node_lifecycle::Lifecycle,
     karpenter_client: ClientBucket,
     eviction_retries: ClientBucket,
@@ -380,7 +381,7 @@ impl<'a> Run<'a> {
             launch_subnets: launch_subnets::LaunchSubnets::new(scenario),
             terminations: termination::Terminations::new(bucket(&prepared.terminate_bucket)),
             daemon_drains: drain_waves::DaemonDrains::default(),
-            watched_pools: BTreeSet::new(),
+            watched_pools: BTreeMap::new(),
             lifecycle: node_lifecycle::Lifecycle::new(
                 ClientBucket::new(client.qps, client.burst),
                 chance.uniform(Component::NodeLifecycle, u32::MAX, 0),

@@ -61,23 +61,27 @@ impl Run<'_> {
         let horizon = SimTime::ZERO + self.scenario.horizon;
         let kind = self.scenario.catalogue.get(offering.instance_type);
         let uniform = self.chance.uniform(Component::SpotInterruption, node, 0);
-        let own = self.prepared.capacity.interruption(kind, uniform, self.now);
+        let tight = self.scenario.market == Market::Tight;
+        let own = self.prepared.capacity.interruption(kind, tight, uniform, self.now);
         if own <= horizon {
             self.market_events += 1;
             self.at(own, Event::SpotInterrupted(node));
         }
-        let until = self.capacity_pool(offering).until();
+        let chance = self.chance;
+        let pool = self.capacity_pool(offering);
+        let (until, reclaims) = (pool.until(), pool.ends_with_reclaim(&chance));
         let number = self.pool_number(offering);
-        if until <= horizon && self.watched_pools.insert(number) {
+        if until <= horizon && !self.watched_pools.contains_key(&number) {
+            self.watched_pools.insert(number, reclaims);
             self.market_events += 1;
             self.at(until, Event::PoolTightens(number));
         }
     }
 
-    /// Most instances of the pool are noticed within minutes.
+    /// The pool has no more to give. Where EC2 takes instances back, too, most of them are noticed within minutes.
     pub(super) fn pool_tightens(&mut self, number: u32) {
         self.market_events -= 1;
-        self.watched_pools.remove(&number);
+        let reclaims = self.watched_pools.remove(&number).expect("a pool that runs out was watched");
         let offering = self.offering_of(number);
         for node in 0..self.nodes.len() as u32 {
             let at = &self.nodes[node as usize];
@@ -86,9 +90,8 @@ impl Run<'_> {
                 continue;
             }
             self.recommend_rebalance(node);
-            if self.chance.uniform(Component::SpotInterruption, node, 1)
-                < self.prepared.capacity.reclaim_share
-            {
+            let share = self.prepared.capacity.reclaim_share;
+            if reclaims && self.chance.uniform(Component::SpotInterruption, node, 1) < share {
                 let part = self.chance.uniform(Component::SpotInterruption, node, 2);
                 let wait = self.prepared.capacity.reclaim_within.mul_f64(part);
                 self.market_events += 1;
