@@ -312,13 +312,14 @@ impl Offers {
         let own = within.filter(|place| self.types[place].requirements.intersects(&template));
         self.daemons.push(DaemonGroups::new(daemonsets, self.overhead, pool, &self.types, &own));
         let daemons = self.daemons.len() as u32 - 1;
-        self.intern(template, within.clone(), reservations.to_vec(), daemons)
+        self.intern(template, own, reservations.to_vec(), daemons)
     }
 
+    /// The set of these requirements, which the types of `compatible` meet with their labels.
     fn intern(
         &mut self,
         requirements: Requirements,
-        within: Types,
+        compatible: Types,
         mut reservations: Vec<u32>,
         daemons: u32,
     ) -> SetId {
@@ -326,7 +327,6 @@ impl Offers {
         if let Some(id) = self.ids.get(&requirements) {
             return *id;
         }
-        let compatible = within.filter(|place| self.types[place].requirements.intersects(&requirements));
         let zones = (0..self.zones.len()).filter(|zone| requirements.allows(ZONE, &self.zones[*zone]));
         let zones = zones.fold(0, |zones, zone| zones | 1 << zone);
         let allows = |kind: CapacityType| requirements.allows(CAPACITY_TYPE, kind.name());
@@ -375,8 +375,11 @@ impl Offers {
     /// Narrower requirements than those of a set.
     fn intern_within(&mut self, id: SetId, requirements: Requirements) -> SetId {
         let set = self.set(id);
-        let (within, reservations, daemons) = (set.compatible.clone(), set.reservations.clone(), set.daemons);
-        self.intern(requirements, within, reservations, daemons)
+        // Its types meet what is as before.
+        let narrower = requirements.less(&set.requirements);
+        let compatible = set.compatible.filter(|place| self.types[place].requirements.intersects(&narrower));
+        let (reservations, daemons) = (set.reservations.clone(), set.daemons);
+        self.intern(requirements, compatible, reservations, daemons)
     }
 
     fn rooms(&self, usable: &Types, daemons: u32) -> Vec<Resources> {

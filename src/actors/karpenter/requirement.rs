@@ -179,6 +179,11 @@ impl Requirements {
     pub fn add_all(&mut self, others: &Requirements) {
         others.0.iter().for_each(|(key, requirement)| self.add(key, requirement));
     }
+    /// Those of them that others have not just so.
+    pub fn less(&self, others: &Requirements) -> Requirements {
+        let own = self.0.iter().filter(|(key, requirement)| others.0.get(*key) != Some(requirement));
+        Requirements(own.map(|(key, requirement)| (key.clone(), requirement.clone())).collect())
+    }
     pub fn get(&self, key: &str) -> Option<&Requirement> {
         self.0.get(key)
     }
