@@ -55,6 +55,29 @@ fn a_limit_inside_the_interval_leaves_a_claim_undecided() {
     assert!(code == 4 && text.contains("undecided"), "{code}: {text}");
 }
 
+/// In a /27 the ten nodes' addresses do not suffice: a mean at the target would be one over what got there, of either side.
+#[test]
+fn a_mean_over_those_that_got_there_is_no_estimate() {
+    let (file, small) = ("c15-three-warm-enis.advice.toml", "subnet_prefix_length = 27");
+    let (code, text) = with(file, "subnet_prefix_length = 21", small);
+    let why = "has no estimate, claimed at least 650, at most 660: 20 of 20 replications have no value";
+    assert!(code == 4 && text.contains(why), "{code}: {text}");
+    let claim = "at_least = 650\nat_most = 660";
+    for form in ["difference", "ratio"] {
+        let both = format!("form = \"{form}\"\nat_most = 660\n[set_both]\n{small}");
+        let (code, text) = with(file, claim, &both);
+        assert!(code == 4 && text.contains("20 of 20 replications have no value"), "{code}: {text}");
+    }
+    let quantile = "metric = \"time_to_target_ms\"\nstatistic = \"p50\"\nat_most = 9000\n[set_both]\n";
+    let (code, text) = with(
+        file,
+        "metric = \"attached_at_target_addresses\"\nat_least = 650\nat_most = 660",
+        &format!("{quantile}{small}"),
+    );
+    let beyond = "is beyond the horizon (beyond the horizon to beyond the horizon)";
+    assert!(code == 3 && text.contains(beyond), "{code}: {text}");
+}
+
 #[test]
 fn bad_advice_is_told_whole_and_not_tried() {
     let (code, text) =

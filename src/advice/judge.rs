@@ -23,6 +23,8 @@ pub struct Judged {
     pub high: Option<f64>,
     /// Replications of either side that it was judged by.
     pub replications: u32,
+    /// Of these, without a value on a side whose mean is asked for, which hence has none.
+    pub without_value: u32,
 }
 
 /// Of one claim's measure, the raw values of both sides, replication by replication; `None` where a run has none.
@@ -31,6 +33,21 @@ pub struct Sides {
     pub candidate: Vec<Option<u64>>,
     /// Empty where no claim asks for it.
     pub base: Vec<Option<u64>>,
+}
+
+impl Sides {
+    /// Replications that lack a value of which the claim wants the mean.
+    fn without_value(&self, claim: &Claim) -> u32 {
+        let (candidate, base) = (&self.candidate, &self.base);
+        let lacks = |place: &usize| match claim.form {
+            Form::Candidate => candidate[*place].is_none(),
+            Form::Difference | Form::Ratio => candidate[*place].is_none() || base[*place].is_none(),
+        };
+        match claim.statistic {
+            Statistic::Mean => (0..candidate.len()).filter(lacks).count() as u32,
+            Statistic::Quantile(_) | Statistic::Share => 0,
+        }
+    }
 }
 
 /// Tries all claims of a file.
@@ -91,7 +108,10 @@ fn judge_claim(claim: &Claim, sides: &Sides, looks: usize) -> Judged {
     let confidence = verdict::two_sided(one_sided);
     let (measure, candidate) = (&claim.measure, &sides.candidate[..]);
     let mut factors = TFactors::new(confidence);
+    let without_value = sides.without_value(claim);
     let [estimate, low, high] = match (claim.form, claim.statistic) {
+        // A mean over the runs that have a value would hide those that have none.
+        _ if without_value > 0 => [None; 3],
         (Form::Candidate, Statistic::Quantile(p)) => quantile(measure, candidate, p, confidence),
         (Form::Candidate, Statistic::Share) => share(candidate, confidence),
         (Form::Candidate, Statistic::Mean) => mean(measure, candidate, &mut factors),
@@ -101,7 +121,7 @@ fn judge_claim(claim: &Claim, sides: &Sides, looks: usize) -> Judged {
         }
     };
     let replications = candidate.len() as u32;
-    Judged { verdict: claim.limits.judge(low, high), estimate, low, high, replications }
+    Judged { verdict: claim.limits.judge(low, high), estimate, low, high, replications, without_value }
 }
 
 fn quantile(measure: &Measure, raw: &[Option<u64>], p: f64, confidence: f64) -> [Option<f64>; 3] {
@@ -112,7 +132,7 @@ fn quantile(measure: &Measure, raw: &[Option<u64>], p: f64, confidence: f64) -> 
         Bound::Beyond => Some(f64::INFINITY),
         other => other.value().map(value),
     };
-    [found.estimate.value().map(value), beyond(found.low), beyond(found.high)]
+    [beyond(found.estimate), beyond(found.low), beyond(found.high)]
 }
 
 fn share(raw: &[Option<u64>], confidence: f64) -> [Option<f64>; 3] {
@@ -123,15 +143,11 @@ fn share(raw: &[Option<u64>], confidence: f64) -> [Option<f64>; 3] {
 
 fn mean(measure: &Measure, raw: &[Option<u64>], factors: &mut TFactors) -> [Option<f64>; 3] {
     let values: Vec<f64> = raw.iter().flatten().map(|raw| *raw as f64 / measure.scale()).collect();
-    // A mean over the runs that have a value would hide those that have none.
-    if values.len() < raw.len() {
-        return [None; 3];
-    }
     let found = MeanInterval::of(&values, factors);
     [found.map(|m| m.mean), found.and_then(|m| m.low()), found.and_then(|m| m.high())]
 }
 
-/// Values of both sides, replication by replication; a pair of which one lacks its value is none.
+/// Values of both sides, replication by replication.
 fn pairs(measure: &Measure, statistic: Statistic, sides: &Sides) -> (Vec<f64>, Vec<f64>) {
     let value = |raw: &Option<u64>| match statistic {
         Statistic::Share => Some(f64::from(u8::from(raw.is_some()))),

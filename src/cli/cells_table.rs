@@ -94,7 +94,8 @@ pub fn cells_table<'a>(
     }
     format!(
         "{table}\nReady: pods at the end, on average. Times with 95 % intervals. Waste: addresses attached, less those of pods, less\n\
-         one a node, at the target (on average where no run reached it). {}.\n",
+         one a node, at the target (on average where no run reached it). Least free: addresses in any subnet at any instant.\n\
+         USD: nodes until the target or the horizon; USD/h: nodes at the end. {}.\n",
         work.told(all)
     )
 }

@@ -167,14 +167,21 @@ fn limits(claim: &Claim) -> String {
 }
 
 fn line(claim: &Claim, judged: &Judged) -> String {
+    let (statistic, limits) = (statistic(claim), limits(claim));
+    if judged.without_value > 0 {
+        let Judged { without_value, replications, .. } = judged;
+        return format!(
+            "{}: {statistic} has no estimate, claimed {limits}: {without_value} of {replications} replications have no value (most likely \
+             they did not reach the target), and a mean over the others would hide them; claim a share, or a metric that every run has",
+            claim.says
+        );
+    }
     format!(
-        "{}: {} is {} ({} to {}), claimed {}",
+        "{}: {statistic} is {} ({} to {}), claimed {limits}",
         claim.says,
-        statistic(claim),
         number(judged.estimate),
         number(judged.low),
-        number(judged.high),
-        limits(claim)
+        number(judged.high)
     )
 }
 
@@ -220,6 +227,7 @@ fn as_json(tried: &[Tried], all_skipped: &[Skipped]) -> String {
                         "low": finite(judged.low), "high": finite(judged.high),
                         "at_least": claim.limits.at_least, "at_most": claim.limits.at_most,
                         "confidence": claim.confidence, "replications": judged.replications,
+                        "without_value": judged.without_value,
                     })
                 })
                 .collect();

@@ -116,7 +116,8 @@ fn table_rows(meta: &Meta, cells: &[Finished], best: &[bool]) -> String {
         let mut number = |value: f64, shown: String| {
             text.push_str(&format!("<td data-v=\"{value}\">{}</td>", escape(&shown)));
         };
-        number(share, format!("{share:.0} %"));
+        // As in the terminal: what is not all is not 100 %.
+        number(share, format!("{} %", share.floor()));
         number(s.pods_ready, format!("{:.0}", s.pods_ready));
         for three in [&s.p50, &s.p95] {
             number(three[0].map_or(f64::MAX, |ms| ms as f64), instant(three, meta.horizon_ms));

@@ -302,6 +302,10 @@ pub(crate) fn is_cause(measure: &Measure) -> bool {
     measure.name.starts_with("waited_")
 }
 
+/// What an estimate's other two columns are.
+const INTERVAL_LOW: &str = ", lower end of its 95 % interval";
+const INTERVAL_HIGH: &str = ", upper end of its 95 % interval";
+
 fn cell_columns() -> Vec<Column> {
     use ColumnType::{Integer, Number, Text};
     let mut all = vec![column("replications", Integer, "", "Replications of the cell.")];
@@ -324,8 +328,9 @@ fn cell_columns() -> Vec<Column> {
         let kind = measure_type(measure);
         let about = measure.meaning.as_str();
         if measure.kind == Kind::Instant {
-            for quantile in ["p50", "p95"] {
-                for end in ["", "_lo", "_hi"] {
+            for (quantile, name) in [("p50", "Median"), ("p95", "95th percentile")] {
+                for (end, of) in [("", ""), ("_lo", INTERVAL_LOW), ("_hi", INTERVAL_HIGH)] {
+                    let about = format!("{name} over replications{of}. {about}");
                     all.push(column(measure.with(&format!("{quantile}{end}")), Integer, measure.unit, about));
                 }
                 all.push(column(
@@ -336,9 +341,11 @@ fn cell_columns() -> Vec<Column> {
                 ));
             }
         } else {
-            for end in ["mean", "mean_lo", "mean_hi"] {
+            for (end, of) in [("mean", ""), ("mean_lo", INTERVAL_LOW), ("mean_hi", INTERVAL_HIGH)] {
+                let about = format!("Mean over replications{of}. {about}");
                 all.push(column(measure.with(end), Number, measure.unit, about));
             }
+            let about = format!("95th percentile over replications. {about}");
             all.push(column(measure.with("p95"), kind, measure.unit, about));
         }
     }
@@ -351,7 +358,7 @@ fn cell_columns() -> Vec<Column> {
         "pareto",
         Integer,
         "",
-        "1 if no other cell is at least as good in all of: share reached, 95th percentile of the time, waste and cost at the target; and better in one.",
+        "1 if the cell ever reaches the target and no other is at least as good in all of: share reached, 95th percentile of the time, waste and cost at the target; and better in one.",
     ));
     all.push(column(
         "pareto_share_ppm",
