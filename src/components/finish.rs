@@ -85,7 +85,7 @@ impl Run<'_> {
     /// Can nothing that is pending bring another pod to Ready?
     ///
     /// True only if there are pods that are not Ready, or none while a Job has failed; if every such pod waits for an address
-    /// that no call can bring, for room that no node can give and no launch can make, for others to go that stay, or for a
+    /// that no call can bring, for slots of an instance that others' volumes have, for room that no node can give and no launch can make, for others to go that stay, or for a
     /// limit that nothing will lift; and if none may take another's place, no node gives addresses back, no instance goes,
     /// none is on its way to its first aws-node, which asks for the addresses that there are not, no pool of spot capacity
     /// changes and no quota is raised before the horizon.
@@ -129,7 +129,7 @@ impl Run<'_> {
             PodStage::Pending => !*served.get_or_insert_with(|| self.may_be_served(true)),
             PodStage::Bound => {
                 let without = self.nodes[pod.node as usize].without_address.contains(&(index as u32));
-                without && !self.may_gain_addresses(pod.node)
+                (without && !self.may_gain_addresses(pod.node)) || self.lacks_volume_slots(index as u32)
             }
             _ => false,
         };
@@ -207,7 +207,13 @@ impl Run<'_> {
 
     /// What most pods wait for; where nothing can help any more, what they will wait for in the end.
     fn main_cause(&self) -> Option<Cause> {
-        let lasting = [Cause::NoInstanceType, Cause::PoolLimit, Cause::Quota, Cause::AddressNodeFull];
+        let lasting = [
+            Cause::NoInstanceType,
+            Cause::PoolLimit,
+            Cause::Quota,
+            Cause::VolumeAttach,
+            Cause::AddressNodeFull,
+        ];
         let count = |cause: &Cause| self.ledger.pods(*cause);
         let most_of = |causes: &[Cause]| {
             let most = causes.iter().copied().max_by_key(|cause| (count(cause), std::cmp::Reverse(*cause)));
@@ -227,7 +233,9 @@ impl Run<'_> {
 
     /// Would addresses help a pod that waits?
     fn lacks_addresses(&self) -> bool {
-        let without = |pod: &Pod| pod.cause.is_some() && pod.stage >= PodStage::Bound;
+        let without = |pod: &Pod| {
+            pod.stage >= PodStage::Bound && pod.cause.is_some_and(|cause| cause != Cause::VolumeAttach)
+        };
         self.pods.iter().any(without) || self.may_be_served(false)
     }
 

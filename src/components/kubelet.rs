@@ -31,6 +31,7 @@ impl Run<'_> {
         let sent = self.kubelet_sees_to(node);
         self.at(sent + sync, Event::SandboxDue(pod));
         self.want_branch(pod);
+        self.attach_volumes(pod);
     }
 
     /// kubelet makes the sandbox; without an address it fails and is tried again 10 to 15 s later.
@@ -43,6 +44,11 @@ impl Run<'_> {
         let (tries, node) = (state.sandbox_tries, state.node);
         if self.nodes[node as usize].stage < NodeStage::CniReady {
             return self.await_network(pod);
+        }
+        if let Some(wait) = self.awaits_volumes(pod) {
+            self.waits_for(pod, Some(Cause::VolumeAttach));
+            self.at(self.now + wait, Event::SandboxDue(pod));
+            return;
         }
         if self.scenario.cni.mode == CniMode::Vpc {
             self.asked_for_address += u64::from(tries == 0);

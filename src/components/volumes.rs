@@ -1,9 +1,12 @@
 //! How many volumes nodes take: a limit that kube-scheduler (NodeVolumeLimits) and Karpenter know once the node's EBS CSI driver
-//! has written it into CSINode. Before that, and on claims under way, there is none for them.
+//! has written it into CSINode. Before that, and on claims under way, there is none for them; the instance has its slots all the
+//! same, and whose volumes find none waits on its node, as everybody does until the driver mounts.
 //!
-//! Left out: attaching and detaching take no time, and what was bound before the limit was known is attached all the same.
+//! Source: kubernetes 1.34, `pkg/kubelet/volumemanager`, `pkg/controller/volume/attachdetach` and
+//! `pkg/util/goroutinemap/exponentialbackoff`. Left out: attaching and detaching take no time.
 
 use super::*;
+use crate::actors::ebs_csi::EbsCsiSettings;
 use crate::scenario::AmiFamily;
 
 /// What a run whose pods have volumes keeps.
@@ -13,14 +16,27 @@ pub(super) struct Volumes {
     of_pod: Vec<u32>,
     /// By node, once its driver has registered.
     limits: Vec<Option<u32>>,
+    /// Pods whose volumes are attached to their nodes.
+    attached: BTreeSet<u32>,
+    /// Pods whose volumes kubelet failed to mount, and how often.
+    failed: BTreeMap<u32, u32>,
 }
+
+/// What failed for a volume is tried again after so long, then twice as long each time.
+const FIRST_RETRY: SimDuration = SimDuration::from_millis(500);
+const LAST_RETRY: SimDuration = SimDuration::from_secs(122);
 
 impl Volumes {
     /// `None`: no pod has one.
     pub fn new(scenario: &Scenario) -> Option<Volumes> {
         let count = |spec: &crate::scenario::DeploymentSpec| spec.placement.volumes.len() as u32;
         let of_pod: Vec<u32> = scenario.deployments.iter().map(count).collect();
-        of_pod.iter().any(|count| *count > 0).then(|| Volumes { of_pod, limits: Vec::new() })
+        of_pod.iter().any(|count| *count > 0).then(|| Volumes {
+            of_pod,
+            limits: Vec::new(),
+            attached: BTreeSet::new(),
+            failed: BTreeMap::new(),
+        })
     }
     pub fn of_pod(&self, deployment: u32) -> u32 {
         self.of_pod[deployment as usize]
@@ -58,20 +74,87 @@ impl Run<'_> {
         }
     }
 
-    /// The driver counts what the instance has now.
-    pub(super) fn settle_volume_limit(&mut self, node: u32) {
+    /// What driver settings make of the instance's slots, as it is now.
+    fn volume_limit(&self, node: u32, settings: EbsCsiSettings) -> Option<u32> {
         let at = &self.nodes[node as usize];
         let family = self.prepared.pools.get(at.pool as usize).map(|pool| pool.family);
         // Bottlerocket keeps its data on a second volume.
         let own = if family == Some(AmiFamily::Bottlerocket) { 2 } else { 1 };
-        let interfaces = self.interfaces_in_metadata(node);
-        let Some(slots) = self.prepared.volume_slots.get(at.instance_type.index()) else { return };
-        let limit = self.scenario.ebs_csi_driver.limit(*slots, interfaces, own);
+        let slots = self.prepared.volume_slots.get(at.instance_type.index())?;
+        Some(settings.limit(*slots, self.interfaces_in_metadata(node), own))
+    }
+
+    /// The driver counts what the instance has now.
+    pub(super) fn settle_volume_limit(&mut self, node: u32) {
+        let Some(limit) = self.volume_limit(node, self.scenario.ebs_csi_driver) else { return };
         let nodes = self.nodes.len();
-        let volumes = self.constraints.as_mut().and_then(|constraints| constraints.volumes.as_mut());
-        let limits = &mut volumes.expect("slots are known where pods have volumes").limits;
+        let limits = &mut self.volumes_mut().limits;
         limits.resize(nodes, None);
         limits[node as usize] = Some(limit);
+    }
+
+    fn volumes_mut(&mut self) -> &mut Volumes {
+        let volumes = self.constraints.as_mut().and_then(|constraints| constraints.volumes.as_mut());
+        volumes.expect("a pod has volumes")
+    }
+
+    /// The attach/detach controller sees the pod on its node: its volumes take slots of the instance, if there are enough.
+    pub(super) fn attach_volumes(&mut self, pod: u32) {
+        let (node, deployment) = (self.pods[pod as usize].node, self.pods[pod as usize].deployment);
+        let need = self.volumes_of(deployment);
+        if need == 0 {
+            return;
+        }
+        // EC2 knows nothing of what the driver's flags say.
+        let slots = self.volume_limit(node, EbsCsiSettings::default());
+        let volumes = self.volumes_mut();
+        (volumes.attached.remove(&pod), volumes.failed.remove(&pod));
+        self.try_to_attach(pod, node, need, slots);
+    }
+    fn try_to_attach(&mut self, pod: u32, node: u32, need: u32, slots: Option<u32>) {
+        let volumes = self.volumes().expect("a pod has volumes");
+        let attached = self.nodes[node as usize].pods.iter().filter(|other| volumes.attached.contains(other));
+        let of = |other: &u32| volumes.of_pod(self.pods[*other as usize].deployment);
+        let taken: u32 = attached.map(of).sum();
+        if slots.is_none_or(|slots| taken + need <= slots) {
+            self.volumes_mut().attached.insert(pod);
+        }
+    }
+
+    /// kubelet wants the pod's volumes mounted before its sandbox. After how long it tries again; `None`: they are.
+    pub(super) fn awaits_volumes(&mut self, pod: u32) -> Option<SimDuration> {
+        let (node, deployment) = (self.pods[pod as usize].node, self.pods[pod as usize].deployment);
+        let need = self.volumes_of(deployment);
+        if need == 0 {
+            return None;
+        }
+        let is_attached = |run: &Self| run.volumes().is_some_and(|volumes| volumes.attached.contains(&pod));
+        if !is_attached(self) {
+            self.try_to_attach(pod, node, need, self.volume_limit(node, EbsCsiSettings::default()));
+        }
+        let mounted = is_attached(self) && self.drives_volumes(node);
+        let volumes = self.volumes_mut();
+        if mounted {
+            volumes.failed.remove(&pod);
+            return None;
+        }
+        let failures = volumes.failed.entry(pod).or_insert(0);
+        *failures += 1;
+        let doubled = FIRST_RETRY * 2u64.pow((*failures - 1).min(8));
+        Some(doubled.min(LAST_RETRY))
+    }
+    /// Has the node's driver registered with kubelet, or does nobody ask?
+    fn drives_volumes(&self, node: u32) -> bool {
+        let known = self.prepared.volume_slots.get(self.nodes[node as usize].instance_type.index());
+        known.is_none() || self.volumes().is_some_and(|volumes| volumes.limit(node).is_some())
+    }
+
+    /// Does the pod wait for slots of its instance, which only come back as others leave it?
+    pub(super) fn lacks_volume_slots(&self, pod: u32) -> bool {
+        let state = &self.pods[pod as usize];
+        state.cause == Some(Cause::VolumeAttach)
+            && self.drives_volumes(state.node)
+            && self.volumes().is_some_and(|volumes| !volumes.attached.contains(&pod))
     }
 
     /// Volumes that the node still takes, its pods' counted until they have left the API; `None`: there is no limit.

@@ -48,6 +48,8 @@ pub enum Cause {
     DevicePlugin,
     /// The scheduler chose a node; the Binding waits for the client limit.
     Bind,
+    /// Its volumes are not mounted: the node's CSI driver has not registered, or the instance has no slot left for them.
+    VolumeAttach,
     /// The sandbox has no address: the warm pool grows.
     AddressWarmPool,
     /// The sandbox has no address: an EC2 call for more is under way.
@@ -113,7 +115,7 @@ impl AddressLack {
 
 impl Cause {
     pub const COUNT: usize = Cause::ALL.len();
-    pub const ALL: [Cause; 37] = [
+    pub const ALL: [Cause; 38] = [
         Cause::PodCreation,
         Cause::SchedulerQueue,
         Cause::SchedulerBackoff,
@@ -135,6 +137,7 @@ impl Cause {
         Cause::TaintRemoval,
         Cause::DevicePlugin,
         Cause::Bind,
+        Cause::VolumeAttach,
         Cause::AddressWarmPool,
         Cause::AddressEc2Call,
         Cause::AddressThrottled,
@@ -177,6 +180,7 @@ impl Cause {
             Cause::TaintRemoval => "taint_removal",
             Cause::DevicePlugin => "device_plugin",
             Cause::Bind => "bind",
+            Cause::VolumeAttach => "volume_attach",
             Cause::AddressWarmPool => "address_warm_pool",
             Cause::AddressEc2Call => "address_ec2_call",
             Cause::AddressThrottled => "address_throttled",
