@@ -108,7 +108,8 @@ impl Run<'_> {
         // EC2 knows nothing of what the driver's flags say.
         let slots = self.volume_limit(node, EbsCsiSettings::default());
         let volumes = self.volumes_mut();
-        (volumes.attached.remove(&pod), volumes.failed.remove(&pod));
+        volumes.attached.remove(&pod);
+        volumes.failed.remove(&pod);
         self.try_to_attach(pod, node, need, slots);
     }
     fn try_to_attach(&mut self, pod: u32, node: u32, need: u32, slots: Option<u32>) {
