@@ -144,7 +144,7 @@ fn share(raw: &[Option<u64>], confidence: f64) -> [Option<f64>; 3] {
 fn mean(measure: &Measure, raw: &[Option<u64>], factors: &mut TFactors) -> [Option<f64>; 3] {
     let values: Vec<f64> = raw.iter().flatten().map(|raw| *raw as f64 / measure.scale()).collect();
     let found = MeanInterval::of(&values, factors);
-    [found.map(|m| m.mean), found.and_then(|m| m.low()), found.and_then(|m| m.high())]
+    [found.map(|m| m.mean), found.and_then(|m| m.low_of_magnitudes()), found.and_then(|m| m.high())]
 }
 
 /// Values of both sides, replication by replication.

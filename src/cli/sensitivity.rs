@@ -240,7 +240,7 @@ fn screening(study: &Study, screened: &Screened) -> String {
     let moves = |effect: &&(usize, crate::statistics::Effect)| effect.1.absolute.mean > 0.0;
     for (factor, effect) in screened.effects.iter().filter(moves) {
         let factor = &study.factors[*factor];
-        let ends = effect.absolute.low().zip(effect.absolute.high());
+        let ends = effect.absolute.low_of_magnitudes().zip(effect.absolute.high());
         table.add_row([
             factor.name.clone(),
             factor.range.clone(),

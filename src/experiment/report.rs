@@ -62,7 +62,7 @@ fn answer(meta: &Meta, cells: &[Finished]) -> String {
         );
     };
     format!(
-        "{} of {} cells bring all {} pods up in every run, {never} in none. The fastest of the sure ones is {} ({}): half of its runs are there \
+        "{} of {} cells bring all {} pods up in every run, {never} in none. The fastest of these is {} ({}): half of its runs are there \
          after {} s, with {:.0} addresses wasted and {:.2} USD spent.",
         sure.len(),
         cells.len(),

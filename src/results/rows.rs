@@ -262,11 +262,8 @@ fn cell_row(rows: &mut Rows<'_>, of: &Gathered, factors: &mut TFactors) -> CellS
             continue;
         }
         let mean = values.mean(factors);
-        let ends = [
-            mean.map(|m| m.mean),
-            mean.and_then(|m| m.low()).map(|low| low.max(0.0)),
-            mean.and_then(|m| m.high()),
-        ];
+        let ends =
+            [mean.map(|m| m.mean), mean.and_then(|m| m.low_of_magnitudes()), mean.and_then(|m| m.high())];
         fields.extend(ends.map(|end| end.map_or(String::new(), |end| measure.print_mean(end))));
         fields.push(print_option(measure, sorted.quantile(0.95)));
         summary.note(measure, &sorted, mean);

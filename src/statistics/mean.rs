@@ -35,6 +35,10 @@ impl MeanInterval {
     pub fn low(&self) -> Option<f64> {
         self.half_width.map(|half| self.mean - half)
     }
+    /// [`MeanInterval::low`] of values of which none can be below zero.
+    pub fn low_of_magnitudes(&self) -> Option<f64> {
+        self.low().map(|low| low.max(0.0))
+    }
     pub fn high(&self) -> Option<f64> {
         self.half_width.map(|half| self.mean + half)
     }

@@ -48,11 +48,14 @@ fn answer(study: &Study, shared: &Shared) -> String {
     let Some((factor, first)) = found.first() else {
         return format!("Nothing that was varied changes {}.", study.response.column);
     };
+    // An estimate may come out above the whole.
+    let explained = match first.total.estimate {
+        total if total > 1.0 => format!("all of the variance (estimated at {})", percent(total)),
+        total => format!("{} of the variance", percent(total)),
+    };
     let mut text = format!(
-        "{} hangs most on {}: with its interactions it explains {} of the variance",
-        study.response.column,
-        study.factors[**factor].name,
-        percent(first.total.estimate)
+        "{} hangs most on {}: with its interactions it explains {explained}",
+        study.response.column, study.factors[**factor].name,
     );
     if let Some((factor, next)) = found.get(1) {
         let name = &study.factors[**factor].name;

@@ -115,7 +115,7 @@ fn morris(study: &Study, screened: &Screened) -> Vec<Vec<String>> {
         let MeanInterval { mean, .. } = effect.absolute;
         let mut fields = of_factor(study, *factor);
         fields.push(study.response.unit.to_string());
-        fields.extend([Some(mean), effect.absolute.low(), effect.absolute.high()].map(print));
+        fields.extend([Some(mean), effect.absolute.low_of_magnitudes(), effect.absolute.high()].map(print));
         fields.extend([effect.signed.mean, effect.signed.standard_deviation].map(|value| print(Some(value))));
         fields.push(u8::from(place < screened.kept).to_string());
         fields
