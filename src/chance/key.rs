@@ -94,4 +94,6 @@ pub enum Component {
     NodeLifecycle = 52,
     /// Which nodes a pod that takes the place of others looks at, by pod, attempt and node; up to 1.24 from which on.
     Preemption = 53,
+    /// kubelet's status loop: each run's wait, when what has not changed is told (from draw 2^30 on), phases (from 2^31 on), by node.
+    NodeStatus = 54,
 }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::era::Era;
 use super::expected_daemons::ExpectedDaemons;
 use super::host_ports::Rivals;
 use super::placing::{Placing, Present, Taken};
@@ -43,9 +42,12 @@ pub(super) struct Constraints {
 
 impl Constraints {
     /// `None`: nobody asks for anything but room.
-    pub fn new(scenario: &Scenario) -> Option<Box<Constraints>> {
-        let version = Era::of(scenario.profile).filters;
-        let placing = |place| Placing::new(place, &scenario.deployments, &scenario.scheduler, version);
+    pub fn new(prepared: &Prepared) -> Option<Box<Constraints>> {
+        let (scenario, version) = (&prepared.scenario, prepared.era.filters);
+        let placing = |place| {
+            let images = prepared.images.of_pods(place).clone();
+            Placing::new(place, &scenario.deployments, &scenario.scheduler, images, version)
+        };
         let constraints = Constraints {
             labels: Vec::new(),
             daemons: Vec::new(),

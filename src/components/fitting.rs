@@ -1,9 +1,13 @@
 //! Which nodes each Deployment's pods fit, kept up to date as nodes and requests change, so that an attempt
 //! need not look at every node.
 
+mod presence;
+
+use self::presence::Presence;
 use super::state::Node;
 use crate::actors::kube_scheduler::alike::{Alike, Choice, Kind};
 use crate::actors::kube_scheduler::filter::{self, Lacking};
+use crate::actors::kube_scheduler::image::PodImages;
 use crate::actors::kube_scheduler::view::Version;
 use crate::actors::kube_scheduler::{nodes_to_find, score};
 use crate::units::{ExtendedCounts, ExtendedResource, Resources};
@@ -73,6 +77,7 @@ pub(super) struct Fitting {
     requests: Resources,
     status: Vec<Status>,
     alike: Alike,
+    presence: Presence,
     counts: Counts,
     /// Pods of the Deployment by node and by zone.
     on_node: Vec<u32>,
@@ -80,11 +85,12 @@ pub(super) struct Fitting {
 }
 
 impl Fitting {
-    pub fn new(requests: Resources, zones: usize) -> Fitting {
+    pub fn new(requests: Resources, zones: usize, images: PodImages) -> Fitting {
         Fitting {
             requests,
             status: Vec::new(),
             alike: Alike::default(),
+            presence: Presence::new(images),
             counts: Counts::default(),
             on_node: Vec::new(),
             in_zone: vec![0; zones],
@@ -104,6 +110,11 @@ impl Fitting {
     /// Would a pod fit the node if nothing else were on it?
     pub fn fits_empty(&self, node: &Node) -> bool {
         self.requests.fits(&node.allocatable)
+    }
+
+    /// Is this an image of the pods?
+    pub fn wants_image(&self, image: u32) -> bool {
+        self.presence.wants(image)
     }
 
     /// Does a pod ask for one of these?
@@ -127,16 +138,17 @@ impl Fitting {
         }
     }
 
-    /// The node's taints, requests, pods or existence changed.
+    /// The node's taints, requests, pods or existence changed, or what it tells of images.
     pub fn update(&mut self, index: u32, node: &Node) {
         self.grow(index);
         let status = self.judge(node);
-        let kind = || Kind {
+        let mut kind = || Kind {
             zone: node.zone,
             pods: self.on_node[index as usize],
             resources: score::resources(node.requested + self.requests, node.allocatable),
+            images: self.presence.of(&node.image_status),
         };
-        let kind = (status == THERE).then(kind);
+        let kind = (status == THERE).then(&mut kind);
         self.alike.set(index, kind);
         let before = std::mem::replace(&mut self.status[index as usize], status);
         if before != status {
@@ -169,7 +181,8 @@ impl Fitting {
     /// One of the best nodes for a pod, the looking beginning at `from`; see [`Alike::choose`].
     pub fn choose(&mut self, from: u32, pick: impl FnOnce(u64) -> u64) -> Option<Choice> {
         let nodes = self.counts.nodes;
-        self.alike.choose((from, nodes_to_find(nodes), nodes), &self.in_zone, pick)
+        let images = |presence| self.presence.score(presence, nodes);
+        self.alike.choose((from, nodes_to_find(nodes), nodes), &self.in_zone, images, pick)
     }
 }
 

@@ -9,11 +9,16 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::event::DaemonStep;
 use super::restarts::RELIST;
+use super::revisions::Revisions;
 use super::state::PodStage;
 use super::*;
 use crate::actors::cpu_shares::{Claim, share};
+use crate::actors::kube_scheduler::image::PodImages;
+use crate::actors::kube_scheduler::view::Version;
 use crate::results::KubeletRecord;
 use crate::scenario::{KubeletSpec, Layer};
 
@@ -32,10 +37,12 @@ pub(super) struct ImageTable {
     /// The image of a Deployment's first container.
     first_of: Vec<u32>,
     first_daemon: u32,
+    /// By Deployment: what kube-scheduler looks for on nodes.
+    of_pods: Vec<PodImages>,
 }
 
 impl ImageTable {
-    pub fn new(scenario: &Scenario) -> ImageTable {
+    pub fn new(scenario: &Scenario, revisions: Option<&Revisions>, version: Version) -> ImageTable {
         let mut table = ImageTable::default();
         let mut names = BTreeMap::new();
         for deployment in &scenario.deployments {
@@ -49,7 +56,42 @@ impl ImageTable {
             table.layers.extend((daemon.image_bytes > 0).then_some(daemon.image_bytes));
             table.images.push((layer..table.layers.len() as u32).collect());
         }
+        let deployments = 0..scenario.deployments.len() as u32;
+        let of_pods = deployments.map(|number| table.images_of_pods(number, scenario, revisions, version));
+        table.of_pods = of_pods.collect();
         table
+    }
+
+    /// The images of all containers that ImageLocality counts: up to 1.24 a pod's own alone.
+    fn images_of_pods(
+        &self,
+        deployment: u32,
+        scenario: &Scenario,
+        revisions: Option<&Revisions>,
+        version: Version,
+    ) -> PodImages {
+        let before = scenario.deployments[deployment as usize].init_containers.len() as u32;
+        let init = if version > Version::V1_24 { before } else { 0 };
+        let first = self.first_of[deployment as usize];
+        // A template with no image of its own has that of the one before.
+        let sets = revisions.map_or(&[][..], |revisions| revisions.sets(revisions.owner(deployment)));
+        let earlier =
+            sets.iter().take_while(|set| **set != deployment).map(|set| self.first_of[*set as usize]);
+        let own = earlier.chain([first]).map(|first| first + before);
+        let own = own.filter(|image| self.bytes(*image) > 0).last().unwrap_or(first + before);
+        let images = (first..first + init).chain([own]);
+        PodImages::new(images.map(|image| (image, self.bytes(image) as i64)))
+    }
+    pub fn of_pods(&self, deployment: usize) -> &PodImages {
+        &self.of_pods[deployment]
+    }
+    /// The image of the Deployment's pods' own container.
+    pub fn own(&self, deployment: u32, init_containers: usize) -> u32 {
+        self.first_of[deployment as usize] + init_containers as u32
+    }
+    /// What kubelet tells: containerd's sum of compressed layers.
+    pub fn bytes(&self, image: u32) -> u64 {
+        self.images[image as usize].iter().map(|layer| self.layers[*layer as usize]).sum()
     }
 
     fn add<'a>(&mut self, layers: &'a [Layer], names: &mut BTreeMap<&'a str, u32>) {
@@ -288,7 +330,10 @@ impl Run<'_> {
         let (most, store_rate) = (images.most(), images.spec.image_store_rate);
         let at = images.node(node);
         at.settle(now);
+        let known = at.images.len();
         let done = at.advance(table, now);
+        let stored: SmallVec<[u32; 2]> =
+            at.images[known..].iter().copied().filter(|image| *image < table.first_daemon).collect();
         let mut failed = Vec::new();
         while at.active.len() < most
             && let Some(mut pull) = at.waiting.pop_front()
@@ -307,6 +352,7 @@ impl Run<'_> {
         }
         let due = next.map(|instant| (instant, self.at(instant.max(now), Event::PullsDue(node))));
         self.images().node(node).due = due;
+        stored.into_iter().for_each(|image| self.image_comes(node, image, now));
         failed.into_iter().for_each(|puller| self.pull_failed(node, puller));
         for puller in done {
             if let Puller::Pod(pod) = puller

@@ -28,6 +28,7 @@ impl Run<'_> {
         let sync = self.draw(Latency::KubeletSync, Component::Kubelet, pod, 0);
         self.waits_for(pod, Some(Cause::Sandbox));
         self.note_pod_event(node);
+        self.hear_of_node(node);
         let sent = self.kubelet_sees_to(node);
         self.at(sent + sync, Event::SandboxDue(pod));
         self.want_branch(pod);
@@ -42,6 +43,7 @@ impl Run<'_> {
         let state = &mut self.pods[pod as usize];
         state.synced_at = state.synced_at.min(self.now);
         let (tries, node) = (state.sandbox_tries, state.node);
+        self.hear_of_node(node);
         if self.nodes[node as usize].stage < NodeStage::CniReady {
             return self.await_network(pod);
         }
@@ -102,7 +104,11 @@ impl Run<'_> {
         let state = &self.pods[pod as usize];
         let (deployment, node) = (state.deployment, state.node);
         let bytes = self.scenario.deployments[deployment as usize].image_bytes;
+        let known = self.nodes[node as usize].images.len();
         let stored = self.image_stored(node, deployment, bytes, Component::ImagePull, pod, 0);
+        if self.nodes[node as usize].images.len() > known {
+            self.image_comes(node, self.prepared.images.own(deployment, 0), stored);
+        }
         self.waits_for(pod, Some(if stored > self.now { Cause::ImagePull } else { Cause::Start }));
         self.at(stored, Event::ImagePulled(pod));
     }
@@ -156,6 +162,7 @@ impl Run<'_> {
             return self.init_container_started(pod);
         }
         self.pods[pod as usize].stage = PodStage::Running;
+        self.hear_of_node(self.pods[pod as usize].node);
         self.books.running_pods += 1;
         self.note_standing(self.pods[pod as usize].deployment, PodStage::Bound, PodStage::Running);
         self.mark_time(true);
@@ -229,6 +236,7 @@ impl Run<'_> {
                 return;
             }
             self.pods[pod as usize].stage = PodStage::Ready;
+            self.hear_of_node(self.pods[pod as usize].node);
             self.pods[pod as usize].ready_at = self.now;
             self.waits_for(pod, None);
             let since = std::mem::replace(&mut self.pods[pod as usize].replaces_since, SimTime::NEVER);

@@ -26,6 +26,7 @@ mod expected_daemons;
 mod finish;
 mod fitting;
 mod host_ports;
+mod image_status;
 mod images;
 mod ipamd;
 mod job_pods;
@@ -74,6 +75,7 @@ use constraints::Constraints;
 use contention::Contention;
 use event::{Event, Whom};
 use fitting::Fitting;
+use image_status::ImageNews;
 use images::Images;
 use launch::FleetBatch;
 use memory_use::Memory;
@@ -184,6 +186,7 @@ struct Run<'a> {
     memory: Option<Box<Memory>>,
     /// Of nodes' images; `None` where the scenario has no `[kubelet]`.
     images: Option<Box<Images>>,
+    image_news: ImageNews,
     found: Vec<u32>,
     scores: Vec<i64>,
 
@@ -313,7 +316,9 @@ impl<'a> Run<'a> {
         let batcher = Batcher::new(scenario.karpenter.batch_idle, scenario.karpenter.batch_max);
         let phase = SimDuration::from_secs_f64(chance.uniform(Component::SchedulerTie, u32::MAX, 0));
         let zones = scenario.zones.len();
-        let fitting = |deployment: &crate::scenario::DeploymentSpec| Fitting::new(deployment.requests, zones);
+        let fitting = |(place, deployment): (usize, &crate::scenario::DeploymentSpec)| {
+            Fitting::new(deployment.requests, zones, prepared.images.of_pods(place).clone())
+        };
         Run {
             prepared,
             scenario,
@@ -350,11 +355,12 @@ impl<'a> Run<'a> {
             scheduler_busy: false,
             scheduler_client: ClientBucket::new(scheduler.qps, scheduler.burst),
             next_start_node: 0,
-            fittings: scenario.deployments.iter().map(fitting).collect(),
-            constraints: Constraints::new(scenario),
+            fittings: scenario.deployments.iter().enumerate().map(fitting).collect(),
+            constraints: Constraints::new(prepared),
             contention: Contention::new(scenario),
             memory: Memory::new(scenario),
             images: scenario.kubelet.map(Images::new),
+            image_news: ImageNews::default(),
             found: Vec::new(),
             scores: Vec::new(),
             batcher: if era.only_new_pods_prolong { batcher } else { batcher.prolonged_by_all() },

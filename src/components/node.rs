@@ -59,6 +59,7 @@ impl Run<'_> {
             critical_addons_only: group.critical_addons_only,
             ..Node::claim(NONE)
         });
+        self.start_status_loop(node);
         self.vcpus[0] += found.vcpus.unwrap_or(0);
         let attached = self.attach_primary(node, subnet.zone);
         assert!(attached, "a checked scenario's subnets hold its static nodes");
@@ -131,6 +132,7 @@ impl Run<'_> {
         if !self.step_to(node, NodeStage::Registered) {
             return;
         }
+        self.start_status_loop(node);
         self.node_comes_or_goes();
         self.appoint_startup_taints(node);
         if self.prepared.era.unregistered_taint {

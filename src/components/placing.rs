@@ -18,6 +18,7 @@ use super::fitting;
 use super::state::Node;
 use crate::actors::kube_scheduler::filter::{self, Lacking};
 use crate::actors::kube_scheduler::groups::{Groups, Window};
+use crate::actors::kube_scheduler::image::PodImages;
 use crate::actors::kube_scheduler::pod_affinity::normalise;
 use crate::actors::kube_scheduler::score::{Strategy, balanced_allocation};
 use crate::actors::kube_scheduler::spread::{self, DEFAULTS};
@@ -203,6 +204,7 @@ pub(super) struct Placing {
     requests: Resources,
     placement: Placement,
     strategy: Strategy,
+    images: PodImages,
     /// Topology keys in use, and the numbers of their values.
     keys: Vec<String>,
     values: Vec<BTreeMap<String, u32>>,
@@ -228,6 +230,7 @@ impl Placing {
         own: usize,
         deployments: &[DeploymentSpec],
         settings: &SchedulerSettings,
+        images: PodImages,
         version: Version,
     ) -> Placing {
         let deployment = &deployments[own];
@@ -237,6 +240,7 @@ impl Placing {
             requests: deployment.requests,
             placement: placement.clone(),
             strategy: settings.strategy.clone(),
+            images,
             keys: Vec::new(),
             values: Vec::new(),
             hard: Vec::new(),
@@ -517,9 +521,18 @@ impl Placing {
                 + 3 * taints
                 + 2 * affinity
                 + 2 * company
+                + self.image_score(node)
         };
         scores.clear();
         scores.extend(found.iter().zip(spread).zip(company).map(score));
+    }
+
+    fn image_score(&self, node: &Node) -> i64 {
+        let status = &node.image_status;
+        if status.is_empty() {
+            return 0;
+        }
+        self.images.score(self.images.numbers().map(|image| status.holders(image)), self.own.nodes)
     }
 
     fn company_scores(&self, found: &[u32]) -> Vec<i64> {

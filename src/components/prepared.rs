@@ -129,7 +129,7 @@ impl Prepared {
                 .map(|latency| scenario.latencies.get(*latency).law.sampler())
                 .collect(),
             image_rate: scenario.latencies.get(Latency::ImageRate).law.quantile(0.5) * 1e6,
-            images: ImageTable::new(&scenario),
+            images: ImageTable::new(&scenario, revisions.as_ref(), era.filters),
             revisions,
             scenario,
         }

@@ -46,6 +46,7 @@ impl Run<'_> {
     }
 
     fn attempt(&mut self, pod: u32) {
+        self.snapshot_images();
         match self.choose_node(pod) {
             Some(node) => self.assume(pod, node),
             None => {
@@ -174,6 +175,7 @@ impl Run<'_> {
     /// The node changed for the filters.
     pub(super) fn refit(&mut self, node: u32) {
         self.provisioning.look_again(node);
+        self.hear_of_node(node);
         let at = &self.nodes[node as usize];
         self.fittings.iter_mut().for_each(|fitting| fitting.update(node, at));
         if self.constraints.is_some() {

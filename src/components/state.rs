@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::image_status::ImageStatus;
 use super::images::FailedPull;
 use crate::actors::client_limit::ClientBucket;
 use crate::actors::crash_loop::CrashLoop;
@@ -330,6 +331,7 @@ pub(super) struct Node {
     pub pulls_until: SimTime,
     /// (Deployment, when its image is on the node)
     pub images: SmallVec<[(u32, SimTime); 1]>,
+    pub image_status: ImageStatus,
 }
 
 impl Node {
@@ -396,6 +398,7 @@ impl Node {
             process: 0,
             pulls_until: SimTime::ZERO,
             images: SmallVec::new(),
+            image_status: ImageStatus::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::super::image_status::ImageStatus;
 use super::super::state::NodeStage;
 use super::*;
 use crate::actors::kube_scheduler::cycle;
@@ -17,6 +18,25 @@ use crate::chance::{Chance, Component};
 
 const REQUESTS: Resources = Resources::new(700, 900, 1);
 const ZONES: u32 = 3;
+/// Of the pod's images, by number; the first belongs to an init container.
+const IMAGES: [i64; 2] = [700_000_000, 90_000_000];
+
+fn fitting(zones: u32) -> Fitting {
+    Fitting::new(REQUESTS, zones as usize, PodImages::new((0..).zip(IMAGES)))
+}
+
+/// What the nodes tell of images, a bit each, with the counts of a snapshot that has just been taken.
+fn tell_images(nodes: &mut [Node], has: &[u8], fitting: &mut Fitting) {
+    let told = |node: &Node, has: u8, image: u32| node.is_registered() && has >> image & 1 == 1;
+    let holders = [0, 1]
+        .map(|image| nodes.iter().zip(has).filter(|(node, has)| told(node, **has, image)).count() as u32);
+    for (index, (node, has)) in (0..).zip(nodes.iter_mut().zip(has)) {
+        let images = (0..2).filter(|image| told(node, *has, *image));
+        let images: Vec<(u32, u32)> = images.map(|image| (image, holders[image as usize])).collect();
+        node.image_status = ImageStatus::telling(&images);
+        fitting.update(index, node);
+    }
+}
 
 /// The node as the plain pass sees it.
 fn view(index: usize, node: &Node, matching: u32) -> view::Node {
@@ -37,19 +57,22 @@ fn view(index: usize, node: &Node, matching: u32) -> view::Node {
         pods: Vec::new(),
         unschedulable: false,
         taints: if node.is_tainted() { vec![not_ready] } else { Vec::new() },
-        images: Vec::new(),
+        images: (0..2u32)
+            .filter(|image| node.image_status.holders(*image) > 0)
+            .map(|image| view::Image { name: format!("i{image}:1"), size_bytes: IMAGES[image as usize] })
+            .collect(),
     }
 }
 
 fn pod() -> view::Pod {
-    let container = Container {
+    let container = |image: u32| Container {
         cpu_millis: Some(REQUESTS.cpu_millis),
         memory_bytes: Some(REQUESTS.memory_bytes),
-        image: None,
+        image: Some(format!("i{image}:1")),
     };
     view::Pod {
-        containers: vec![container],
-        init_containers: Vec::new(),
+        containers: vec![container(1)],
+        init_containers: vec![container(0)],
         node_selector: BTreeMap::new(),
         tolerations: Vec::new(),
         host_ports: Vec::new(),
@@ -108,17 +131,22 @@ fn compare(fitting: &mut Fitting, nodes: &[Node], from: u32) {
 /// default. The next cycle begins where the last one ended.
 #[test]
 fn each_cycle_begins_where_the_last_one_ended() {
-    let mut fitting = Fitting::new(REQUESTS, 1);
+    let mut fitting = fitting(1);
     let mut node = Node { allocatable: Resources::new(4_000, 4_000, 110), ..Node::claim(0) };
     (node.stage, node.unregistered, node.not_ready) = (NodeStage::Ready, false, false);
     (0..500).for_each(|index| fitting.update(index, &node));
     for (share, per_cycle) in [(150, 150), (nodes_to_find(500), 230)] {
         let mut start = 0;
         for cycle in 1..=20 {
-            let choice = fitting.alike.choose((start, share, 500), &fitting.in_zone, |ties| {
-                assert_eq!(ties, u64::from(per_cycle), "all found are alike");
-                0
-            });
+            let choice = fitting.alike.choose(
+                (start, share, 500),
+                &fitting.in_zone,
+                |_| 0,
+                |ties| {
+                    assert_eq!(ties, u64::from(per_cycle), "all found are alike");
+                    0
+                },
+            );
             assert_eq!(choice, Some(Choice { node: start, looked_at: per_cycle }), "cycle {cycle}");
             start = (start + per_cycle) % 500;
         }
@@ -143,10 +171,17 @@ fn thousands_of_pods_go_where_the_plain_pass_puts_them() {
             node
         };
         let mut nodes: Vec<Node> = (0..size).map(node).collect();
-        let mut fitting = Fitting::new(REQUESTS, ZONES as usize);
+        let mut fitting = fitting(ZONES);
         nodes.iter().zip(0..).for_each(|(node, index)| fitting.update(index, node));
         let (mut start, mut placed) = (0, Vec::new());
+        let mut has = vec![0; size as usize];
         for pod in 0..600 {
+            if pod % 20 == 0 {
+                // Ever more nodes have images.
+                let more = |(node, has): (u32, &mut u8)| *has |= 1 << below(2_000 + node, pod, 40).min(7);
+                (0..).zip(&mut has).for_each(more);
+                tell_images(&mut nodes, &has, &mut fitting);
+            }
             compare(&mut fitting, &nodes, start);
             let leaves = below(1_000 + pod, 0, 5) == 0 && !placed.is_empty();
             let (node, sign) = if leaves {
@@ -169,13 +204,14 @@ fn thousands_of_pods_go_where_the_plain_pass_puts_them() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
-    /// Nodes join, lose their taints and go, pods come and leave: the fast pass is the plain one at every step.
+    /// Nodes join, get images, lose their taints and go, pods come and leave: the fast pass is the plain one at every step.
     #[test]
     fn kept_up_counts_agree_with_the_plain_pass(
         sizes in prop::collection::vec((1i64..9, 1i64..9, 1i64..12, 0..ZONES), 1..80),
-        steps in prop::collection::vec((0usize..80, 0u8..8), 1..120),
+        steps in prop::collection::vec((0usize..80, 0u8..9), 1..120),
     ) {
-        let mut fitting = Fitting::new(REQUESTS, ZONES as usize);
+        let mut fitting = fitting(ZONES);
+        let mut has = vec![0; sizes.len()];
         let mut nodes: Vec<Node> = sizes
             .iter()
             .map(|(cpu, memory, pods, zone)| Node {
@@ -193,6 +229,7 @@ proptest! {
             match action {
                 0 | 1 => node.stage = NodeStage::Ready,
                 2 => (node.unregistered, node.not_ready) = (false, false),
+                8 => has[index] += 1,
                 3 if fitting.on_node(index as u32) == 0 => node.stage = NodeStage::Gone,
                 4 if fitting.on_node(index as u32) > 0 => {
                     node.requested = node.requested - REQUESTS;
@@ -204,7 +241,7 @@ proptest! {
                 }
                 _ => {}
             }
-            fitting.update(index as u32, &nodes[index]);
+            tell_images(&mut nodes, &has, &mut fitting);
             let there = nodes.iter().filter(|node| node.is_registered()).count();
             prop_assert_eq!(fitting.counts().nodes as usize, there);
             compare(&mut fitting, &nodes, index as u32);

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
 
+use super::super::image_status::ImageStatus;
 use super::super::state::NodeStage;
 use super::*;
 use crate::actors::host_port::{HostPort, Protocol};
@@ -17,6 +18,7 @@ use crate::chance::Distribution;
 use crate::scenario::{ClientLimit, NamedTerm, Rollouts, TopologySpread};
 
 const REQUESTS: Resources = Resources::new(700, 900, 1);
+const IMAGE_BYTES: i64 = 900_000_000;
 const KEYS: [&str; 3] = [HOSTNAME, ZONE, "rack"];
 /// The Deployment whose pods are placed, and others.
 const NAMES: [&str; 3] = ["app", "db", "cache"];
@@ -35,17 +37,27 @@ struct Case {
     going: [u32; 3],
     others: i64,
     ready: bool,
+    has_image: bool,
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let label = || prop::option::weighted(0.8, 0u8..4);
     let taints = prop::collection::vec((0u8..3, 0u8..3), 0..3);
     let size = (1i64..9, 1i64..9, 1i64..9);
+    let there = (prop::bool::weighted(0.9), any::<bool>());
     let going = prop::array::uniform3(prop::sample::select(vec![0, 0, 0, 0, 1]));
     let mates = prop::array::uniform2(prop::sample::select(vec![0, 0, 0, 1, 2]));
     let pods = (0u32..4, mates, going);
-    (size, label(), label(), taints, pods, 0i64..4, prop::bool::weighted(0.9)).prop_map(
-        |((cpu, memory, slots), zone, rack, taints, (own, [db, cache], going), others, ready)| Case {
+    (size, label(), label(), taints, pods, 0i64..4, there).prop_map(
+        |(
+            (cpu, memory, slots),
+            zone,
+            rack,
+            taints,
+            (own, [db, cache], going),
+            others,
+            (ready, has_image),
+        )| Case {
             cpu,
             memory,
             slots,
@@ -56,6 +68,7 @@ fn case() -> impl Strategy<Value = Case> {
             going,
             others,
             ready,
+            has_image,
         },
     )
 }
@@ -168,6 +181,16 @@ fn node(case: &Case) -> Node {
     }
 }
 
+fn images() -> PodImages {
+    PodImages::new([(3, IMAGE_BYTES)])
+}
+/// With the counts of a snapshot that has just been taken.
+fn nodes_with_images(cases: &[Case]) -> Vec<Node> {
+    let holders = cases.iter().filter(|case| case.ready && case.has_image).count() as u32;
+    let told = |case: &Case| ImageStatus::telling(&[(3, holders)][..usize::from(case.has_image)]);
+    cases.iter().map(|case| Node { image_status: told(case), ..node(case) }).collect()
+}
+
 fn plain_pod(deployments: &[DeploymentSpec], default_spread: bool) -> view::Pod {
     let placement = &deployments[0].placement;
     let constraint = |spread: &TopologySpread| Constraint {
@@ -183,7 +206,7 @@ fn plain_pod(deployments: &[DeploymentSpec], default_spread: bool) -> view::Pod 
         containers: vec![Container {
             cpu_millis: Some(REQUESTS.cpu_millis),
             memory_bytes: Some(REQUESTS.memory_bytes),
-            image: None,
+            image: Some("app:1".into()),
         }],
         init_containers: Vec::new(),
         node_selector: placement.node_selector.clone(),
@@ -266,7 +289,11 @@ fn plainly_with(
             used_ports: used_ports(case, deployments),
             unschedulable: false,
             taints: taints(case),
-            images: Vec::new(),
+            images: case
+                .has_image
+                .then(|| view::Image { name: "app:1".into(), size_bytes: IMAGE_BYTES })
+                .into_iter()
+                .collect(),
         }
     };
     let views: Vec<view::Node> = there.iter().map(view).collect();
@@ -315,8 +342,8 @@ proptest! {
         let settings = settings(strategy, default_spread);
         let mut deployments = deployments(placement, others);
         deployments.iter_mut().zip(ports).for_each(|(of, ports)| of.placement.host_ports = ports);
-        let mut placing = Placing::new(0, &deployments, &settings, Version::V1_34);
-        let nodes: Vec<Node> = cases.iter().map(node).collect();
+        let mut placing = Placing::new(0, &deployments, &settings, images(), Version::V1_34);
+        let nodes = nodes_with_images(&cases);
         // Beforehand each node was as its neighbour is now, but for its labels, which stay.
         let before = |index: usize| {
             let Case { zone, rack, .. } = cases[index];
@@ -374,7 +401,7 @@ proptest! {
         // Room for all.
         let cases: Vec<Case> =
             cases.into_iter().map(|case| Case { cpu: 99, memory: 99, slots: 99, ..case }).collect();
-        let mut placing = Placing::new(0, &deployments, &settings, Version::V1_34);
+        let mut placing = Placing::new(0, &deployments, &settings, images(), Version::V1_34);
         for (index, case) in cases.iter().enumerate() {
             let expected = if index == 0 { expected.iter().copied().collect() } else { SmallVec::new() };
             let taken = Taken { expected, ..Taken::default() };
