@@ -143,6 +143,50 @@ fn soft_spreading_scores_candidates_as_its_tests_say() {
     check("spread-scores.csv", 15, got, "expected");
 }
 
+/// Pods for whose sake victims are told to go (from `preempt` on until `release`) stay with those that wait, whatever happens,
+/// and thereafter until a pod is deleted. Where each pod is after each step: active, in back-off, unschedulable.
+#[test]
+fn preempting_pods_are_held_back_as_in_the_real_queue() {
+    let got = |row: &BTreeMap<String, String>| {
+        let priorities: Vec<i32> = row["priorities"].split(' ').map(|text| text.parse().unwrap()).collect();
+        let mut queue = SchedulingQueue::new(QueueVersion::V1_34, SimDuration::ZERO);
+        let mut now = SimTime::ZERO;
+        let mut step = |text: &str| {
+            let mut parts = text.split(':');
+            let mut next = || parts.next().unwrap();
+            now += SimDuration::from_millis(next().parse().unwrap());
+            let (what, pods) = (next(), next());
+            let pods: Vec<u32> = pods.split('+').filter_map(|pod| pod.parse().ok()).collect();
+            match what {
+                "add" => queue.add(pods[0], priorities[pods[0] as usize], now),
+                "attempt" | "preempt" => {
+                    assert_eq!(queue.pop(now), Some(pods[0]), "{text} of {}", row["id"]);
+                    if what == "preempt" {
+                        queue.hold(pods[0]);
+                    }
+                    queue.fail(pods[0], Failure::Rejected, now);
+                }
+                "release" => queue.release(pods[0], now),
+                "force" => queue.force(pods[0], now),
+                "node" => queue.wake_where(now, |pod| pods.contains(&pod)),
+                "deleted" => queue.wake_after_deletion(now, |pod| pods.contains(&pod)),
+                _ => queue.wake_where(now, |_| false),
+            }
+            // The timers of this instant.
+            queue.wake_where(now, |_| false);
+            let state = |pod: usize| match queue.state(pod as u32) {
+                QueueState::Active => 'A',
+                QueueState::Backoff => 'B',
+                QueueState::Unschedulable => 'U',
+                QueueState::Out => '-',
+            };
+            (0..priorities.len()).map(state).collect::<String>()
+        };
+        row["steps"].split(' ').map(&mut step).collect::<Vec<String>>().join(" ")
+    };
+    check("held-back.csv", 60, got, "expected");
+}
+
 /// Each pod failed once at so many seconds from now and waits out its back-off; who has by now?
 #[test]
 fn back_offs_end_as_the_queues_tests_say() {

@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod ebs_csi;
 pub mod ec2;
 pub mod eviction;
+pub mod go_sort;
 pub mod host_port;
 pub mod hpa;
 pub mod int_or_percent;

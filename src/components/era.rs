@@ -22,6 +22,8 @@ pub(super) struct Era {
     pub queueing_hints: bool,
     /// kube-scheduler's filters and preemption.
     pub filters: Version,
+    /// Are victims of preemption told to go while kube-scheduler's loop goes on (SchedulerAsyncPreemption, from 1.33 on)?
+    pub preempts_in_background: bool,
     /// kubelet's `kubeAPIQPS` and `kubeAPIBurst`.
     pub kubelet_client: (u32, u32),
     /// Does kubelet tell at once that its node is Ready? Else at the next look at its runtime and the next status update.
@@ -69,6 +71,7 @@ static CURRENT: Era = Era {
     queue: QueueVersion::V1_34,
     queueing_hints: true,
     filters: Version::V1_34,
+    preempts_in_background: true,
     kubelet_client: (50, 100),
     tells_ready_at_once: true,
     probes_count_anew: true,
@@ -94,6 +97,7 @@ static NOVEMBER_2022: Era = Era {
     queue: QueueVersion::V1_23,
     queueing_hints: false,
     filters: Version::V1_24,
+    preempts_in_background: false,
     // Of the EKS image from 23 September 2022 on.
     kubelet_client: (10, 20),
     tells_ready_at_once: false,

@@ -37,6 +37,19 @@ pub(super) enum Event {
     PodCreated(u32),
     /// The loop of kube-scheduler is free again; the pod's condition is patched.
     ConditionPatched(u32),
+    /// kube-scheduler has cleared the nomination of a pod of lower priority, put its condition on a victim, deleted a victim.
+    NominationCleared {
+        preemption: u32,
+        pod: u32,
+    },
+    VictimPatched {
+        preemption: u32,
+        pod: u32,
+    },
+    VictimDeleted {
+        preemption: u32,
+        pod: u32,
+    },
     /// A timer of the scheduling queue is due.
     QueueTimer,
     PodBound(u32),
@@ -278,6 +291,9 @@ impl Event {
             Event::WorkDone(_) => ("work_done", 137),
             Event::PodCreated(_) => ("pod_created", 3),
             Event::ConditionPatched(_) => ("condition_patched", 4),
+            Event::NominationCleared { .. } => ("nomination_cleared", 171),
+            Event::VictimPatched { .. } => ("victim_patched", 172),
+            Event::VictimDeleted { .. } => ("victim_deleted", 173),
             Event::QueueTimer => ("queue_timer", 5),
             Event::PodBound(_) => ("pod_bound", 6),
             Event::WindowCloses => ("window_closes", 7),
@@ -386,6 +402,9 @@ impl Event {
             }
             Event::PodCreated(pod)
             | Event::ConditionPatched(pod)
+            | Event::NominationCleared { pod, .. }
+            | Event::VictimPatched { pod, .. }
+            | Event::VictimDeleted { pod, .. }
             | Event::PodBound(pod)
             | Event::SandboxDue(pod)
             | Event::SandboxReady(pod)

@@ -34,9 +34,11 @@ impl Rivals {
 impl Run<'_> {
     /// Does a port keep pods of the Deployment off the node, those promised a place there included?
     pub(super) fn port_is_taken(&self, node: u32, deployment: u32) -> bool {
-        let Some(rivals) = self.rivals(deployment).filter(|rivals| !rivals.are_none()) else { return false };
-        let there = |other: &u32| self.fittings[*other as usize].pods_on(node) > 0;
-        rivals.deployments.iter().any(there)
+        if self.rivals(deployment).is_none_or(Rivals::are_none) {
+            return false;
+        }
+        // Those that are deleted have their ports until they are gone.
+        self.nodes[node as usize].pods.iter().any(|pod| self.are_rivals(deployment, *pod))
             || self.port_is_a_daemons(node, deployment)
             || self.port_is_promised(node, deployment)
     }

@@ -17,6 +17,10 @@ impl Run<'_> {
 
     pub(super) fn pod_bound(&mut self, pod: u32) {
         if !self.is_at(pod, PodStage::Assumed) {
+            if self.pods[pod as usize].preempted {
+                // Of a victim that was not bound yet the scheduler's cache hears only as its binding fails.
+                self.pod_deleted_event();
+            }
             return;
         }
         let state = &mut self.pods[pod as usize];

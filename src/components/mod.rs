@@ -176,6 +176,7 @@ struct Run<'a> {
     queue_timer_at: SimTime,
     scheduler_busy: bool,
     scheduler_client: ClientBucket,
+    tellings: preemption::Tellings,
     next_start_node: u32,
     /// By Deployment.
     fittings: Vec<Fitting>,
@@ -354,6 +355,7 @@ impl<'a> Run<'a> {
             queue_timer_at: SimTime::NEVER,
             scheduler_busy: false,
             scheduler_client: ClientBucket::new(scheduler.qps, scheduler.burst),
+            tellings: preemption::Tellings::default(),
             next_start_node: 0,
             fittings: scenario.deployments.iter().enumerate().map(fitting).collect(),
             constraints: Constraints::new(prepared),

@@ -2,12 +2,14 @@
 //! tried again on that node first. Until then the room is promised to it.
 
 mod dry_run;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
 use self::dry_run::DryRun;
+pub(super) use self::telling::Tellings;
 use super::placing::Placing;
 use super::state::{NONE, PodStage};
 use super::*;
@@ -15,8 +17,30 @@ use crate::actors::kube_scheduler::preemption::{Candidate, Victim, candidate, ca
 use crate::actors::kube_scheduler::view::Version;
 use crate::scenario::DeploymentSpec;
 
-/// Calls of the scheduler's client for each victim: its condition, its deletion.
-const CALLS: u32 = 2;
+/// What came of a failed attempt's look for others that could go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PostFilter {
+    /// Nothing that the message would tell: some are told to go, or nobody is asked.
+    Silent,
+    /// The loop waits until they have been told.
+    Waits,
+    /// Others are going for its sake already.
+    NotEligible,
+    /// Nobody's going would help, with pods of lower priority on so many nodes that are short.
+    Unhelpful(u32),
+}
+
+impl PostFilter {
+    /// The message of the attempt with what is told of this.
+    pub fn in_message(self, message: u64) -> u64 {
+        let told = match self {
+            PostFilter::Silent | PostFilter::Waits => return message,
+            PostFilter::NotEligible => 1,
+            PostFilter::Unhelpful(nodes) => 2 + u64::from(nodes),
+        };
+        (message ^ told).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
+    }
+}
 
 impl Run<'_> {
     pub(super) fn priority(&self, pod: u32) -> i32 {
@@ -27,25 +51,40 @@ impl Run<'_> {
         self.scenario.deployments[pod.deployment as usize].never_preempts
     }
 
-    /// Looks for a node to which the pod could come without others of lower priority, and sends them away.
-    pub(super) fn preempt(&mut self, pod: u32) {
-        if !self.scenario.has_priorities()
-            || self.never_preempts(&self.pods[pod as usize])
-            || !self.may_ask_others_to_go(pod)
-        {
-            return;
+    /// Looks for a node to which the pod could come without others of lower priority, and has them told to go.
+    pub(super) fn preempt(&mut self, pod: u32) -> PostFilter {
+        if !self.scenario.has_priorities() || self.never_preempts(&self.pods[pod as usize]) {
+            return PostFilter::Silent;
         }
+        if !self.may_ask_others_to_go(pod) {
+            return PostFilter::NotEligible;
+        }
+        let Pod { promised: before, message, .. } = self.pods[pod as usize];
         self.withdraw_promise(pod);
-        let mut candidates = self.preemption_candidates(pod);
-        let Some(least) = candidates.iter().map(|(_, candidate)| cost(candidate)).min() else { return };
+        let mut candidates = self.preemption_candidates(pod, &self.disruptions_allowed());
+        let Some(least) = candidates.iter().map(|(_, candidate)| cost(candidate)).min() else {
+            let has_lower = |node: &u32| self.lower_on(*node, pod).next().is_some();
+            let nodes = self.nodes_to_free(pod).iter().filter(|node| has_lower(node)).count();
+            return PostFilter::Unhelpful(nodes as u32);
+        };
         candidates.retain(|(_, candidate)| cost(candidate) == least);
         let (ties, draw) = (candidates.len() as u64, (1 << 24) + self.queue.attempts(pod));
         let pick = if ties == 1 { 0 } else { self.chance.below(Component::SchedulerTie, pod, draw, ties) };
         let (node, candidate) = candidates.swap_remove(pick as usize);
-        self.promise(pod, node);
-        self.withdraw_lower_promises(pod, node);
-        candidate.victims.iter().for_each(|victim| self.send_away(victim.pod));
         self.trace(|| TraceLine::new("pod_preempts").pod(pod).node(node));
+        let victims = candidate.victims.iter().map(|victim| victim.pod).collect();
+        if self.prepared.era.preempts_in_background {
+            self.promise(pod, node);
+            if node == before {
+                // A nomination that stays is no change of the pod's status.
+                self.pods[pod as usize].message = message;
+            }
+            self.tell_in_background(pod, node, victims);
+            PostFilter::Silent
+        } else {
+            self.tell_in_loop(pod, node, before, victims);
+            PostFilter::Waits
+        }
     }
 
     /// Not as long as others are going for its sake, unless they would go in vain.
@@ -63,15 +102,15 @@ impl Run<'_> {
     }
 
     /// Nodes that could give up pods for it, and which: of so many nodes from some place on as are asked for.
-    fn preemption_candidates(&self, pod: u32) -> Vec<(u32, Candidate)> {
-        let (mut nodes, budgets) = (self.nodes_to_free(pod), self.disruptions_allowed());
+    fn preemption_candidates(&self, pod: u32, budgets: &BTreeMap<u32, u32>) -> Vec<(u32, Candidate)> {
+        let mut nodes = self.nodes_to_free(pod);
         let wanted = candidates_to_find(nodes.len());
         if wanted < nodes.len() {
             self.shuffle(&mut nodes, pod);
         }
         let (mut violating, mut others) = (Vec::new(), Vec::new());
         for node in nodes {
-            let Some(candidate) = self.candidate_on(node, pod, &budgets) else { continue };
+            let Some(candidate) = self.candidate_on(node, pod, budgets) else { continue };
             if candidate.violations == 0 {
                 others.push((node, candidate));
             } else if violating.len() < wanted {
@@ -105,6 +144,9 @@ impl Run<'_> {
         if !self.scenario.has_priorities() {
             return false;
         }
+        if self.tellings.any_under_way() {
+            return true;
+        }
         let budgets = BTreeMap::new();
         let waits = |pod: &Pod| pod.stage == PodStage::Pending && !self.never_preempts(pod);
         let waiting = (0..).zip(&self.pods).filter(|(_, pod)| waits(pod));
@@ -123,21 +165,6 @@ impl Run<'_> {
                 || unsettled.any(|node| self.lower_on(node, index).next().is_some())
                 || nodes.any(|node| self.candidate_on(node, index, &budgets).is_some())
         })
-    }
-
-    /// Tells a pod to go.
-    fn send_away(&mut self, victim: u32) {
-        (0..CALLS).for_each(|_| {
-            self.scheduler_client.reserve(self.now);
-        });
-        let state = &mut self.pods[victim as usize];
-        state.preempted = true;
-        // Those that are going already are told again, which changes nothing.
-        if state.is_active() {
-            let deployment = state.deployment;
-            self.delete_pod(victim);
-            self.replace_pod(deployment, victim, SimTime::NEVER);
-        }
     }
 
     /// The node that is promised to the pod, if it fits there now: it is looked at before all others.
@@ -183,11 +210,12 @@ impl Run<'_> {
         let mut site = DryRun::new(self, node, pod)?;
         candidate(lower, budgets, &mut site, self.prepared.era.filters)
     }
-    /// `status.startTime`, which has whole seconds.
+    /// `status.startTime`, which has whole seconds; never, if kubelet has not seen to it yet.
     fn start_time(&self, pod: u32) -> SimTime {
-        let start = self.pods[pod as usize].synced_at.min(self.now);
-        let on_the_wall = self.queue.phase();
-        if start == self.now { start + on_the_wall } else { (start + on_the_wall).floor_second() }
+        match self.pods[pod as usize].synced_at {
+            start if start > self.now => SimTime::NEVER,
+            start => (start + self.queue.phase()).floor_second(),
+        }
     }
     /// By Deployment with a budget.
     fn disruptions_allowed(&self) -> BTreeMap<u32, u32> {
@@ -229,18 +257,6 @@ impl Run<'_> {
         self.nodes[node as usize].promised.push(pod);
         self.refit(node);
     }
-    /// What was promised to pods of lower priority may not be there any more: they are Karpenter's again.
-    fn withdraw_lower_promises(&mut self, pod: u32, node: u32) {
-        let mut promised = self.nodes[node as usize].promised.clone();
-        promised.retain(|other| self.priority(*other) < self.priority(pod));
-        for other in promised {
-            self.scheduler_client.reserve(self.now);
-            self.withdraw_promise(other);
-            self.mark_provisionable(other);
-            self.trigger(other, self.now);
-            self.refresh_pending(other);
-        }
-    }
     /// Forgets what was promised to the pod; it will be told to Karpenter anew.
     pub(super) fn withdraw_promise(&mut self, pod: u32) {
         let node = std::mem::replace(&mut self.pods[pod as usize].promised, NONE);
@@ -251,3 +267,6 @@ impl Run<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! kube-scheduler's loop: one pod at a time, a Binding or a condition through the client's limit.
 
+use super::preemption::PostFilter;
 use super::state::{NONE, PodList, PodStage};
 use super::*;
 use crate::actors::kube_scheduler::queue::Failure;
@@ -49,10 +50,10 @@ impl Run<'_> {
         self.snapshot_images();
         match self.choose_node(pod) {
             Some(node) => self.assume(pod, node),
-            None => {
-                self.preempt(pod);
-                self.reject(pod);
-            }
+            None => match self.preempt(pod) {
+                PostFilter::Waits => {}
+                said => self.reject(pod, said),
+            },
         }
     }
 
@@ -82,7 +83,7 @@ impl Run<'_> {
     }
 
     /// A request about a pod, through the scheduler's client.
-    fn write_pod(&mut self, pod: u32, draw: u32, kind: RequestKind, answered: Event) {
+    pub(super) fn write_pod(&mut self, pod: u32, draw: u32, kind: RequestKind, answered: Event) {
         let sent = self.scheduler_client.reserve(self.now);
         let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, draw);
         self.send_request(Flow::Scheduler(Namespace::Default), kind, sent, takes, answered);
@@ -100,13 +101,15 @@ impl Run<'_> {
     }
 
     /// Nothing fits: back into the queue; a message that differs from the last is written, and holds the loop.
-    fn reject(&mut self, pod: u32) {
+    pub(super) fn reject(&mut self, pod: u32, said: PostFilter) {
         let state = &mut self.pods[pod as usize];
         let counts = self.fittings[state.deployment as usize].counts();
         state.rejected_by_fit = counts.rejected_by_fit();
         state.rejected_by_taints = counts.tainted > 0;
         let plain = (counts.message(), counts.nodes);
         let (message, nodes) = self.note_rejection_constrained(pod).unwrap_or(plain);
+        // Up to 1.23 the message told nothing of it.
+        let message = if self.prepared.era.preempts_in_background { said.in_message(message) } else { message };
         let failure = if nodes == 0 { Failure::Error } else { Failure::Rejected };
         let state = &mut self.pods[pod as usize];
         let changed = state.message != message;
@@ -222,7 +225,7 @@ impl Run<'_> {
         let (pods, constraints) = (&self.pods, self.constraints.as_deref());
         let hints = self.queueing_hints;
         let helps = |pod: u32| Self::is_helped_by_deletion(constraints, hints, &pods[pod as usize], &left);
-        self.queue.wake_where(self.now, helps);
+        self.queue.wake_after_deletion(self.now, helps);
         self.run_scheduler();
     }
 }

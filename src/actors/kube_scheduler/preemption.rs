@@ -1,6 +1,6 @@
 //! Preemption: which pods of lower priority a node would give up for a pod, and where that hurts least.
 //!
-//! Left out: `preemptionPolicy: Never`. Nodes are looked at one after the other, where the real one has sixteen workers that
+//! Nodes are looked at one after the other, where the real one has sixteen workers that
 //! may find some candidates more than are asked for. Source: kubernetes v1.34.4 and v1.24.17,
 //! `pkg/scheduler/framework/preemption` and `plugins/defaultpreemption`.
 
@@ -8,7 +8,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::view::Version;
+use crate::actors::go_sort;
 use crate::units::SimTime;
+
+/// kube-scheduler's `parallelism`.
+pub const WORKERS: usize = 16;
+
+/// How many of so many pieces of work a worker takes at once.
+pub fn chunk_size(pieces: usize) -> usize {
+    pieces.isqrt().min(pieces / WORKERS + 1).max(1)
+}
 
 /// A pod that could make room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +26,7 @@ pub struct Victim {
     /// Its Deployment.
     pub kind: u32,
     pub priority: i32,
-    /// `status.startTime`, in whole seconds; now, if it has not started.
+    /// `status.startTime`, in whole seconds; never, if it has not started.
     pub since: SimTime,
     /// The number of the disruption budget that covers it.
     pub budget: Option<u32>,
@@ -57,7 +66,7 @@ pub fn candidate(
     if lower.is_empty() || !site.admits() {
         return None;
     }
-    lower.sort_by_key(importance);
+    go_sort::sort(&mut lower, more_important);
     let mut left = allowed.clone();
     let violates = |victim: &Victim| {
         let left = victim.budget.and_then(|budget| left.get_mut(&budget));
@@ -79,18 +88,21 @@ pub fn candidate(
         }
         !stays
     };
+    let mixed = !violating.is_empty() && !others.is_empty();
     let mut victims: Vec<Victim> = violating.into_iter().filter(&mut goes).collect();
     let violations = victims.len() as u32;
     victims.extend(others.into_iter().filter(&mut goes));
-    if version > Version::V1_24 {
-        victims.sort_by_key(importance);
+    if mixed && version > Version::V1_24 {
+        go_sort::sort(&mut victims, more_important);
     }
     (!victims.is_empty()).then_some(Candidate { victims, violations })
 }
 
-/// Less is more important.
-fn importance(victim: &Victim) -> (Reverse<i32>, SimTime) {
-    (Reverse(victim.priority), victim.since)
+/// `MoreImportantPod`. Those that have not started count from now, by a clock that is read for the first of them first.
+fn more_important(victim: &Victim, other: &Victim) -> bool {
+    let none_started = victim.since == SimTime::NEVER && other.since == SimTime::NEVER;
+    victim.priority > other.priority
+        || victim.priority == other.priority && (victim.since < other.since || none_started)
 }
 
 /// What makes a node's victims cheaper than another's, the first that differs: the fewest against their budgets, the lowest
@@ -181,7 +193,7 @@ mod tests {
             prop_assert!(site.admits());
             let freed = victims.iter().fold(left, |room, victim| room + of(victim));
             prop_assert_eq!(freed, site.left);
-            prop_assert!(victims.is_sorted_by_key(importance));
+            prop_assert!(victims.is_sorted_by_key(|victim| (Reverse(victim.priority), victim.since)));
             for victim in victims.iter().filter(|victim| !of_kind(victim)) {
                 prop_assert!(!need.fits(&(freed - of(victim))), "{victim:?} could stay");
             }

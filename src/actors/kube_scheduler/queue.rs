@@ -57,6 +57,10 @@ struct Entry {
     errors: u32,
     expires: SimTime,
     event_in_cycle: bool,
+    /// Victims are being told to go for its sake: PreEnqueue of DefaultPreemption lets it into no other queue.
+    held: bool,
+    /// It was stopped so: from then on a pod's deletion alone moves it.
+    gated: bool,
 }
 
 /// Of highest priority, then first entered, first; equal ones by number: the three in one number, which compares fast.
@@ -113,6 +117,15 @@ impl Backoffs {
     fn first_expires(&self) -> Option<SimTime> {
         self.lines.front().map(|(expires, _)| *expires)
     }
+    /// Out with one of them, wherever it is.
+    fn leave(&mut self, expires: SimTime, order: Order) {
+        let Some(place) = self.lines.iter().position(|(other, _)| *other == expires) else { return };
+        let line = &mut self.lines[place].1;
+        line.0.retain(|other| *other != order);
+        if line.0.is_empty() {
+            self.spare.extend(self.lines.remove(place).map(|(_, line)| line));
+        }
+    }
     fn pop(&mut self) -> Option<Order> {
         let (_, first) = self.lines.front_mut()?;
         let order = first.0.pop_front().expect("no line is empty");
@@ -135,6 +148,10 @@ pub struct SchedulingQueue {
     /// After errors, from 1.33 on: never taken out early.
     error_backoff: Backoffs,
     unschedulable: Vec<u32>,
+    /// Pods that are gated.
+    gated: u32,
+    /// The pod whose attempt keeps the loop, where one takes its time.
+    under_way: Option<u32>,
     leftover_looked_at: SimTime,
     /// No timer is due before.
     quiet_until: SimTime,
@@ -150,6 +167,8 @@ impl SchedulingQueue {
             backoff: Backoffs::default(),
             error_backoff: Backoffs::default(),
             unschedulable: Vec::new(),
+            gated: 0,
+            under_way: None,
             leftover_looked_at: SimTime::ZERO,
             quiet_until: SimTime::ZERO,
         }
@@ -182,6 +201,8 @@ impl SchedulingQueue {
             errors: 0,
             expires: SimTime::ZERO,
             event_in_cycle: false,
+            held: false,
+            gated: false,
         };
         if self.entries.len() <= pod as usize {
             self.entries.resize(pod as usize + 1, fresh);
@@ -219,10 +240,46 @@ impl SchedulingQueue {
     pub fn event_in_cycle(&mut self, pod: u32) {
         self.entries[pod as usize].event_in_cycle = true;
     }
+    /// The attempt of a pod that was taken goes on for a time. Up to 1.24 every event until it fails counts as one that could
+    /// help it.
+    pub fn goes_on(&mut self, pod: u32) {
+        self.under_way = Some(pod);
+    }
+
+    /// From now on victims are told to go for the pod.
+    pub fn hold(&mut self, pod: u32) {
+        self.entries[pod as usize].held = true;
+    }
+    /// All of them have been, but for the last.
+    pub fn release(&mut self, pod: u32, now: SimTime) {
+        self.apply_timers(now);
+        if let Some(entry) = self.entries.get_mut(pod as usize) {
+            entry.held = false;
+        }
+    }
+    /// They could not be told: a pod that waits is tried again at once, unless others are told for it already.
+    pub fn force(&mut self, pod: u32, now: SimTime) {
+        self.apply_timers(now);
+        match self.state(pod) {
+            QueueState::Unschedulable => self.unschedulable.retain(|waiting| *waiting != pod),
+            QueueState::Backoff => {
+                let (expires, order) = (self.entries[pod as usize].expires, self.order(pod));
+                self.backoff.leave(expires, order);
+                self.error_backoff.leave(expires, order);
+            }
+            QueueState::Out | QueueState::Active => return,
+        }
+        if self.is_stopped(pod) {
+            self.wait(pod);
+        } else {
+            self.activate(pod);
+        }
+    }
 
     /// The attempt of a pod that was taken has failed.
     pub fn fail(&mut self, pod: u32, failure: Failure, now: SimTime) {
         self.apply_timers(now);
+        self.under_way = None;
         let version = self.version;
         let entry = &mut self.entries[pod as usize];
         entry.entered = now;
@@ -243,9 +300,8 @@ impl SchedulingQueue {
             Failure::Rejected => !entry.event_in_cycle,
             Failure::Error => version <= QueueVersion::V1_24 && !entry.event_in_cycle,
         };
-        if waits_for_event {
-            entry.state = QueueState::Unschedulable;
-            self.unschedulable.push(pod);
+        if waits_for_event || self.is_stopped(pod) {
+            self.wait(pod);
         } else {
             self.back_off(pod, failure);
         }
@@ -254,33 +310,57 @@ impl SchedulingQueue {
     /// An event that could help: out of the waiting pods, to the active ones or into what is left of its
     /// back-off. Others stay where they are.
     pub fn wake(&mut self, pod: u32, now: SimTime) {
-        self.apply_timers(now);
-        if self.state(pod) == QueueState::Unschedulable {
-            self.unschedulable.retain(|waiting| *waiting != pod);
-            self.leave(pod, self.back_offs_over_at(now));
-        }
+        self.wake_where(now, |waiting| waiting == pod);
     }
 
-    /// [`SchedulingQueue::wake`] for every waiting pod of which `concerns` says so.
+    /// [`SchedulingQueue::wake`] for every waiting pod of which `concerns` says so; the event is no pod's deletion.
     pub fn wake_where(&mut self, now: SimTime, mut concerns: impl FnMut(u32) -> bool) {
+        if self.gated == 0 {
+            return self.move_where(now, concerns);
+        }
+        let gated: Vec<u32> = self.unschedulable.iter().copied().filter(|pod| self.is_gated(*pod)).collect();
+        self.move_where(now, |pod| !gated.contains(&pod) && concerns(pod));
+    }
+
+    /// The same where a pod was deleted.
+    pub fn wake_after_deletion(&mut self, now: SimTime, concerns: impl FnMut(u32) -> bool) {
+        self.move_where(now, concerns);
+    }
+
+    fn move_where(&mut self, now: SimTime, mut concerns: impl FnMut(u32) -> bool) {
         self.apply_timers(now);
+        if let Some(pod) = self.under_way.filter(|_| self.version <= QueueVersion::V1_24) {
+            self.event_in_cycle(pod);
+        }
         let over = self.back_offs_over_at(now);
         let mut waiting = std::mem::take(&mut self.unschedulable);
-        waiting.retain(|pod| {
-            let wakes = concerns(*pod);
-            if wakes {
-                self.leave(*pod, over);
-            }
-            !wakes
-        });
+        waiting.retain(|pod| !(concerns(*pod) && self.leave(*pod, over)));
         self.unschedulable = waiting;
+    }
+
+    fn is_gated(&self, pod: u32) -> bool {
+        self.entries[pod as usize].gated
+    }
+    /// PreEnqueue: is the pod to stay with those that wait?
+    fn is_stopped(&mut self, pod: u32) -> bool {
+        let entry = &mut self.entries[pod as usize];
+        if !entry.held {
+            self.ungate(pod);
+            return false;
+        }
+        self.gated += u32::from(!std::mem::replace(&mut entry.gated, true));
+        true
+    }
+    fn ungate(&mut self, pod: u32) {
+        self.gated -= u32::from(std::mem::replace(&mut self.entries[pod as usize].gated, false));
     }
 
     /// When a timer of the queue will next make a pod active; `None` if none will.
     pub fn next_timer(&self, now: SimTime) -> Option<SimTime> {
         let heads = [&self.backoff, &self.error_backoff];
         let backoff = heads.iter().filter_map(|pods| pods.first_expires()).map(|at| self.leaves_at(at));
-        let oldest = self.unschedulable.first().map(|pod| self.entries[*pod as usize].entered);
+        let mut entries = self.unschedulable.iter().map(|pod| &self.entries[*pod as usize]);
+        let oldest = entries.find(|entry| !entry.gated).map(|entry| entry.entered);
         // A tick takes what is older than the limit, not what is just as old.
         let leftover = oldest.map(|entered| {
             let due = (entered + self.leftover_after()).nanos() / LEFTOVER_TICK.nanos() + 1;
@@ -294,13 +374,17 @@ impl SchedulingQueue {
         if self.version == QueueVersion::V1_23 { LEFTOVER_AFTER_V1_23 } else { LEFTOVER_AFTER }
     }
 
-    /// Back-offs that end before `over` are over.
-    fn leave(&mut self, pod: u32, over: SimTime) {
+    /// Does a waiting pod come to another queue? Back-offs that end before `over` are over.
+    fn leave(&mut self, pod: u32, over: SimTime) -> bool {
+        if self.is_stopped(pod) {
+            return false;
+        }
         if self.entries[pod as usize].expires < over {
             self.activate(pod);
         } else {
             self.back_off(pod, Failure::Rejected);
         }
+        true
     }
 
     fn order(&self, pod: u32) -> Order {
@@ -310,6 +394,10 @@ impl SchedulingQueue {
     fn activate(&mut self, pod: u32) {
         self.entries[pod as usize].state = QueueState::Active;
         self.active.join(self.order(pod));
+    }
+    fn wait(&mut self, pod: u32) {
+        self.entries[pod as usize].state = QueueState::Unschedulable;
+        self.unschedulable.push(pod);
     }
     fn back_off(&mut self, pod: u32, failure: Failure) {
         self.entries[pod as usize].state = QueueState::Backoff;
@@ -366,16 +454,18 @@ impl SchedulingQueue {
         }
         self.leftover_looked_at = tick;
         let longest = self.leftover_after();
-        let old = |entry: &Entry| tick.saturating_since(entry.entered) > longest;
-        if self.unschedulable.first().is_none_or(|pod| !old(&self.entries[*pod as usize])) {
-            return;
+        let old = |entry: &Entry| !entry.gated && tick.saturating_since(entry.entered) > longest;
+        let mut waiting = std::mem::take(&mut self.unschedulable);
+        // They come in order of time, but for gated ones.
+        let is_first_old = |queue: &SchedulingQueue| {
+            let mut entries = waiting.iter().map(|pod| &queue.entries[*pod as usize]);
+            entries.find(|entry| !entry.gated).is_some_and(old)
+        };
+        if is_first_old(self) {
+            let over = self.back_offs_over_at(tick);
+            waiting.retain(|pod| !(old(&self.entries[*pod as usize]) && self.leave(*pod, over)));
         }
-        let waiting = std::mem::take(&mut self.unschedulable);
-        let (gone, stay): (Vec<u32>, Vec<u32>) =
-            waiting.into_iter().partition(|pod| old(&self.entries[*pod as usize]));
-        self.unschedulable = stay;
-        let over = self.back_offs_over_at(tick);
-        gone.into_iter().for_each(|pod| self.leave(pod, over));
+        self.unschedulable = waiting;
     }
 }
 

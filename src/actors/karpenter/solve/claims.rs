@@ -3,7 +3,8 @@
 use std::ops::Index;
 
 use super::super::offers::{SetId, Types};
-use super::{Claim, go_sort};
+use super::Claim;
+use crate::actors::go_sort;
 use crate::units::Resources;
 
 /// A claim of the round under way.

@@ -9,7 +9,6 @@ mod asked;
 mod attachments;
 mod claims;
 mod company;
-pub mod go_sort;
 mod host_ports;
 mod relax;
 mod round;

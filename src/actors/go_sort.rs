@@ -1,5 +1,5 @@
 //! The order in which Go's `sort.Slice` leaves a list. It is not stable, but depends on nothing except the list, so
-//! that claims with equally many pods stand in one definite order.
+//! that claims with equally many pods, or victims of one age, stand in one definite order.
 //!
 //! A pattern-defeating quicksort; the same choices of pivots and the same exchanges as Go's, go1.22 to go1.26.
 
