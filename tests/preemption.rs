@@ -191,3 +191,65 @@ fn who_never_preempts_waits_for_room() {
         assert_eq!(told.outcome, Outcome::Stuck, "{policy}");
     }
 }
+
+/// What kube-scheduler does about pods, and when [s]; (event, pod).
+fn scheduler_steps(told: &Told) -> Vec<(f64, String, u64)> {
+    let line = |line: &String| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let event = line["event"].as_str().unwrap().to_owned();
+        (line["at_ms"].as_f64().unwrap() / 1e3, event, line["pod"].as_u64().unwrap_or(u64::MAX))
+    };
+    let wanted =
+        ["victim_patched", "victim_deleted", "pod_preempts", "pod_gone", "pod_unschedulable", "pod_assumed"];
+    told.trace.iter().map(line).filter(|(_, event, _)| wanted.contains(&event.as_str())).collect()
+}
+/// Four pods on one node, all of which have to go for one of higher priority; one request a second.
+fn slow_client(profile: &str, low: &str) -> String {
+    let small =
+        format!("cpu = \"900m\"\nmemory = \"1 GiB\"\ntermination_grace = {{ constant = \"0 s\" }}\n{low}");
+    let text = scenario_of(1, &[&small, &format!("{LARGE}\n{LATER}")]);
+    format!("{profile}\n{text}\n[kube_scheduler]\nqps = 1\nburst = 1\n")
+}
+
+/// Conditions first, three at a time, then deletions, then the last victim's; each takes a token of the client. Whoever is gone
+/// meanwhile does not bring the pod back before the last has been told. Up to 1.24: deletions alone, one after the other.
+#[test]
+fn victims_are_told_call_by_call() {
+    for (profile, calls) in [("", "PPPDDDPD"), ("profile = \"2022-11\"", "DDDD")] {
+        let told = run(&slow_client(profile, "replicas = 4"));
+        let steps = scheduler_steps(&told);
+        let begin = steps.iter().position(|(_, event, _)| event == "pod_preempts").unwrap();
+        let (since, pod) = (steps[begin].0, steps[begin].2);
+        let end = steps.iter().position(|(_, event, other)| event == "pod_assumed" && *other == pod).unwrap();
+        let within = &steps[begin..end];
+        let of = |wanted: &str| within.iter().filter(|(_, event, _)| event == wanted).collect::<Vec<_>>();
+        let told = within.iter().filter(|(_, event, _)| event.starts_with("victim"));
+        let told: String =
+            told.map(|(_, event, _)| if event == "victim_patched" { 'P' } else { 'D' }).collect();
+        assert_eq!(told, calls);
+        let last = of("victim_deleted").last().unwrap().0 - since;
+        // The pod's own condition and what others ask for come between.
+        let least = calls.len() as f64 - 1.0;
+        assert!((least..least + 12.0).contains(&last), "{profile}: {last} s");
+        let gone = of("pod_gone");
+        assert_eq!(gone.len(), 4);
+        if profile.is_empty() {
+            let released = of("victim_deleted")[2].0;
+            let tries = of("pod_unschedulable").into_iter().filter(|(_, _, other)| *other == pod);
+            assert!(gone[0].0 < released && tries.skip(1).all(|(at, ..)| *at > released), "{within:?}");
+        }
+    }
+}
+
+/// The Deployment is scaled in while its pods are told: the first of them that is gone ends that, and the pod is tried at once.
+#[test]
+fn a_victim_that_is_gone_ends_the_telling() {
+    let low = "schedule = [{ at = \"0 s\", replicas = 4 }, { at = \"61 s\", replicas = 0 }]";
+    let steps = scheduler_steps(&run(&slow_client("", low)));
+    let count = |wanted: &str| steps.iter().filter(|(_, event, _)| event == wanted).count();
+    assert_eq!(count("pod_preempts"), 1);
+    // The last is gone when it is to get its condition.
+    assert_eq!([count("victim_patched"), count("victim_deleted"), count("pod_gone")], [4, 3, 4], "{steps:?}");
+    let at = |wanted: &str| steps.iter().rfind(|(_, event, _)| event == wanted).unwrap().0;
+    assert_eq!(at("pod_assumed"), at("victim_patched"));
+}

@@ -109,7 +109,8 @@ impl Run<'_> {
         let plain = (counts.message(), counts.nodes);
         let (message, nodes) = self.note_rejection_constrained(pod).unwrap_or(plain);
         // Up to 1.23 the message told nothing of it.
-        let message = if self.prepared.era.preempts_in_background { said.in_message(message) } else { message };
+        let message =
+            if self.prepared.era.preempts_in_background { said.in_message(message) } else { message };
         let failure = if nodes == 0 { Failure::Error } else { Failure::Rejected };
         let state = &mut self.pods[pod as usize];
         let changed = state.message != message;

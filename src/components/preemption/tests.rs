@@ -98,7 +98,8 @@ struct Case {
 /// The cluster as a scenario, whose pods never come by themselves.
 fn text(case: &Case) -> String {
     let mut text = "horizon = \"2 h\"\ndaemonsets = []\n[cni]\nmode = \"none\"\n\
-                    [[node_pools]]\ninstance_types = [\"m5.large\"]\n".to_owned();
+                    [[node_pools]]\ninstance_types = [\"m5.large\"]\n"
+        .to_owned();
     let terms = |terms: &[Term]| {
         let term = |Term { key, kinds }: &Term| {
             let names: Vec<String> = kinds.iter().map(|kind| format!("\"d{kind}\"")).collect();
