@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use kilopod::actors::go_sort;
 use kilopod::actors::host_port::{HostPort, Protocol};
 use kilopod::actors::karpenter::daemons::DaemonSet;
 use kilopod::actors::karpenter::labels::{HOSTNAME, INSTANCE_TYPE, ZONE};
 use kilopod::actors::karpenter::offers::{Available, Offered, Offers, Types, all_available};
 use kilopod::actors::karpenter::requirement::{Requirement, Requirements};
 use kilopod::actors::karpenter::solve::{
-    ByName, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape, go_sort,
+    ByName, ExistingNode, Limits, NodeFeatures, NodePool, Placed, Provisioner, Shape,
 };
 use kilopod::actors::karpenter::{NodeSettings, allocatable, capacity};
 use kilopod::actors::node_affinity::Term;
