@@ -112,6 +112,12 @@ fn a_bad_line_is_answered_with_its_error_and_id() {
         (Program::Hpa, r#"{"id":"x","current":1,"max":2,"target_percent":30}"#, "pods"),
         (Program::KubeScheduler, r#"{"id":"x","nodes":[],"pod":{},"profile":"fast"}"#, "fast"),
         (Program::KubeScheduler, r#"{"id":"x","nodes":[],"pod":{"gpu":1}}"#, "gpu"),
+        (Program::KubeScheduler, r#"{"id":"x","nodes":[],"pod":{"cpu_millis":-1}}"#, "not within 0"),
+        (
+            Program::KubeScheduler,
+            r#"{"id":"x","nodes":[{"name":"n","allocatable":{"memory_bytes":9000000000000000000}}],"pod":{}}"#,
+            "not within 0",
+        ),
         (
             Program::KubeScheduler,
             r#"{"id":"x","nodes":[],"pod":{"tolerations":[{"effect":"Never"}]}}"#,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::taints::{CaseTaint, CaseToleration};
 use crate::actors::kube_scheduler::cycle::{self, Scores};
@@ -12,6 +13,20 @@ use crate::actors::kube_scheduler::view::{Container, Image, Node, Pod, Spreading
 use crate::actors::node_affinity::NodeAffinity;
 use crate::actors::pod_affinity::PodAffinity;
 use crate::units::Resources;
+
+/// 64 TiB, twice the largest instance's: sums over all containers, times a hundred, are still exact.
+const MOST: i64 = 1 << 46;
+const MOST_CONTAINERS: usize = 256;
+
+/// A number that the API takes.
+fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let value = i64::deserialize(from)?;
+    let within = (0..=MOST).contains(&value);
+    within.then_some(value).ok_or_else(|| D::Error::custom(format!("{value} is not within 0 and {MOST}")))
+}
+fn amount_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    amount(from).map(Some)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,11 +75,11 @@ struct Scoring {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct CaseResources {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "amount")]
     cpu_millis: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "amount")]
     memory_bytes: i64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "amount")]
     pods: i64,
 }
 
@@ -78,6 +93,7 @@ impl CaseResources {
 #[serde(deny_unknown_fields)]
 struct CaseImage {
     name: String,
+    #[serde(deserialize_with = "amount")]
     size_bytes: i64,
 }
 
@@ -92,7 +108,7 @@ struct CaseNode {
     #[serde(default)]
     requested: CaseResources,
     non_zero_requested: Option<CaseResources>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "amount")]
     matching_pods: i64,
     #[serde(default)]
     unschedulable: bool,
@@ -105,7 +121,9 @@ struct CaseNode {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct CaseContainer {
+    #[serde(default, deserialize_with = "amount_if_any")]
     cpu_millis: Option<i64>,
+    #[serde(default, deserialize_with = "amount_if_any")]
     memory_bytes: Option<i64>,
     image: Option<String>,
 }
@@ -113,7 +131,9 @@ struct CaseContainer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CasePod {
+    #[serde(default, deserialize_with = "amount_if_any")]
     cpu_millis: Option<i64>,
+    #[serde(default, deserialize_with = "amount_if_any")]
     memory_bytes: Option<i64>,
     image: Option<String>,
     containers: Option<Vec<CaseContainer>>,
@@ -132,7 +152,7 @@ struct CasePod {
 #[serde(deny_unknown_fields)]
 struct CaseConstraint {
     key: String,
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "amount")]
     max_skew: i64,
     #[serde(default)]
     when: When,
@@ -291,13 +311,17 @@ fn read_pod(case: CasePod, version: Version) -> Result<Pod, String> {
     };
     let alone =
         CaseContainer { cpu_millis: case.cpu_millis, memory_bytes: case.memory_bytes, image: case.image };
-    let containers = match case.containers {
+    let containers: Vec<Container> = match case.containers {
         None => vec![container(alone)],
         Some(_) if alone.cpu_millis.is_some() || alone.memory_bytes.is_some() || alone.image.is_some() => {
             return Err("pod: give either containers or the request and image of one".into());
         }
         Some(containers) => containers.into_iter().map(container).collect(),
     };
+    let init_containers: Vec<Container> = case.init_containers.into_iter().map(container).collect();
+    if containers.len().max(init_containers.len()) > MOST_CONTAINERS {
+        return Err(format!("pod: more than {MOST_CONTAINERS} containers"));
+    }
     let own: Vec<Constraint> =
         case.topology_spread.into_iter().map(|case| constraint(case, version)).collect();
     let spreading = match case.owner {
@@ -307,7 +331,7 @@ fn read_pod(case: CasePod, version: Version) -> Result<Pod, String> {
     };
     Ok(Pod {
         containers,
-        init_containers: case.init_containers.into_iter().map(container).collect(),
+        init_containers,
         node_selector: case.node_selector,
         tolerations: case.tolerations.iter().map(CaseToleration::read).collect::<Result<_, _>>()?,
         host_ports: Vec::new(),
