@@ -58,8 +58,7 @@ impl Cluster {
         let kind = || Kind {
             zone: node % ZONES,
             pods: self.pods[node as usize],
-            resources: score::resources(requested + REQUESTS, all),
-            images: 0,
+            score: score::resources(requested + REQUESTS, all),
         };
         let kind = fits.then(kind);
         self.alike.set(node, kind);
@@ -71,7 +70,7 @@ impl Cluster {
         for pod in 0..pods {
             let pick = |ties| chance.below(Component::SchedulerTie, pod, 0, ties);
             let window = (self.start, nodes_to_find(nodes), nodes);
-            let Some(choice) = self.alike.choose(window, &self.in_zone, |_| 0, pick) else { return pod };
+            let Some(choice) = self.alike.choose(window, &self.in_zone, pick) else { return pod };
             self.start = (self.start + choice.looked_at) % nodes;
             self.requested[choice.node as usize] += REQUESTS;
             self.pods[choice.node as usize] += 1;

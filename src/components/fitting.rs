@@ -78,6 +78,12 @@ pub(super) struct Fitting {
     status: Vec<Status>,
     alike: Alike,
     presence: Presence,
+    /// By node: what is told of the images, of those that fit; 0: nothing.
+    presences: Vec<u32>,
+    /// Nodes with something.
+    with_images: u32,
+    /// The number of nodes that images are scored by.
+    scored_among: u32,
     counts: Counts,
     /// Pods of the Deployment by node and by zone.
     on_node: Vec<u32>,
@@ -91,6 +97,9 @@ impl Fitting {
             status: Vec::new(),
             alike: Alike::default(),
             presence: Presence::new(images),
+            presences: Vec::new(),
+            with_images: 0,
+            scored_among: 1,
             counts: Counts::default(),
             on_node: Vec::new(),
             in_zone: vec![0; zones],
@@ -135,6 +144,7 @@ impl Fitting {
         if self.status.len() < nodes {
             self.status.resize(nodes, 0);
             self.on_node.resize(nodes, 0);
+            self.presences.resize(nodes, 0);
         }
     }
 
@@ -142,18 +152,38 @@ impl Fitting {
     pub fn update(&mut self, index: u32, node: &Node) {
         self.grow(index);
         let status = self.judge(node);
-        let mut kind = || Kind {
+        let images = self.score_images(index, node, status == THERE);
+        let kind = || Kind {
             zone: node.zone,
             pods: self.on_node[index as usize],
-            resources: score::resources(node.requested + self.requests, node.allocatable),
-            images: self.presence.of(&node.image_status),
+            score: score::resources(node.requested + self.requests, node.allocatable) + images,
         };
-        let kind = (status == THERE).then(&mut kind);
+        let kind = (status == THERE).then(kind);
         self.alike.set(index, kind);
         let before = std::mem::replace(&mut self.status[index as usize], status);
         if before != status {
             self.counts.add(before, u32::MAX);
             self.counts.add(status, 1);
+        }
+    }
+
+    fn score_images(&mut self, index: u32, node: &Node, fits: bool) -> i64 {
+        let presence = if fits { self.presence.of(&node.image_status) } else { 0 };
+        let before = std::mem::replace(&mut self.presences[index as usize], presence);
+        self.with_images = self.with_images + u32::from(presence > 0) - u32::from(before > 0);
+        if presence > 0 { self.presence.score(presence, self.scored_among) } else { 0 }
+    }
+    /// Nodes have come or gone, so that others are the share that has the images.
+    fn score_images_anew(&mut self, nodes: u32) {
+        let before = std::mem::replace(&mut self.scored_among, nodes);
+        if self.with_images == 0 {
+            return;
+        }
+        for (node, presence) in (0..).zip(&self.presences).filter(|(_, presence)| **presence > 0) {
+            let more = self.presence.score(*presence, nodes) - self.presence.score(*presence, before);
+            if more != 0 {
+                self.alike.raise(node, more);
+            }
         }
     }
 
@@ -181,8 +211,10 @@ impl Fitting {
     /// One of the best nodes for a pod, the looking beginning at `from`; see [`Alike::choose`].
     pub fn choose(&mut self, from: u32, pick: impl FnOnce(u64) -> u64) -> Option<Choice> {
         let nodes = self.counts.nodes;
-        let images = |presence| self.presence.score(presence, nodes);
-        self.alike.choose((from, nodes_to_find(nodes), nodes), &self.in_zone, images, pick)
+        if nodes > 0 && self.scored_among != nodes {
+            self.score_images_anew(nodes);
+        }
+        self.alike.choose((from, nodes_to_find(nodes), nodes), &self.in_zone, pick)
     }
 }
 

@@ -10,10 +10,8 @@ pub struct Kind {
     pub zone: u32,
     /// Pods of the Deployment on the node.
     pub pods: u32,
-    /// Both resource plugins' scores, see [`super::score::resources`].
-    pub resources: i64,
-    /// A number for what the snapshot says of the pods' images on it; 0: it has none.
-    pub images: u32,
+    /// Both resource plugins' scores, see [`super::score::resources`], with ImageLocality's.
+    pub score: i64,
 }
 
 /// The node chosen, and how many nodes were looked at for it.
@@ -42,15 +40,19 @@ impl Alike {
     pub fn set(&mut self, node: u32, kind: Option<Kind>) {
         self.groups.set(node, kind);
     }
+    /// The score of a node that fits changes.
+    pub fn raise(&mut self, node: u32, by: i64) {
+        let raised = self.groups.kind(node).map(|kind| Kind { score: kind.score + by, ..*kind });
+        self.groups.set(node, raised);
+    }
 
     /// One of the best of up to `most` feasible nodes, beginning at `from` and going round; where there are no more of them
-    /// all `nodes` are looked at. `in_zone`: the Deployment's pods by zone. `images` scores [`Kind::images`] other than 0. `pick` is
-    /// asked for a number below that of equal ones, if there are several.
+    /// all `nodes` are looked at. `in_zone`: the Deployment's pods by zone. `pick` is asked for a number below that of equal
+    /// ones, if there are several.
     pub fn choose(
         &mut self,
         (from, most, nodes): (u32, u32, u32),
         in_zone: &[u32],
-        images: impl Fn(u32) -> i64,
         pick: impl FnOnce(u64) -> u64,
     ) -> Option<Choice> {
         if self.count() == 0 {
@@ -63,7 +65,7 @@ impl Alike {
             Window::holding(most, from % all, all, |word| groups.word(word))
         };
         self.count_looked_at(window);
-        let best = self.best(in_zone, images);
+        let best = self.best(in_zone);
         let groups = || self.groups.groups().iter().zip(&self.looked_at);
         let tied = || groups().filter(|(_, (count, score))| *count > 0 && *score == best);
         let ties: u64 = tied().map(|(_, (count, _))| u64::from(*count)).sum();
@@ -84,7 +86,7 @@ impl Alike {
     }
 
     /// Scores the groups of which any is looked at: the highest score.
-    fn best(&mut self, in_zone: &[u32], images: impl Fn(u32) -> i64) -> i64 {
+    fn best(&mut self, in_zone: &[u32]) -> i64 {
         let (mut candidates, mut zones) = (0, 0u64);
         for (group, (count, _)) in self.groups.groups().iter().zip(&self.looked_at) {
             candidates += count;
@@ -101,10 +103,7 @@ impl Alike {
         let mut best = i64::MIN;
         for (group, (_, score)) in groups.iter().zip(&mut self.looked_at).filter(|(_, (count, _))| *count > 0)
         {
-            *score = 2 * spread::normalised(*score, least, most) + group.kind.resources;
-            if group.kind.images != 0 {
-                *score += images(group.kind.images);
-            }
+            *score = 2 * spread::normalised(*score, least, most) + group.kind.score;
             best = best.max(*score);
         }
         best

@@ -52,6 +52,11 @@ impl<K: PartialEq> Groups<K> {
     pub fn word(&self, word: usize) -> u64 {
         self.bits[word]
     }
+    /// The node's kind; `None`: it is in no group.
+    pub fn kind(&self, node: u32) -> Option<&K> {
+        let group = self.group_of.get(node as usize).copied().flatten()?;
+        Some(&self.groups[group as usize].kind)
+    }
     /// All groups, those that nobody is left in too.
     pub fn groups(&self) -> &[Group<K>] {
         &self.groups

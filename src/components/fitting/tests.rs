@@ -138,15 +138,10 @@ fn each_cycle_begins_where_the_last_one_ended() {
     for (share, per_cycle) in [(150, 150), (nodes_to_find(500), 230)] {
         let mut start = 0;
         for cycle in 1..=20 {
-            let choice = fitting.alike.choose(
-                (start, share, 500),
-                &fitting.in_zone,
-                |_| 0,
-                |ties| {
-                    assert_eq!(ties, u64::from(per_cycle), "all found are alike");
-                    0
-                },
-            );
+            let choice = fitting.alike.choose((start, share, 500), &fitting.in_zone, |ties| {
+                assert_eq!(ties, u64::from(per_cycle), "all found are alike");
+                0
+            });
             assert_eq!(choice, Some(Choice { node: start, looked_at: per_cycle }), "cycle {cycle}");
             start = (start + per_cycle) % 500;
         }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn kind(zone: u32, pods: u32, resources: i64) -> Kind {
-    Kind { zone, pods, resources, images: 0 }
+fn kind(zone: u32, pods: u32, score: i64) -> Kind {
+    Kind { zone, pods, score }
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn a_group_that_nobody_is_left_in_serves_another_kind() {
     assert_eq!((alike.count(), alike.groups.groups().len()), (1, 1));
     alike.set(70, None);
     assert_eq!(alike.count(), 0);
-    assert_eq!(alike.choose((0, 10, 80), &[49], |_| 0, |_| 0), None);
+    assert_eq!(alike.choose((0, 10, 80), &[49], |_| 0), None);
 }
 
 /// The emptier zone first, the emptier node first, then the higher score of resources.
@@ -28,7 +28,7 @@ fn spreading_weighs_twice() {
     {
         alike.set(node as u32, Some(of));
     }
-    let second = alike.choose((0, 10, 4), &[1, 0], |_| 0, |ties| ties - 1);
+    let second = alike.choose((0, 10, 4), &[1, 0], |ties| ties - 1);
     assert_eq!(second, Some(Choice { node: 3, looked_at: 4 }));
 }
 
@@ -50,7 +50,7 @@ proptest! {
             behind.into_iter().chain(before).take(most as usize).collect()
         };
         for (place, node) in rotated.iter().enumerate() {
-            let choice = alike.choose((from, most, all), &[0], |_| 0, |ties| {
+            let choice = alike.choose((from, most, all), &[0], |ties| {
                 assert_eq!(ties as usize, rotated.len());
                 place as u64
             });
