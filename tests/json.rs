@@ -88,6 +88,21 @@ fn a_complete_sweep_answers_from_its_files() {
     let changed = kilopod(&folder, &arguments);
     assert_eq!(changed.status.code(), Some(1), "{}", error(&changed));
     assert!(error(&changed).contains("not as the sweep wrote it") && changed.stdout.is_empty());
+    // So are tables of which nothing is read back, all at once.
+    answer(&folder, &[&arguments[..], &["--overwrite"]].concat());
+    for table in ["cells", "subnets"] {
+        let path = folder.join(format!("out/{table}.csv"));
+        fs::write(&path, fs::read_to_string(&path).unwrap() + "\n").unwrap();
+    }
+    let changed = kilopod(&folder, &arguments);
+    assert_eq!(changed.status.code(), Some(1), "{}", error(&changed));
+    for table in ["cells", "subnets"] {
+        assert!(
+            error(&changed).contains(&format!("{table}.csv: it is not as the sweep wrote it")),
+            "{}",
+            error(&changed)
+        );
+    }
 }
 
 #[test]

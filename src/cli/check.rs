@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{BAD_INPUT, CLAIM_BROKEN, CLAIM_UNDECIDED, FAILED, OK};
 use crate::advice::{Advice, Claim, Form, Judged, Statistic, judge, judge_results, read_file};
 use crate::catalogue::Catalogue;
-use crate::experiment::Stored;
+use crate::experiment::{REPLICATIONS, Stored};
 use crate::statistics::Verdict;
 
 /// Try the claims of advice files: each holds, is broken, or is undecided
@@ -94,6 +94,10 @@ pub fn run(arguments: &Arguments) -> u8 {
             return BAD_INPUT;
         }
     };
+    if let Some(Err(error)) = stored.as_ref().map(|stored| stored.is_as_written(REPLICATIONS)) {
+        say!("error: {error}");
+        return FAILED;
+    }
     let began = super::clock();
     let (mut tried, mut skipped): (Vec<Tried>, Vec<Skipped>) = Default::default();
     for (file, mut advice) in files.into_iter().zip(read.into_iter().flatten()) {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::BAD_INPUT;
+use super::{BAD_INPUT, FAILED};
 use crate::experiment::{Comparing, Comparison, Runs, Stored};
 use crate::results::{Kind, Measure, measure_named};
 
@@ -38,9 +38,9 @@ pub fn run(arguments: &Arguments) -> u8 {
     match compared(arguments) {
         Ok(rows) if arguments.json => super::print_json(&as_json(arguments, &rows)),
         Ok(rows) => super::print(&as_text(arguments, &rows)),
-        Err(problems) => {
+        Err((code, problems)) => {
             problems.iter().for_each(|problem| say!("error: {problem}"));
-            BAD_INPUT
+            code
         }
     }
 }
@@ -52,22 +52,24 @@ struct Row {
     found: Comparison,
 }
 
-fn compared(arguments: &Arguments) -> Result<Vec<Row>, Vec<String>> {
-    let wanted = wanted(&arguments.measures)?;
-    let stored = Stored::open(&arguments.folder).map_err(|error| vec![error])?;
-    let (columns, runs) = stored.runs(&wanted).map_err(|error| vec![error])?;
+/// The rows; on trouble the exit code with all that is wrong.
+fn compared(arguments: &Arguments) -> Result<Vec<Row>, (u8, Vec<String>)> {
+    let bad = |problems: Vec<String>| (BAD_INPUT, problems);
+    let wanted = wanted(&arguments.measures).map_err(bad)?;
+    let stored = Stored::open(&arguments.folder).map_err(|error| bad(vec![error]))?;
+    let (columns, runs) = stored.runs(&wanted).map_err(|error| (FAILED, vec![error]))?;
     let find = |id: &String| -> Result<&Runs, String> {
         let found = runs.iter().find(|cell| cell.keys[0] == *id);
         let last = runs.last().map_or("", |cell| cell.keys[0].as_str());
         found.ok_or_else(|| format!("{id:?} is no cell of {}; they go up to {last}", stored.name))
     };
-    let base = find(&arguments.base).map_err(|error| vec![error])?;
+    let base = find(&arguments.base).map_err(|error| bad(vec![error]))?;
     let (cells, problems): (Vec<_>, Vec<_>) = match arguments.cells.is_empty() {
         true => runs.iter().filter(|cell| cell.keys[0] != base.keys[0]).map(Ok).partition(Result::is_ok),
         false => arguments.cells.iter().map(find).partition(Result::is_ok),
     };
     if !problems.is_empty() {
-        return Err(problems.into_iter().filter_map(Result::err).collect());
+        return Err(bad(problems.into_iter().filter_map(Result::err).collect()));
     }
     if !stored.cut_short.is_empty() {
         say!(

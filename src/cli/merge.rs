@@ -110,11 +110,21 @@ fn is_there(folder: &Folder, meta: &Meta) -> Result<bool, u8> {
     if !folder.path().exists() {
         return Ok(false);
     }
-    match folder.look_for(&meta.plan_id) {
-        Ok(Found::Complete) if Stored::open(folder.path()).is_ok() => {
-            say!("{output} is complete: the same parts were merged before");
-            Ok(true)
-        }
+    let found = folder.look_for(&meta.plan_id);
+    if let (Ok(Found::Complete), Ok(stored)) = (&found, Stored::open(folder.path())) {
+        return match stored.is_whole() {
+            Ok(()) => {
+                say!("{output} is complete: the same parts were merged before");
+                Ok(true)
+            }
+            Err(error) => {
+                say!("error: {error}");
+                say!("hint: name another folder with -o DIR");
+                Err(FAILED)
+            }
+        };
+    }
+    match found {
         Ok(_) => {
             say!("error: {output} is there already, and is not what these parts come to");
             say!("hint: name another folder with -o DIR");

@@ -146,8 +146,7 @@ fn read_back(plan: &Plan, arguments: &Arguments, folder: &Folder) -> Result<Swep
             .map_err(|error| error.to_string()),
         None => {
             let ids: Vec<String> = plan.cells.iter().map(Cell::id).collect();
-            let whole = |stored: Stored| stored.is_whole().map(|()| stored);
-            Stored::open(folder.path()).and_then(whole).and_then(|stored| stored.cells(&ids))
+            Stored::open(folder.path()).and_then(|stored| stored.cells(&ids))
         }
     };
     match cells {

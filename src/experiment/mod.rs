@@ -46,5 +46,5 @@ pub use precision::{Precision, StoppedBy, parse_share};
 pub use range::{Range, Scale};
 pub use rounds::sweep_within;
 pub use runs::{Columns, Runs};
-pub use stored::Stored;
+pub use stored::{REPLICATIONS, Stored};
 pub use sweep::{Finished, Step, cell_keys, sweep};

@@ -15,6 +15,9 @@ use crate::results::rows::{CellSummary, SUMMARISED};
 use crate::results::{Measure, measures};
 use crate::statistics::Tally;
 
+/// The table of all replications.
+pub const REPLICATIONS: &str = "replications.csv";
+
 /// What a finished sweep says of itself.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -30,10 +33,8 @@ pub struct Stored {
     pub cut_short: Vec<String>,
     /// By cell, why it has no more replications; empty of a fixed number.
     stopped_by: BTreeMap<String, StoppedBy>,
-    /// SHA-256 of `replications.csv`.
-    sha256: String,
-    /// Files of the sweep.
-    files: Vec<String>,
+    /// Tables of the sweep, by file, with the SHA-256 of each.
+    files: BTreeMap<String, String>,
 }
 
 impl Stored {
@@ -64,22 +65,41 @@ impl Stored {
                 precision: target.zip(text(&precision["measure"])),
                 cut_short: cut.map(|(cell, _)| cell.clone()).collect(),
                 stopped_by,
-                sha256: text(&manifest["files"]["replications.csv"]["sha256"])?,
-                files: manifest["files"].as_object()?.keys().cloned().collect(),
+                files: manifest["files"]
+                    .as_object()?
+                    .iter()
+                    .map(|(file, entry)| Some((file.clone(), text(&entry["sha256"])?)))
+                    .collect::<Option<_>>()?,
             })
         };
         read().ok_or_else(|| no_results(&"manifest.json lacks what a sweep writes there"))
     }
 
     /// # Errors
-    /// Files that the sweep wrote and that are gone.
+    /// Tables that the sweep wrote and that are gone, or else those that were changed since.
     pub fn is_whole(&self) -> Result<(), String> {
         let gone = |file: &&String| !self.path.join(file).exists();
-        let gone: Vec<&str> = self.files.iter().filter(gone).map(String::as_str).collect();
-        if gone.is_empty() {
+        let gone: Vec<&str> = self.files.keys().filter(gone).map(String::as_str).collect();
+        if !gone.is_empty() {
+            let (path, gone) = (self.path.display(), gone.join(", "));
+            return Err(format!("{path} lacks files that the sweep wrote there: {gone}"));
+        }
+        let changed: Vec<String> =
+            self.files.keys().filter_map(|file| self.is_as_written(file).err()).collect();
+        if changed.is_empty() { Ok(()) } else { Err(changed.join("\nerror: ")) }
+    }
+    /// # Errors
+    /// If this table was changed since the sweep wrote it.
+    pub fn is_as_written(&self, file: &str) -> Result<(), String> {
+        let path = self.path.join(file);
+        let hash = hash_of(&path, &mut |_| Ok(())).map_err(|error| error.to_string())?;
+        if self.files.get(file) == Some(&hash) {
             return Ok(());
         }
-        Err(format!("{} lacks files that the sweep wrote there: {}", self.path.display(), gone.join(", ")))
+        Err(format!(
+            "{}: it is not as the sweep wrote it (another SHA-256 than in manifest.json)",
+            path.display()
+        ))
     }
 
     /// Some measures of all replications, by cell.
@@ -87,12 +107,12 @@ impl Stored {
     /// # Errors
     /// If `replications.csv` is not as the sweep wrote it, or lacks a measure.
     pub fn runs(&self, measures: &[Measure]) -> Result<(Columns, Vec<Runs>), String> {
-        let path = self.path.join("replications.csv");
+        self.is_as_written(REPLICATIONS)?;
+        self.read_runs(measures)
+    }
+    fn read_runs(&self, measures: &[Measure]) -> Result<(Columns, Vec<Runs>), String> {
+        let path = self.path.join(REPLICATIONS);
         let trouble = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-        let hash = hash_of(&path, &mut |_| Ok(())).map_err(|error| error.to_string())?;
-        if hash != self.sha256 {
-            return Err(trouble(&"it is not as the sweep wrote it (another SHA-256 than in manifest.json)"));
-        }
         let read = || -> io::Result<Result<(Columns, Vec<Runs>), String>> {
             let mut reader = csv::Reader::from_path(&path)?;
             let header = reader.headers()?.clone();
@@ -107,10 +127,11 @@ impl Stored {
     /// The figures of these cells, as the sweep had them; the rows of their tables stay where they are.
     ///
     /// # Errors
-    /// If a table cannot be read, or is not as the sweep wrote it.
+    /// If a table cannot be read, or any is not as the sweep wrote it.
     pub fn cells(&self, ids: &[String]) -> Result<Vec<(String, Finished)>, String> {
         let summarised = measures().into_iter().filter(|measure| SUMMARISED.contains(&measure.name.as_str()));
-        let (columns, runs) = self.runs(&summarised.collect::<Vec<_>>())?;
+        self.is_whole()?;
+        let (columns, runs) = self.read_runs(&summarised.collect::<Vec<_>>())?;
         let failures = self.failures()?;
         let by_id: BTreeMap<&str, &Runs> = runs.iter().map(|runs| (runs.keys[0].as_str(), runs)).collect();
         let finished = |id: &String| {
