@@ -75,3 +75,72 @@ fn a_merge_prints_the_table_of_its_cells() {
     assert_eq!(cells(&["merge", "0-2", "1-2", "-o", "merged"]), whole);
     assert_eq!(cells(&["merge", "0-2", "1-2", "-o", "merged"]), whole);
 }
+
+fn line<'a>(told: &'a str, name: &str) -> &'a str {
+    told.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in\n{told}"))
+}
+
+/// A subnet with addresses enough, and no sixteen of them side by side.
+#[test]
+fn free_blocks_are_told_where_prefixes_are_asked_for() {
+    let text = "horizon = \"3 min\"\nzones = [\"us-east-1a\"]\nsubnet_prefix_length = 24\nused_addresses = 100\n\
+                [[deployments]]\nreplicas = 5\n[[node_pools]]\ninstance_types = [\"m5.large\"]\n";
+    let prefixes = ["ENABLE_PREFIX_DELEGATION=true", "WARM_PREFIX_TARGET=1"];
+    let dry = printed("blocks", text, &prefixes);
+    let subnet = line(&dry, "subnet-a");
+    assert!(subnet.contains("; 0 whole /28 free, 0 at the least; first refused"), "{dry}");
+    let reserved = "subnets=[{ zone = \"us-east-1a\", prefix_length = 24, used_addresses = 20, reserved_prefixes = 12 }]";
+    let kept = printed("blocks-kept", text, &[&prefixes[..], &[reserved]].concat());
+    assert!(
+        line(&kept, "pods Ready").contains("(reached)") && line(&kept, "subnet-1").contains("whole /28 free"),
+        "{kept}"
+    );
+    assert!(!printed("blocks-none", text, &[]).contains("/28"));
+}
+
+const FEW: &str = "horizon = \"12 min\"\n[[node_pools]]\ninstance_types = [\"m5.large\"]\n";
+
+#[test]
+fn what_a_scale_down_left_and_took_away_is_told() {
+    let text = format!(
+        "{FEW}disruption = {{ consolidate_after = \"30 s\" }}\n[[deployments]]\n\
+         schedule = [{{ at = \"0 s\", replicas = 12 }}, {{ at = \"4 min\", replicas = 3 }}]\n"
+    );
+    let told = printed("down", &text, &[]);
+    let pods = line(&told, "pods Ready");
+    assert!(pods.contains("3 of 3 wanted now; the target of 12 was reached at "), "{told}");
+    assert!(
+        line(&told, "nodes at the end").ends_with(" 3") && line(&told, "nodes removed").contains("empty"),
+        "{told}"
+    );
+    // Nothing of it where nothing went.
+    let up = printed("up", &text, &["until=target"]);
+    assert!(line(&up, "pods Ready").ends_with("12 of 12 (reached)"), "{up}");
+    for name in ["nodes at", "nodes removed", "pods evicted", "pods preempted", "pods lost", "autoscaler"] {
+        assert!(!up.lines().any(|line| line.starts_with(name)), "{up}");
+    }
+}
+
+#[test]
+fn preemptions_are_told() {
+    let text = format!(
+        "{FEW}limits = {{ cpu = \"4\" }}\n[[deployments]]\nname = \"low\"\nreplicas = 2\n\
+         [[deployments]]\nname = \"high\"\npriority = 100\nschedule = [{{ at = \"4 min\", replicas = 2 }}]\n"
+    );
+    let told = printed("preempted", &text, &["until=horizon"]);
+    assert!(line(&told, "pods preempted").ends_with("2 in 2 preemptions"), "{told}");
+}
+
+/// An autoscaler that has come to where its pods use what it aims at asks for no more, whatever the target.
+#[test]
+fn what_an_autoscaler_wants_in_the_end_is_told() {
+    let text = format!(
+        "{FEW}[[deployments]]\nname = \"web\"\nreplicas = 2\n\
+         autoscaler = {{ max = 10, limit_percent = 400, load = [{{ at = \"0 s\", value = 200 }}] }}\n"
+    );
+    let told = printed("autoscaler", &text, &[]);
+    let wants = line(&told, "autoscaler wants");
+    assert!(wants.ends_with(" 4 of web in the end, 10 at most; target_pods is 10"), "{told}");
+    let reached = printed("autoscaler-reached", &text, &["target_pods=4"]);
+    assert!(!reached.contains("autoscaler wants"), "{reached}");
+}

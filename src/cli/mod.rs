@@ -13,6 +13,7 @@ mod chart;
 mod check;
 mod compare;
 mod decide;
+mod ended;
 mod fit_spot;
 mod instances;
 mod max_pods;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{FAILED, chart, waited};
+use super::{FAILED, chart, ended, waited};
 use crate::catalogue::Catalogue;
 use crate::components::{JobTold, Prepared, Told, Unfinished, Wishes, tell};
 use crate::input::ordered_toml;
@@ -109,6 +109,7 @@ fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
     let subnets = scenario.subnets.iter().zip(&record.subnets).map(|(spec, subnet)| {
         json!({
             "subnet": spec.name, "free_at_end": subnet.free_at_end, "least_free": subnet.least_free,
+            "free_blocks_at_end": subnet.free_blocks_at_end, "least_free_blocks": subnet.least_free_blocks,
             "first_dry_ms": subnet.first_dry_ms,
         })
     });
@@ -127,6 +128,7 @@ fn as_json(told: &Told, scenario: &Scenario, seed: u64) -> Value {
         "seed": seed.to_string(),
         "replication": record.replication,
         "target_pods": scenario.target_pods,
+        "wanted_at_end": told.wanted_at_end,
         "horizon_ms": scenario.horizon.millis(),
         "outcome": record.outcome.name(),
         "reason": record.reason.map(Cause::name),
@@ -163,11 +165,17 @@ fn report(told: &Told, scenario: &Scenario) -> String {
         (outcome, None) => outcome.name().to_string(),
     };
     let counted = if told.jobs.is_empty() { "Ready" } else { "Ready or succeeded" };
-    line(&format!("pods {counted}"), format!("{} of {target} ({outcome})", record.pods_ready_at_end));
+    line(
+        &format!("pods {counted}"),
+        ended::short_of_target(told, target)
+            .unwrap_or_else(|| format!("{} of {target} ({outcome})", record.pods_ready_at_end)),
+    );
+    ended::autoscalers(told, scenario).into_iter().for_each(|text| line("autoscaler wants", text));
     let times =
         [record.time_to_50pct_ms, record.time_to_90pct_ms, record.time_to_99pct_ms, record.time_to_target_ms];
     line("time to 50/90/99/100 %", times.map(when).join(" / "));
     line("nodes launched", launched(told));
+    ended::nodes_and_pods(record).into_iter().for_each(|(name, text)| line(name, text));
     let last = record.timeline.last().copied().unwrap_or_default();
     let (attached, assigned) = (last.addresses_attached, last.addresses_assigned);
     let primaries = record.nodes + scenario.static_nodes.iter().map(|group| group.count).sum::<u32>();
@@ -180,7 +188,11 @@ fn report(told: &Told, scenario: &Scenario) -> String {
         let dry = subnet
             .first_dry_ms
             .map_or(String::new(), |ms| format!("; first refused a request at {:.1} s", ms as f64 / 1e3));
-        line(&spec.name, format!("{} free, {} at the least{dry}", subnet.free_at_end, subnet.least_free));
+        let mut free = format!("{} free, {} at the least", subnet.free_at_end, subnet.least_free);
+        if let Some((now, least)) = subnet.free_blocks_at_end.zip(subnet.least_free_blocks) {
+            free += &format!("; {now} whole /28 free, {least} at the least");
+        }
+        line(&spec.name, free + &dry);
     }
     let (calls, throttled) = record
         .api_counts

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::state::{Held, NONE, NodeStage, PodStage, Tie};
 use super::*;
 use crate::results::{BranchEniRecord, Outcome, ReservedRecord, SubnetRecord, WasteSplit};
-use crate::scenario::CniMode;
+use crate::scenario::{CniMode, DeploymentSpec};
 
 /// How often a run is asked whether anything still moves.
 const LOOK_EVERY: SimDuration = SimDuration::from_secs(10);
@@ -239,6 +239,25 @@ impl Run<'_> {
         self.pods.iter().any(without) || self.may_be_served(false)
     }
 
+    /// Deployments and Jobs; a Deployment's later templates are not by themselves.
+    fn owners(&self) -> impl Iterator<Item = (&DeploymentSpec, u32)> {
+        let all = self.scenario.deployments.iter().zip(0..);
+        all.filter(|(_, number)| self.owner(*number) == *number)
+    }
+    /// Pods that they want now.
+    pub(super) fn wanted(&self) -> u32 {
+        let each = |(spec, number): (&DeploymentSpec, u32)| match &spec.job {
+            Some(job) => job.completions,
+            None => self.replicas_of(number),
+        };
+        self.owners().map(each).sum()
+    }
+    /// Deployments with an autoscaler, and the replicas that it has come to.
+    pub(super) fn autoscaled(&self) -> Vec<(String, u32)> {
+        let scaled = self.owners().filter(|(spec, _)| spec.autoscaler.is_some());
+        scaled.map(|(spec, number)| (spec.name.clone(), self.replicas_of(number))).collect()
+    }
+
     /// Karpenter's nodes by type and capacity type.
     pub(super) fn launched_by_kind(&self) -> Vec<(String, &'static str, u32)> {
         let mut counts = std::collections::BTreeMap::new();
@@ -275,10 +294,12 @@ impl Run<'_> {
             least_free: book.least_free(),
             free_at_end: book.free(),
             free_blocks_at_end: book.free_blocks(),
+            least_free_blocks: book.least_free_blocks(),
         };
         let claims = self.claim_record();
         let servers = self.api_server.as_ref().zip(self.scenario.api_server.as_ref());
         let api_server = servers.map(|(server, spec)| server.record(spec.agents, end));
+        let priorities = self.scenario.has_priorities();
         let cpu = self.cpu_record();
         let jobs = self.job_record();
         let cause_pod_ms = self.at_target.map_or_else(|| self.ledger.millis_until(end), |(_, millis)| millis);
@@ -335,6 +356,8 @@ impl Run<'_> {
             claims,
             nodes_removed: self.nodes_removed,
             pods_evicted: self.pods_evicted,
+            preemptions: priorities.then_some(self.preemptions),
+            pods_preempted: priorities.then_some(self.pods_preempted),
             pods_lost: self.pods_lost,
             replacement_p95_ms,
             scheduling_rounds: self.rounds,

@@ -145,6 +145,10 @@ pub struct Told {
     /// How each Job stands at the end.
     pub jobs: Vec<JobTold>,
     pub unfinished_rollouts: Vec<Unfinished>,
+    /// Pods wanted at the end: of Deployments so many replicas, of Jobs their completions.
+    pub wanted_at_end: u32,
+    /// Deployments with an autoscaler, and the replicas that it has come to.
+    pub autoscaled: Vec<(String, u32)>,
 }
 
 /// One replication under way.
@@ -282,6 +286,8 @@ struct Run<'a> {
     /// Claims deleted, by [`Reason`].
     nodes_removed: [u64; Reason::ALL.len()],
     pods_evicted: u64,
+    preemptions: u64,
+    pods_preempted: u64,
     /// Pods that an instance still had when it stopped.
     pods_lost: u64,
     /// From the notice of an interruption until the pod in the place of one that it took was Ready (ms).
@@ -304,7 +310,9 @@ pub fn tell(prepared: &Prepared, seed: u64, replication: u32, wishes: Wishes) ->
     let history = run.ledger.history.take().unwrap_or_default();
     let launched = if wishes.history { run.launched_by_kind() } else { Vec::new() };
     let (jobs, unfinished_rollouts) = (run.jobs_told(), run.unfinished_rollouts());
-    Told { record: run.record(replication), trace, history, launched, jobs, unfinished_rollouts }
+    let (wanted_at_end, autoscaled) = (run.wanted(), run.autoscaled());
+    let record = run.record(replication);
+    Told { record, trace, history, launched, jobs, unfinished_rollouts, wanted_at_end, autoscaled }
 }
 
 impl<'a> Run<'a> {
@@ -434,6 +442,8 @@ impl<'a> Run<'a> {
             reservation_errors: 0,
             nodes_removed: [0; Reason::ALL.len()],
             pods_evicted: 0,
+            preemptions: 0,
+            pods_preempted: 0,
             pods_lost: 0,
             replacements_ms: Vec::new(),
         }

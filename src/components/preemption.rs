@@ -71,6 +71,7 @@ impl Run<'_> {
         let (ties, draw) = (candidates.len() as u64, (1 << 24) + self.queue.attempts(pod));
         let pick = if ties == 1 { 0 } else { self.chance.below(Component::SchedulerTie, pod, draw, ties) };
         let (node, candidate) = candidates.swap_remove(pick as usize);
+        self.preemptions += 1;
         self.trace(|| TraceLine::new("pod_preempts").pod(pod).node(node));
         let victims = candidate.victims.iter().map(|victim| victim.pod).collect();
         if self.prepared.era.preempts_in_background {

@@ -478,6 +478,14 @@ pub fn measures() -> Vec<Measure> {
         add(name, "", Count, meaning, get);
     }
     add("pods_evicted", "", Count, "Pods that drains of nodes evicted.", |r| Some(r.pods_evicted));
+    add(
+        "preemptions",
+        "",
+        Count,
+        "How often kube-scheduler made room on a node for a pod of higher priority; empty, as the next, where all pods have one priority.",
+        |r| r.preemptions,
+    );
+    add("pods_preempted", "", Count, "Pods that it sent away for that.", |r| r.pods_preempted);
     add("pods_lost", "", Count, "Pods that an instance still had when it stopped.", |r| Some(r.pods_lost));
     add(
         "replacement_p95",

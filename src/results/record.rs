@@ -93,6 +93,10 @@ pub struct ReplicationRecord {
     pub nodes_removed: [u64; Reason::ALL.len()],
     /// Pods that drains evicted.
     pub pods_evicted: u64,
+    /// How often kube-scheduler made room on a node for a pod of higher priority, and the pods that it sent away for it;
+    /// `None` where all have one priority.
+    pub preemptions: Option<u64>,
+    pub pods_preempted: Option<u64>,
     /// Pods that an instance still had when it stopped.
     pub pods_lost: u64,
     /// 95th percentile over interrupted pods of the time from the notice until the pod in its place was Ready (ms).
@@ -163,6 +167,8 @@ pub struct SubnetRecord {
     pub free_at_end: u32,
     /// Wholly free /28 blocks; `None` where addresses are only counted.
     pub free_blocks_at_end: Option<u32>,
+    /// The least of them over the run.
+    pub least_free_blocks: Option<u32>,
 }
 
 /// Calls of one API of EC2.

@@ -41,6 +41,8 @@ struct Map {
     /// Wholly free blocks, in no order, and where each block stands in there.
     whole: Vec<u32>,
     place: Vec<u32>,
+    /// The least that [`Subnet::free_blocks`] ever was.
+    least_blocks: u32,
 }
 
 const NOWHERE: u32 = u32::MAX;
@@ -58,6 +60,7 @@ impl Subnet {
         if prefixes {
             let mut map = Map::new(size / BLOCK);
             (0..4).chain([size - 1]).for_each(|reserved| map.take(reserved));
+            map.least_blocks = map.whole.len() as u32;
             subnet.map = Some(map);
         }
         subnet.free -= 5;
@@ -105,6 +108,10 @@ impl Subnet {
     /// /28 blocks that can still be handed out; `None` where addresses are only counted.
     pub fn free_blocks(&self) -> Option<u32> {
         self.map.as_ref().map(|map| (map.whole.len() + map.reserved.len()) as u32)
+    }
+    /// The least that [`Subnet::free_blocks`] ever was.
+    pub fn least_free_blocks(&self) -> Option<u32> {
+        self.map.as_ref().map(|map| map.least_blocks)
     }
     /// Are addresses placed?
     pub fn places(&self) -> bool {
@@ -193,6 +200,9 @@ impl Subnet {
     fn took(&mut self, count: u32) {
         self.free -= count;
         self.least_free = self.least_free.min(self.free);
+        if let Some(map) = &mut self.map {
+            map.least_blocks = map.least_blocks.min((map.whole.len() + map.reserved.len()) as u32);
+        }
     }
     fn came_back(&mut self, count: u32) {
         self.free += count;
@@ -211,7 +221,8 @@ impl Map {
         let tree = (0..=blocks).map(|node| (node & node.wrapping_neg()) * BLOCK).collect();
         let whole: Vec<u32> = (0..blocks).collect();
         let (reserved, reserved_from) = (Vec::new(), blocks);
-        Map { taken: vec![0; blocks as usize], tree, reserved, reserved_from, place: whole.clone(), whole }
+        let (place, taken) = (whole.clone(), vec![0; blocks as usize]);
+        Map { taken, tree, reserved, reserved_from, whole, place, least_blocks: blocks }
     }
 
     fn take(&mut self, offset: Offset) {
@@ -317,6 +328,7 @@ mod tests {
         assert_eq!(subnet.take_prefixes(15, &mut none, &mut |_| 0), Err(Dry::Blocks));
         assert!(none.is_empty());
         assert_eq!((subnet.free(), subnet.least_free(), subnet.free_blocks()), (251, 251, Some(14)));
+        assert_eq!(subnet.least_free_blocks(), Some(14));
     }
 
     #[test]
@@ -333,6 +345,7 @@ mod tests {
         assert_eq!((subnet.free(), subnet.free_blocks()), (0, Some(0)));
         subnet.return_prefixes(&blocks);
         assert_eq!((subnet.free(), subnet.free_singles(), subnet.free_blocks()), (64, 16, Some(4)));
+        assert_eq!(subnet.least_free_blocks(), Some(0));
     }
 
     proptest! {

@@ -175,6 +175,7 @@ impl Run<'_> {
             let state = &mut self.pods[victim as usize];
             state.preempted = true;
             let deployment = state.deployment;
+            self.pods_preempted += 1;
             self.delete_pod(victim);
             self.replace_pod(deployment, victim, SimTime::NEVER);
         }
