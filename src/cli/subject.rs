@@ -7,7 +7,7 @@ use super::BAD_INPUT;
 use crate::catalogue::Catalogue;
 use crate::experiment::sensitivity::Subject;
 use crate::experiment::{Cell, Overrides};
-use crate::input::{Document, Problems, Value};
+use crate::input::{Document, Problems, Value, read_text};
 use crate::scenario;
 
 /// Reads it with `settings` laid over; everything wrong with it is told, and the exit code comes back.
@@ -61,7 +61,7 @@ fn of_file(path: &Path, settings: &[String], seed: u64) -> Result<Subject, u8> {
     if path.join("experiment.toml").is_file() {
         return Err(tell_experiment(path));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_text(path).map_err(|error| {
         say!("error: {}: {error}", path.display());
         if path.is_dir() {
             say!("hint: name a scenario's file, or a folder with an experiment.toml and one of its cells");
@@ -94,7 +94,7 @@ fn of_experiment(path: &Path, id: &str, settings: &[String], seed: Option<u64>) 
     let Some(cell) = plan.cells.iter().find(|cell| cell.id() == id) else {
         let last = plan.cells.last().map(Cell::id).unwrap_or_default();
         say!("error: {id:?} is no cell of {}; they go from c0001 to {last}", plan.name);
-        say!("hint: kilopod sweep {} --dry-run lists them", path.display());
+        say!("hint: kilopod sweep {} --dry-run --json lists them", path.display());
         return Err(BAD_INPUT);
     };
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };

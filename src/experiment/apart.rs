@@ -8,7 +8,7 @@ use super::design::cell;
 use super::designs::{Point, is_every_combination};
 use super::factors::Factor;
 use crate::catalogue::Catalogue;
-use crate::input::{Document, Node, Problem, Problems};
+use crate::input::{Document, Node, Problem, Problems, Value};
 
 /// What is wrong with the scenario whatever the cells are to be. Where they are every combination of levels, each level is seen with
 /// the first of every other factor, too.
@@ -20,13 +20,13 @@ pub(super) fn problems(
     folder: &Path,
     catalogue: &Arc<Catalogue>,
 ) -> Vec<Problem> {
+    let mut found = keys(base, factors, name, folder, catalogue);
     // Values of ranges are the design's to choose; factors without levels lack them by a mistake that was told.
     let factors: Vec<Factor> = factors.iter().filter(|factor| !factor.levels.is_empty()).cloned().collect();
     let of = |factors: &[Factor], point: &Point| {
         cell(0, point, factors, base, name, folder, catalogue).err().unwrap_or_default()
     };
     let mut first: Point = vec![0; factors.len()];
-    let mut found = Problems::default();
     if !is_every_combination(design) {
         // What levels give or mend is not wrong, and what they bring may be meant for other cells.
         let alone = of(&[], &Point::new());
@@ -42,4 +42,31 @@ pub(super) fn problems(
         first[place] = 0;
     }
     found.into_vec()
+}
+
+/// Keys that are none, of factors without levels, of which no cell tells.
+fn keys(
+    base: &Document,
+    factors: &[Factor],
+    name: &str,
+    folder: &Path,
+    catalogue: &Arc<Catalogue>,
+) -> Problems {
+    let mut found = Problems::default();
+    for factor in factors.iter().filter(|factor| factor.levels.is_empty()) {
+        for key in &factor.keys {
+            let mut document = base.clone();
+            let value = Node { origin: factor.origin.clone(), value: Value::Text(String::new()) };
+            document.insert(key, value, &mut found);
+            let told = cell(0, &Point::new(), &[], &document, name, folder, catalogue).err();
+            // What is wrong with the value is not the factor's mistake.
+            let none = ["there is no key", "there is no latency"];
+            let is_none = |problem: &Problem| {
+                none.iter().any(|text| problem.what.starts_with(text))
+                    || problem.what.ends_with("is not a variable of aws-node")
+            };
+            found.extend(told.into_iter().flatten().filter(is_none));
+        }
+    }
+    found
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::input::{Document, Node, Problems, Section, Value};
+use crate::input::{Document, Node, Problems, Section, Value, read_text};
 
 /// The file that `base` names, with `[scenario]` and the command line laid over it.
 pub(crate) fn base(
@@ -15,7 +15,7 @@ pub(crate) fn base(
     let mut document = Document { root: Node { origin: origin.clone(), value: Value::Table(Vec::new()) } };
     if let Some(file) = root.text("base", problems) {
         let path = folder.join(&file);
-        match std::fs::read_to_string(&path) {
+        match read_text(&path) {
             Ok(text) => document = Document::parse(&path.display().to_string(), &text, problems),
             Err(error) => problems.add(&origin, "base", format!("{}: {error}", path.display()), None),
         }

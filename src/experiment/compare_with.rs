@@ -89,7 +89,10 @@ impl CompareWith {
             Written::Cell(id) => {
                 let base = place(&|cell| cell.id() == *id);
                 if base.is_none() {
-                    bad(format!("{id:?} is no cell"), "kilopod sweep --dry-run lists them".to_string());
+                    bad(
+                        format!("{id:?} is no cell"),
+                        "kilopod sweep --dry-run --json lists them".to_string(),
+                    );
                 }
                 vec![base; cells.len()]
             }

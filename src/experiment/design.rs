@@ -12,7 +12,7 @@ use super::identity::identity;
 use super::plan_file::read_plan;
 use super::precision::{self, Precision};
 use crate::catalogue::Catalogue;
-use crate::input::{Document, Node, Problem, Problems, Section, Value};
+use crate::input::{Document, Node, Problem, Problems, Section, Value, read_text};
 use crate::scenario::{self, Scenario};
 
 /// A design point.
@@ -93,9 +93,10 @@ pub fn read_file(
         return if typed.is_empty() { read_plan(path, catalogue) } else { Err(vec![as_it_is(path, &typed)]) };
     }
     let file = if path.is_dir() { path.join("experiment.toml") } else { path.to_path_buf() };
-    let text = std::fs::read_to_string(&file).map_err(|error| {
+    let text = read_text(&file).map_err(|error| {
         let what = format!("{}: {error}", file.display());
-        let hint = Some("name a folder with an experiment.toml, or such a file".to_string());
+        let hint = "name a folder with an experiment.toml, or such a file";
+        let hint = (error.kind() != std::io::ErrorKind::InvalidData).then(|| hint.to_string());
         vec![Problem { place: path.display().to_string(), line: None, key: String::new(), what, hint }]
     })?;
     let mut problems = Problems::default();
@@ -175,7 +176,7 @@ pub fn read(
             let design = nodes.root.get("design");
             problems.extend(apart::problems(&base, &factors, design, &name, folder, catalogue));
         }
-        return Err(problems.into_vec());
+        return Err(problems.with_warnings(warnings));
     }
     let mut cells = Vec::with_capacity(points.len());
     let mut found = Problems::default();
@@ -189,7 +190,7 @@ pub fn read(
         }
     }
     if !found.is_empty() {
-        return Err(found.into_vec());
+        return Err(found.with_warnings(warnings));
     }
     let bases = compare_with.as_ref().map(|with| with.bases(&factors, &cells, &mut problems));
     if !problems.is_empty() {

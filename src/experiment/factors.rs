@@ -150,9 +150,14 @@ fn read_level(factor: &mut Factor, level: &mut Section<'_>, problems: &mut Probl
         let hint = Some("choose another, for example one that begins with a word".to_string());
         let what = format!("a spreadsheet changes {label:?}: it {what}");
         problems.add(level.origin_of("label"), &level.key("label"), what, hint);
-    } else if label.is_empty() || factor.levels.iter().any(|known| known.label == label) {
-        let what = format!("each level needs a label of its own, {label:?} is none");
-        problems.add(level.origin_of("label"), &level.key("label"), what, None);
+    } else if label.is_empty() {
+        let hint =
+            Some("write label = \"...\", by which tables and --compare-with know the level".to_string());
+        problems.add(level.origin_of("label"), &level.key("label"), "this level has no label", hint);
+    } else if factor.levels.iter().any(|known| known.label == label) {
+        let what = format!("{} has two levels with the label {label:?}", factor.name);
+        let hint = Some("give each level a label that no other one has".to_string());
+        problems.add(level.origin_of("label"), &level.key("label"), what, hint);
     }
     let mut settings = Vec::new();
     if let Some(mut set) = level.section("set", problems) {
@@ -169,8 +174,10 @@ fn read_level(factor: &mut Factor, level: &mut Section<'_>, problems: &mut Probl
 
 /// Variables of aws-node are text, whatever they look like.
 fn settable(key: &str, node: Node) -> Node {
-    match (&node.value, key.starts_with("cni.env.")) {
-        (Value::Integer(number), true) => Node { value: Value::Text(number.to_string()), ..node },
+    match &node.value {
+        Value::Integer(_) | Value::Bool(_) if key.starts_with("cni.env.") => {
+            Node { value: node.value.as_text().map_or(node.value, Value::Text), ..node }
+        }
         _ => node,
     }
 }

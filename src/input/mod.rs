@@ -12,4 +12,4 @@ pub use ordered::ordered_toml;
 pub use problem::{Problem, Problems};
 pub use section::{Section, nearest};
 pub use setting::full_key;
-pub use tree::{Document, Node, Origin, Value};
+pub use tree::{Document, Node, Origin, Value, read_text};

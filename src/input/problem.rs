@@ -7,7 +7,7 @@ use super::tree::Origin;
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
-    /// `file.toml:12:5`, or `--set key=value`.
+    /// `file.toml:12:5`, or `--set key=value`; empty of a warning.
     pub place: String,
     /// The line it stands in, if it stands in a file.
     pub line: Option<String>,
@@ -19,8 +19,25 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// What would be no more than a warning if nothing else were wrong, told beside what is.
+    pub fn warning(what: String) -> Problem {
+        Problem { place: String::new(), line: None, key: String::new(), what, hint: None }
+    }
+    /// File, line and column, if it stands in a file.
+    fn position(&self) -> Option<(&str, u32, u32)> {
+        self.line.as_ref()?;
+        let mut parts = self.place.rsplitn(3, ':');
+        let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some((parts.next()?, line, column))
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place.is_empty() {
+            return writeln!(f, "warning: {}", self.what);
+        }
         writeln!(f, "error: {}", self.what)?;
         match self.key.is_empty() {
             true => writeln!(f, "  --> {}", self.place)?,
@@ -64,7 +81,24 @@ impl Problems {
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
+    /// Those of a file in the order in which it has them, file by file as they were found in; what was typed behind them.
     pub fn into_vec(self) -> Vec<Problem> {
-        self.found
+        let mut files: Vec<String> = Vec::new();
+        for (file, ..) in self.found.iter().filter_map(Problem::position) {
+            if !files.iter().any(|known| known == file) {
+                files.push(file.to_string());
+            }
+        }
+        let mut found = self.found;
+        found.sort_by_key(|problem| match problem.position() {
+            Some((file, line, column)) => (files.iter().position(|known| known == file), line, column),
+            None => (Some(files.len()), 0, 0),
+        });
+        found
+    }
+    /// The same, with warnings behind them.
+    pub fn with_warnings(mut self, warnings: Vec<String>) -> Vec<Problem> {
+        self.extend(warnings.into_iter().map(Problem::warning));
+        self.into_vec()
     }
 }

@@ -115,8 +115,9 @@ impl<'a> Section<'a> {
 
     pub fn text(&mut self, name: &'static str, problems: &mut Problems) -> Option<String> {
         let typed = self.origin_of(name).is_typed();
-        self.value(name, problems, |value| match (value, bare(value)) {
+        self.value(name, problems, |value| match (value, value.as_text()) {
             (Value::Text(text), _) => Ok(text.clone()),
+            // A shell takes quotes away anyhow.
             (_, Some(text)) if typed => Ok(text),
             (other, _) => Err(format!("text in quotes is wanted, not {}", shown(other))),
         })
@@ -216,7 +217,7 @@ impl<'a> Section<'a> {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let typed = self.origin_of(name).is_typed();
-        self.value(name, problems, |value| match (value, bare(value)) {
+        self.value(name, problems, |value| match (value, value.as_text()) {
             (Value::Text(text), _) => parse(text),
             (_, Some(text)) if typed => parse(&text),
             (other, _) => Err(format!("{wanted}, in quotes, is wanted, not {}", shown(other))),
@@ -278,16 +279,6 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What was typed without quotes, which a shell takes away anyhow.
-fn bare(value: &Value) -> Option<String> {
-    match value {
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Float(number) => Some(number.to_string()),
-        Value::Bool(on) => Some(on.to_string()),
-        _ => None,
-    }
-}
-
 /// The known name that a slip of the pen, or of the shift key, would have turned into `text`.
 pub fn nearest<'n>(text: &str, known: &[&'n str]) -> Option<&'n str> {
     let small = text.to_lowercase();
@@ -295,7 +286,19 @@ pub fn nearest<'n>(text: &str, known: &[&'n str]) -> Option<&'n str> {
         let distance = strsim::damerau_levenshtein(&small, &name.to_lowercase());
         (distance, strsim::damerau_levenshtein(text, name), *name)
     });
-    by_distance.min().filter(|(distance, _, name)| *distance <= 2.max(name.len() / 3)).map(|(.., name)| name)
+    by_distance.min().filter(|(.., name)| is_slip_of(&small, &name.to_lowercase())).map(|(.., name)| name)
+}
+
+/// Is it `name` but for a third of its letters or so? Of names with dots each part for itself: `p9.large` is no `c5.large`.
+fn is_slip_of(text: &str, name: &str) -> bool {
+    let near = |text: &str, name: &str| {
+        let (distance, letters) = (strsim::damerau_levenshtein(text, name), name.chars().count());
+        distance <= ((letters + 1) / 3).max(1) && distance < letters.max(1)
+    };
+    if text.matches('.').count() != name.matches('.').count() {
+        return near(text, name);
+    }
+    text.split('.').zip(name.split('.')).all(|(text, name)| near(text, name))
 }
 
 #[cfg(test)]
@@ -329,12 +332,12 @@ mod tests {
         let wanted = [
             ("a.toml:1:1", "horizon"),
             ("a.toml:2:1", "target_pods"),
+            ("a.toml:3:1", "markt"),
             ("a.toml:7:1", "subnets[1].prefix_length"),
             ("--set market=thight", "market"),
-            ("a.toml:3:1", "markt"),
         ];
         assert_eq!(places, wanted, "{told:?}");
-        assert!(told[2].2.contains("29 is not within 16 to 28"));
+        assert!(told[3].2.contains("29 is not within 16 to 28"));
     }
 
     #[test]
@@ -355,6 +358,14 @@ mod tests {
         assert_eq!(nearest("M5.LARGE", &["t2.large", "m5.large", "m5.xlarge"]), Some("m5.large"));
         assert_eq!(nearest("warm_ip_target", &["WARM_IP_TARGET", "WARM_ENI_TARGET"]), Some("WARM_IP_TARGET"));
         assert_eq!(nearest("something", &["m5.large"]), None);
+        for (text, known) in [("foo", "job"), ("p99.large", "c9g.large"), ("zz", "c"), ("z", "c")] {
+            assert_eq!(nearest(text, &[known]), None, "{text}");
+        }
+        for (text, known) in
+            [("cup", "cpu"), ("m5.lrge", "m5.large"), ("m5large", "m5.large"), ("memroy", "memory")]
+        {
+            assert_eq!(nearest(text, &[known]), Some(known), "{text}");
+        }
     }
 
     #[test]

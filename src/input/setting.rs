@@ -97,12 +97,34 @@ fn insert(node: &mut Node, path: &str, new: Node, problems: &mut Problems, whole
                 format!("write {list} in the file, or set all of it at once: {list}=[{{ ... }}]{quotes}");
             problems.add(&new.origin, whole, what, Some(hint));
         }
+        (None, Some(_)) if is_key_of_map(path, whole) => {
+            let before = &whole[..whole.len() - path.len()];
+            let what = format!("{path} has a dot of its own, and dots part keys");
+            let quoted = format!("{before}\"{path}\"");
+            let hint = match new.origin.is_typed() {
+                true => {
+                    format!("put it in quotes, and all of it in others for the shell: --set '{quoted}=...'")
+                }
+                false => format!("put it in quotes: {quoted}"),
+            };
+            problems.add(&new.origin, whole, what, Some(hint));
+        }
         (None, Some(rest)) => {
             let mut inner = Node { origin: new.origin.clone(), value: Value::Table(Vec::new()) };
             insert(&mut inner, rest, new, problems, whole);
             entries.push((name.to_string(), inner));
         }
     }
+}
+
+/// Tables whose keys are labels and the like, which have a domain before a slash.
+const MAPS: [&str; 5] = ["extended_resources", "labels", "limits", "node_selector", "tags"];
+
+/// Is `path`, the rest of `whole`, one key of such a table, with a dot but no quotes?
+fn is_key_of_map(path: &str, whole: &str) -> bool {
+    let before = whole[..whole.len() - path.len()].trim_end_matches('.');
+    let table = before.rsplit('.').next().unwrap_or_default();
+    MAPS.contains(&table) && path.contains('/') && !path.contains('"')
 }
 
 /// How to write a key whose `path` goes on where a list of `nodes` stands, but with no place of it.
@@ -204,6 +226,10 @@ mod tests {
             ("karpenter", "key=value"),
             ("zones=[us-east-1a]", "shells take quotes away"),
             ("deployments=[{", "shells take quotes away"),
+            (
+                "deployments.0.extended_resources.nvidia.com/gpu=2",
+                "--set 'deployments.0.extended_resources.\"nvidia.com/gpu\"=...'",
+            ),
         ] {
             let (what, told) = set(setting).unwrap_err();
             assert!(told.contains(hint), "{setting}: {what}; {told}");

@@ -1,5 +1,7 @@
 //! A TOML document as a tree whose nodes know their place.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -113,6 +115,29 @@ impl Value {
             Value::Table(_) => "a table",
         }
     }
+    /// A text, or what would be one in quotes; `None` of lists and tables.
+    pub fn as_text(&self) -> Option<String> {
+        match self {
+            Value::Text(text) => Some(text.clone()),
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Float(number) => Some(number.to_string()),
+            Value::Bool(on) => Some(on.to_string()),
+            Value::Array(_) | Value::Table(_) => None,
+        }
+    }
+}
+
+/// A file's text.
+///
+/// # Errors
+/// If it cannot be read, or is no text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            io::Error::new(error.kind(), "this is no TOML: it has bytes that are no text (UTF-8)")
+        }
+        _ => error,
+    })
 }
 
 /// Of a file that is no TOML so many errors are told one by one: it may be something else altogether.

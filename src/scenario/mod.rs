@@ -29,6 +29,7 @@ mod subnets;
 mod too_late;
 mod usage;
 mod volumes;
+mod warm_targets;
 mod workload;
 
 pub use api_server::{ApiServerSpec, RequestKind};

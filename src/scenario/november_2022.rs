@@ -84,13 +84,13 @@ mod tests {
                    disruption = { consolidate_after = \"30 s\", budgets = [{ nodes = 1 }] }\n\
                    [[node_pools]]\nname = \"b\"\ndisruption = { consolidation_policy = \"Balanced\" }\n";
         let keys = [
-            "node_pools[0].termination_grace_period",
-            "node_pools[0].drift_at",
-            "node_pools[0].disruption.budgets",
-            "node_pools[0].disruption.consolidate_after",
-            "node_pools[1].disruption.consolidation_policy",
             "karpenter.spot_to_spot_consolidation",
             "deployments[0].do_not_disrupt",
+            "node_pools[0].drift_at",
+            "node_pools[0].termination_grace_period",
+            "node_pools[0].disruption.consolidate_after",
+            "node_pools[0].disruption.budgets",
+            "node_pools[1].disruption.consolidation_policy",
         ];
         assert_eq!(refused("2022-11", all), keys);
         assert_eq!(refused("current", all), [""; 0]);

@@ -2,8 +2,8 @@
 //! nothing is known.
 
 use super::checked::*;
+use super::reach::types_within_reach;
 use crate::actors::ipamd::go_parse_bool;
-use crate::actors::karpenter::labels::{INSTANCE_TYPE, type_requirements};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::catalogue::{Catalogue, InstanceType};
 use crate::input::{Node, Problems, Section, Value};
@@ -39,7 +39,8 @@ pub(super) fn check(
     }
     static_nodes(scenario, root, problems);
     zones(scenario, warnings);
-    unused_length(root, warnings);
+    unused_of_subnets(root, warnings);
+    warnings.extend(scenario.deployments.iter().filter_map(never_scales));
     let changed = |deployment: &DeploymentSpec| -> Vec<DeploymentSpec> {
         // One that leaves the requests as they are is told of already.
         let templates = deployment.rollouts.changes.iter().map(|change| deployment.with_template(change));
@@ -50,23 +51,36 @@ pub(super) fn check(
     warnings.extend(templates.filter_map(|template| too_large(scenario, template)));
 }
 
-/// A size of subnets that none of them has.
-fn unused_length(root: &mut Section<'_>, warnings: &mut Vec<String>) {
-    let (Some(_), Some(Node { value: Value::Array(subnets), .. })) =
-        (root.get("subnet_prefix_length"), root.get("subnets"))
-    else {
-        return;
-    };
-    let says = |subnet: &Node| match &subnet.value {
-        Value::Table(entries) => {
-            entries.iter().any(|(key, _)| ["cidr", "prefix_length"].contains(&key.as_str()))
+/// What all subnets are to have, where each says its own.
+fn unused_of_subnets(root: &mut Section<'_>, warnings: &mut Vec<String>) {
+    let Some(Node { value: Value::Array(subnets), .. }) = root.get("subnets") else { return };
+    let all: [(&'static str, &[&str]); 2] =
+        [("subnet_prefix_length", &["cidr", "prefix_length"]), ("used_addresses", &["used_addresses"])];
+    for (key, own) in all {
+        let says = |subnet: &Node| own.iter().any(|own| subnet.get(own).is_some());
+        if root.get(key).is_some() && subnets.iter().all(says) {
+            let (kinds, set) = (own.join(" or "), own.last().expect("each has one"));
+            warnings.push(format!(
+                "{key} changes nothing: each of [[subnets]] has a {kinds} of its own; set subnets.0.{set} and so on instead"
+            ));
         }
-        _ => false,
-    };
-    if subnets.iter().all(says) {
-        let what = "subnet_prefix_length changes nothing: each of [[subnets]] has a cidr or prefix_length of its own";
-        warnings.push(format!("{what}; set subnets.0.prefix_length and so on instead"));
     }
+}
+
+/// An autoscaler whose pods never use as much as it aims at. Source: `isWithin` of the controller's tolerance.
+fn never_scales(deployment: &DeploymentSpec) -> Option<String> {
+    let spec = deployment.autoscaler.as_ref()?;
+    let most = f64::from(spec.limit_percent) / f64::from(spec.target_percent);
+    if most > 1.0 + spec.tolerance || spec.max <= spec.min {
+        return None;
+    }
+    Some(format!(
+        "the autoscaler of {} never adds a pod for its load: one uses {} % of its request at most (limit_percent), and more are asked for \
+         beyond {} % (target_percent and the tolerance)",
+        deployment.name,
+        spec.limit_percent,
+        (f64::from(spec.target_percent) * (1.0 + spec.tolerance)).round()
+    ))
 }
 
 /// Pods that nodes hold at the start, each with an address of the node's pool.
@@ -138,25 +152,14 @@ fn too_large(scenario: &Scenario, deployment: &DeploymentSpec) -> Option<String>
         let extended = own.map_or(ExtendedCounts::ZERO, |own| own.extended);
         group.allocatable.map(|room| Resources { extended, ..room - daemons }).or(own)
     };
-    if scenario.static_nodes.iter().filter_map(of_group).any(holds) {
+    let open = |group: &&StaticNodes| group.count > 0 && !group.critical_addons_only;
+    if scenario.static_nodes.iter().filter(open).filter_map(of_group).any(holds) {
         return None;
     }
     let (mut cpu, mut memory, mut extended) = (0, 0, ExtendedCounts::ZERO);
     for pool in &scenario.node_pools {
-        let wanted = pool.joined_requirements();
-        for found in scenario.catalogue.types() {
-            let Some(room) =
-                left(found, pool.ami_family).filter(|_| wanted.allows(INSTANCE_TYPE, &found.name))
-            else {
-                continue;
-            };
-            let kinds = ["on-demand", "spot", "reserved"];
-            let named = |key: &str| wanted.get(key).is_some();
-            let zone = scenario.zones.first().map_or("", String::as_str);
-            let own = type_requirements(found, region(zone), &scenario.zones, &kinds, named);
-            if !own.intersects(&wanted) {
-                continue;
-            }
+        for found in types_within_reach(scenario, pool, &deployment.placement) {
+            let Some(room) = left(found, pool.ami_family) else { continue };
             if holds(room) {
                 return None;
             }
@@ -177,7 +180,7 @@ fn too_large(scenario: &Scenario, deployment: &DeploymentSpec) -> Option<String>
         asked.iter().map(|one| format!(", {} {}", counts.get(*one), one.name())).collect()
     };
     Some(format!(
-        "a pod of {} requests {} CPU and {}{}, and no instance type that the pools allow leaves {} beside DaemonSets: at most {} CPU, {}{}{meant}",
+        "a pod of {} requests {} CPU and {}{}, and no instance type of the pools that it may come to leaves {} beside DaemonSets: at most {} CPU, {}{}{meant}",
         deployment.name,
         cpu_text(of_pod.cpu_millis),
         bytes_text(of_pod.memory_bytes),
@@ -238,6 +241,44 @@ mod tests {
         assert!(warnings.len() == 1 && warnings[0].contains("leaves both beside DaemonSets"), "{warnings:?}");
     }
 
+    /// Where pools with GPUs are there, but tainted, or of other labels than pods select.
+    #[test]
+    fn devices_that_no_pool_within_reach_has_are_warned_of() {
+        let gpu = "extended_resources = { \"nvidia.com/gpu\" = 1 }\n";
+        let plain = "[[node_pools]]\nname = \"plain\"\ninstance_types = [\"m5.xlarge\"]\n";
+        let of = |pod: &str, pool: &str| {
+            let devices =
+                format!("[[node_pools]]\nname = \"gpu\"\ninstance_types = [\"g5.2xlarge\"]\n{pool}");
+            told(&format!("{ONE}{gpu}{pod}{plain}{devices}")).unwrap()
+        };
+        let (taint, tolerates) = (
+            "taints = [{ key = \"nvidia.com/gpu\", effect = \"NoSchedule\" }]\n",
+            "tolerations = [{ key = \"nvidia.com/gpu\", operator = \"Exists\" }]\n",
+        );
+        assert_eq!(of("", ""), Vec::<String>::new());
+        assert_eq!(of(tolerates, taint), Vec::<String>::new());
+        let selects = "node_selector = { \"karpenter.sh/nodepool\" = \"plain\" }\n";
+        for warnings in [of("", taint), of(&format!("{selects}{tolerates}"), taint), of(selects, "")] {
+            assert!(warnings.len() == 1 && warnings[0].contains("0 nvidia.com/gpu"), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_that_aims_beyond_what_pods_use_is_warned_of() {
+        let of = |more: &str| {
+            told(&format!("{ONE}autoscaler = {{ load = [{{ at = \"0 s\", value = 5 }}], {more} }}\n"))
+                .unwrap()
+        };
+        assert_eq!(of("target_percent = 90"), Vec::<String>::new());
+        assert_eq!(of("target_percent = 95, tolerance = 0.05"), Vec::<String>::new());
+        for more in ["target_percent = 91", "limit_percent = 50", "target_percent = 300, limit_percent = 200"]
+        {
+            let warnings = of(more);
+            assert!(warnings.len() == 1 && warnings[0].contains("never adds a pod"), "{more}: {warnings:?}");
+        }
+        assert_eq!(of("limit_percent = 50, min = 9, max = 9"), Vec::<String>::new());
+    }
+
     #[test]
     fn a_run_takes_some_time() {
         assert_eq!(told(&format!("horizon = \"0 s\"\n{ONE}")).unwrap_err()[0].key, "horizon");
@@ -253,6 +294,21 @@ mod tests {
         assert_eq!(subnets(""), Vec::<String>::new());
         let warnings = subnets("prefix_length = 22");
         assert!(warnings.len() == 1 && warnings[0].contains("changes nothing"), "{warnings:?}");
+    }
+
+    #[test]
+    fn used_addresses_that_each_subnet_says_for_itself_are_warned_of() {
+        let of = |second: &str| {
+            let first = "[[subnets]]\nzone = \"us-east-1a\"\nused_addresses = 0\n";
+            let second = format!("[[subnets]]\nzone = \"us-east-1b\"\n{second}\n");
+            told(&format!("used_addresses = 20\n{ONE}{first}{second}")).unwrap()
+        };
+        assert_eq!(of(""), Vec::<String>::new());
+        let warnings = of("used_addresses = 5");
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with("used_addresses changes nothing"),
+            "{warnings:?}"
+        );
     }
 
     #[test]

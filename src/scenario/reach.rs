@@ -70,17 +70,44 @@ impl<'a> Pool<'a> {
     }
     /// Might one of its nodes be what pods ask of labels, and do they tolerate its taints?
     fn serves(&self, asked: &Requirements, tolerations: &[Toleration]) -> bool {
+        self.narrowed(asked, tolerations).is_some_and(|own| self.has_type(&own))
+    }
+    /// What a node of it is to be to which such pods may come; `None` if none may be.
+    fn narrowed(&self, asked: &Requirements, tolerations: &[Toleration]) -> Option<Requirements> {
         let mut own = self.wanted.clone();
         own.add_all(&Requirements::of_labels(
             self.spec.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())),
         ));
         own.add(NODE_POOL, &Requirement::any_of([self.spec.name.as_str()]));
         if !own.compatible(asked, true) || first_untolerated(&self.spec.taints, tolerations).is_some() {
-            return false;
+            return None;
         }
         own.add_all(asked);
-        self.has_type(&own)
+        Some(own)
     }
+}
+
+/// Types that a node of the pool may be to which pods of this placement may come, as far as labels and taints go.
+pub(super) fn types_within_reach<'a>(
+    scenario: &'a Scenario,
+    pool: &'a NodePoolSpec,
+    placement: &'a Placement,
+) -> impl Iterator<Item = &'a InstanceType> {
+    let pool = Pool::new(scenario, pool);
+    let narrow = |asked: &Requirements| pool.narrowed(asked, &placement.tolerations);
+    let wanted: Vec<Requirements> = alternatives(placement).iter().filter_map(narrow).collect();
+    let types = scenario.catalogue.types().iter();
+    types.filter(move |found| wanted.iter().any(|wanted| of_type(scenario, found, wanted).intersects(wanted)))
+}
+
+/// Types that meet the pool's requirements, offered in some zone and way.
+pub(super) fn types_of<'a>(
+    scenario: &'a Scenario,
+    pool: &NodePoolSpec,
+) -> impl Iterator<Item = &'a InstanceType> + use<'a> {
+    let wanted = pool.joined_requirements();
+    let types = scenario.catalogue.types().iter();
+    types.filter(move |found| of_type(scenario, found, &wanted).intersects(&wanted))
 }
 
 /// A type's labels, as far as they are asked for.

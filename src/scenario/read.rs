@@ -8,7 +8,8 @@ use super::disruption::int_or_percent;
 use super::kubelet::KubeletSpec;
 use super::{
     api_server, capacity_reservations, ebs_csi_driver, host_ports, jobs, kubelet, limits, names, node_pools,
-    november_2022, placement, plausible, pod_terms, pool_depth, reach, subnets, too_late, workload,
+    november_2022, placement, plausible, pod_terms, pool_depth, reach, subnets, too_late, warm_targets,
+    workload,
 };
 use crate::actors::int_or_percent::IntOrPercent;
 use crate::actors::ipamd;
@@ -123,8 +124,13 @@ pub fn read(
         warnings.extend(reach::warnings(&scenario));
         warnings.extend(host_ports::warnings(&scenario));
         warnings.extend(too_late::warnings(&scenario));
+        warnings.extend(warm_targets::warnings(&scenario));
     }
-    if problems.is_empty() { Ok(Read { scenario, warnings }) } else { Err(latencies_meant(problems)) }
+    if problems.is_empty() {
+        Ok(Read { scenario, warnings })
+    } else {
+        Err(latencies_meant(problems.with_warnings(warnings)))
+    }
 }
 
 /// Of Deployments and Jobs as wholes, or of what says how many pods they ask for.
@@ -193,8 +199,8 @@ fn room_at_start(scenario: &Scenario, root: &Node, problems: &mut Problems) {
         let others = subnet.used_at_start();
         if others + of_each > room {
             let what = format!(
-                "{} has {room} addresses: {others} are used at the start and up to {of_each} static nodes need one each",
-                subnet.name
+                "{} has {room} addresses: {} are used at the start, {} are the control plane's interfaces, and up to {of_each} static nodes need one each",
+                subnet.name, subnet.used_addresses, subnet.control_plane_interfaces
             );
             let hint = Some("fewer addresses in use or static nodes, or a shorter prefix_length".to_string());
             let key = format!("subnets[{index}]");
@@ -290,12 +296,13 @@ fn cni(
                     let what = format!("{name} is not a variable of aws-node");
                     problems.add(&node.origin, &key, what, hint);
                 }
-                Value::Text(text) => {
-                    spec.env.insert(name.clone(), text.clone());
-                }
-                other => {
-                    let what = format!("a container's environment holds text; {} is not", other.kind());
+                Value::Array(_) | Value::Table(_) | Value::Float(_) => {
+                    let what = format!("a container's environment holds text; {} is not", node.value.kind());
                     problems.add(&node.origin, &key, what, Some("put it in quotes".into()));
+                }
+                // A number and a switch are what they look like, whether in quotes or not.
+                value => {
+                    spec.env.extend(value.as_text().map(|text| (name.clone(), text)));
                 }
             }
         }
@@ -459,9 +466,8 @@ fn overhead(root: &mut Section<'_>, problems: &mut Problems) -> NodeOverhead {
 }
 
 /// A key that is not there may be a latency without the name of its table, or nearly one.
-fn latencies_meant(problems: Problems) -> Vec<Problem> {
+fn latencies_meant(mut problems: Vec<Problem>) -> Vec<Problem> {
     let names: Vec<&str> = Latency::ALL.iter().map(|latency| latency.name()).collect();
-    let mut problems = problems.into_vec();
     for problem in problems.iter_mut().filter(|problem| problem.what.starts_with("there is no key")) {
         let said = problem.hint.as_deref().is_some_and(|hint| hint.starts_with("did you mean"));
         let near = crate::input::nearest(&problem.key, &names);
@@ -523,7 +529,7 @@ mod tests {
     #[test]
     fn every_mistake_is_told_with_its_key() {
         let text = "target_pods = 2000\nsubnet_prefix_length = 12\n[[deployments]]\nreplicas = 1000\ncpu = 1\n\
-                    [cni.env]\nWARM_IP_TARGT = \"1\"\nWARM_ENI_TARGET = 1\n[latency]\nboot = { constant = \"1 s\" }\n\
+                    [cni.env]\nWARM_IP_TARGT = \"1\"\nWARM_ENI_TARGET = 1.5\n[latency]\nboot = { constant = \"1 s\" }\n\
                     [[node_pools]]\ninstance_types = [\"m5.lrge\"]\ncapacity_types = [\"cheap\"]\n";
         let problems = scenario(text, &[]).unwrap_err();
         let mut keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
@@ -581,8 +587,30 @@ mod tests {
     #[test]
     fn subnets_must_hold_what_is_there_at_the_start() {
         let text = "[[deployments]]\nreplicas = 1\n[[subnets]]\nzone = \"us-east-1a\"\nprefix_length = 28\nused_addresses = 6\n";
-        assert_eq!(scenario(text, &[]).unwrap_err()[0].key, "subnets[0]");
+        let told = &scenario(text, &[]).unwrap_err()[0];
+        let figures = "has 11 addresses: 6 are used at the start, 4 are the control plane's interfaces, and up to 2 static";
+        assert!(told.key == "subnets[0]" && told.what.contains(figures), "{told}");
         scenario(text, &["control_plane_interfaces=3"]).unwrap();
+    }
+
+    /// As somebody would write them in YAML, whatever kubectl wants.
+    #[test]
+    fn numbers_and_switches_of_aws_node_need_no_quotes() {
+        let text =
+            "[[deployments]]\nreplicas = 1\n[cni.env]\nWARM_IP_TARGET = 2\nENABLE_SUBNET_DISCOVERY = false\n";
+        let env = scenario(text, &["MANAGE_UNTAGGED_ENI=false"]).unwrap().scenario.cni.env;
+        let names = ["WARM_IP_TARGET", "ENABLE_SUBNET_DISCOVERY", "MANAGE_UNTAGGED_ENI"];
+        assert_eq!(names.map(|name| env[name].as_str()), ["2", "false", "false"]);
+    }
+
+    /// What is wrong with values of aws-node is no less to be known where something else is wrong.
+    #[test]
+    fn warnings_are_told_beside_mistakes_and_mistakes_in_the_order_of_their_places() {
+        let text = "[[deployments]]\nreplicas = 0\n[cni.env]\nWARM_IP_TARGET = \"two\"\nX = \"1\"\n[quotas]\nspot_vcpus = -1\n";
+        let told = scenario(text, &["horizon=5"]).unwrap_err();
+        let places: Vec<&str> = told.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, ["a.toml:2:1", "a.toml:5:1", "a.toml:7:1", "--set horizon=5", ""], "{told:#?}");
+        assert!(told[4].to_string().starts_with("warning: WARM_IP_TARGET = \"two\" is not"), "{}", told[4]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `[[subnets]]`: where nodes and pods have their addresses, and who else uses them.
 
 use super::checked::*;
-use crate::input::{Problems, Section, Value};
+use crate::input::{Origin, Problems, Section, Value};
 use crate::units::{SimDuration, SimTime};
 
 const ROLE_CNI: &str = "kubernetes.io/role/cni";
@@ -43,7 +43,7 @@ pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Prob
         }
         Some(sections) => {
             let mut read = Vec::new();
-            let mut cidrs: Vec<(u32, u8, String)> = Vec::new();
+            let mut cidrs: Vec<Cidr> = Vec::new();
             for (mut section, index) in sections.into_iter().zip(0..) {
                 let name = section.text("name", problems).unwrap_or_else(|| format!("subnet-{}", index + 1));
                 let zone = zone(&mut section, zones, problems);
@@ -62,6 +62,22 @@ pub(super) fn read(root: &mut Section<'_>, zones: &[String], problems: &mut Prob
     read
 }
 
+/// A subnet's block, and where it was written.
+struct Cidr {
+    base: u32,
+    length: u8,
+    text: String,
+    key: String,
+    origin: Origin,
+}
+
+impl Cidr {
+    fn overlaps(&self, other: &Cidr) -> bool {
+        let shift = 32 - self.length.min(other.length);
+        self.base >> shift == other.base >> shift
+    }
+}
+
 fn zone(section: &mut Section<'_>, zones: &[String], problems: &mut Problems) -> u32 {
     let zone = section.text("zone", problems);
     let at = zone.as_ref().and_then(|zone| zones.iter().position(|known| known == zone));
@@ -72,12 +88,7 @@ fn zone(section: &mut Section<'_>, zones: &[String], problems: &mut Problems) ->
     at.unwrap_or(0) as u32
 }
 
-fn fill(
-    section: &mut Section<'_>,
-    subnet: &mut SubnetSpec,
-    cidrs: &mut Vec<(u32, u8, String)>,
-    problems: &mut Problems,
-) {
+fn fill(section: &mut Section<'_>, subnet: &mut SubnetSpec, cidrs: &mut Vec<Cidr>, problems: &mut Problems) {
     if let Some(length) = section.whole("prefix_length", 16, 28, problems) {
         subnet.prefix_length = length as u8;
     }
@@ -86,15 +97,23 @@ fn fill(
             Err(what) => problems.add(section.origin_of("cidr"), &section.key("cidr"), what, None),
             Ok((base, length)) => {
                 subnet.prefix_length = length;
-                let overlaps = |(other, other_length, _): &&(u32, u8, String)| {
-                    let shift = 32 - length.min(*other_length);
-                    base >> shift == other >> shift
+                let own = Cidr {
+                    base,
+                    length,
+                    text: cidr,
+                    key: section.key("cidr"),
+                    origin: section.origin_of("cidr").clone(),
                 };
-                if let Some((.., other)) = cidrs.iter().find(overlaps) {
-                    let what = format!("{cidr} overlaps {other}");
-                    problems.add(section.origin_of("cidr"), &section.key("cidr"), what, None);
+                if let Some(other) = cidrs.iter().find(|other| own.overlaps(other)) {
+                    // What was typed met a file that was right before.
+                    let (odd, met) = match other.origin.is_typed() && !own.origin.is_typed() {
+                        true => (other, &own),
+                        false => (&own, other),
+                    };
+                    let what = format!("{} overlaps {}, which is {}", odd.text, met.text, met.key);
+                    problems.add(&odd.origin, &odd.key, what, None);
                 }
-                cidrs.push((base, length, cidr));
+                cidrs.push(own);
             }
         }
     }
@@ -191,5 +210,27 @@ mod tests {
         for wrong in ["10.0.0.0", "10.0.0.0/15", "10.0.1.0/21", "10.0.0/24", "a/24"] {
             assert!(parse_cidr(wrong).is_err(), "{wrong}");
         }
+    }
+
+    /// Of two blocks that overlap the one that was typed is told, not the file's that was right without it.
+    #[test]
+    fn overlapping_blocks_are_told_where_one_of_them_was_set() {
+        let text = "[[subnets]]\nzone = \"a\"\ncidr = \"10.0.0.0/24\"\n[[subnets]]\nzone = \"a\"\ncidr = \"10.0.1.0/24\"\n";
+        let told = |text: &str, setting: Option<&str>| {
+            let mut problems = Problems::default();
+            let mut document = crate::input::Document::parse("a.toml", text, &mut problems);
+            setting.into_iter().for_each(|setting| document.set(setting, &mut problems));
+            let mut root = Section::new(&document.root, "", &mut problems);
+            read(&mut root, &["a".to_string()], &mut problems);
+            let told = problems.into_vec();
+            told.into_iter().map(|problem| (problem.place, problem.what)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(text, None), []);
+        let of_file = told(&text.replace("10.0.1.0", "10.0.0.0"), None);
+        let what = |which: &str| format!("10.0.{which}.0/24 overlaps 10.0.{which}.0/24, which is");
+        assert_eq!(of_file, [("a.toml:6:1".to_string(), format!("{} subnets[0].cidr", what("0")))]);
+        let setting = "subnets.0.cidr=10.0.1.0/24";
+        let typed = told(text, Some(setting));
+        assert_eq!(typed, [(format!("--set {setting}"), format!("{} subnets[1].cidr", what("1")))]);
     }
 }

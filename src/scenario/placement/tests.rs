@@ -86,7 +86,7 @@ fn what_the_api_would_refuse_is_told_with_its_key() {
         "",
         "",
         "scoring_strategy = \"RequestedToCapacityRatio\"\nshape = [{ utilization = 5, score = 1 }, { utilization = 5, score = 11 }]",
-        &["kube_scheduler.shape[1].score", "kube_scheduler.shape[1].utilization"],
+        &["kube_scheduler.shape[1].utilization", "kube_scheduler.shape[1].score"],
     );
     // A pod counts only if every term of an affinity selects it.
     let both = "name = \"web\"\npod_affinity = [\"kubernetes.io/hostname\", { topology_key = \"topology.kubernetes.io/zone\", deployments = [\"db\"] }]\n\
