@@ -195,6 +195,16 @@ fn cells_of_which_nothing_is_known_say_why() {
     let unknown = lines.iter().filter(|line| line.contains("none reached the target"));
     assert!(unknown.clone().count() > 0 && unknown.clone().all(|line| line.contains("| 28 ")), "{told}");
     assert_eq!(count("not tried") + count("unknown: ") + count(" +- "), 12, "{told}");
+    // Of many only some are listed.
+    let lengths = more.replace("[28, 21, 20]", "[28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16]");
+    fs::write(folder.join("many.toml"), format!("{SMALL}{lengths}")).unwrap();
+    let told = run(&folder, &["plan", "many.toml"]);
+    assert_eq!(told.matches("   not tried\n").count(), 10, "{told}");
+    let last = told.lines().last().unwrap();
+    assert!(
+        last.starts_with("  and ") && last.ends_with(" more that were not tried; --json lists them"),
+        "{told}"
+    );
 }
 
 #[test]

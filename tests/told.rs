@@ -249,3 +249,94 @@ fn paragraphs_of_help_are_not_broken_in_mid_sentence() {
     let help = printed(&kilopod(&folder, &["sweep", "--help"]));
     assert!(help.contains("if left out or 0"), "{help}");
 }
+
+/// As typed, each once, and no fewer for another mistake beside it.
+#[test]
+fn factors_of_a_study_are_told_one_and_all() {
+    let folder = scratch("factors");
+    let told = |factors: &str| {
+        let output = kilopod(&folder, &["sensitivity", "eight.toml", "--factors", factors]);
+        assert_eq!(output.status.code(), Some(2));
+        error(&output)
+    };
+    let all = told("boot_sytem=0.5..2,WARM_IP_TARGET=5..1,foo=1,market=calm|tihgt");
+    let places: Vec<&str> = all.lines().filter(|line| line.starts_with("  -->")).collect();
+    let wanted = [
+        "  --> --factors boot_sytem=0.5..2, boot_sytem",
+        "  --> --factors WARM_IP_TARGET=5..1",
+        "  --> --factors foo=1",
+        "  --> --factors market=calm|tihgt, market",
+    ];
+    assert_eq!(places, wanted, "{all}");
+    let one = told("boot_sytem=0.5..2");
+    assert!(one.matches("error:").count() == 1 && !one.contains("--set"), "{one}");
+}
+
+#[test]
+fn a_factor_without_values_is_told_beside_a_key_that_is_none() {
+    let folder = scratch("no-values");
+    let factor = |key: &str| format!("[[factors]]\nname = \"f\"\nkey = \"{key}\"\nvalues = []\n");
+    for (key, what) in [
+        ("WARM_IP", "WARM_IP is not a variable of aws-node"),
+        ("target_pos", "there is no key \"target_pos\" here"),
+        ("latency.boot", "there is no latency \"boot\""),
+    ] {
+        fs::write(folder.join("bad.toml"), format!("base = \"eight.toml\"\n{}", factor(key))).unwrap();
+        refused(&folder, &["sweep", "bad.toml"], &["f has no values", what, "bad.toml:2:1"]);
+    }
+    fs::write(folder.join("bad.toml"), format!("base = \"eight.toml\"\n{}", factor("target_pods"))).unwrap();
+    assert_eq!(error(&kilopod(&folder, &["sweep", "bad.toml"])).matches("error:").count(), 1);
+    let levels = "[[factors]]\nname = \"f\"\n[[factors.levels]]\nlabel = \"a\"\n[[factors.levels]]\nlabel = \"a\"\n[[factors.levels]]\n";
+    fs::write(folder.join("bad.toml"), format!("base = \"eight.toml\"\n{levels}")).unwrap();
+    let parts = ["f has two levels with the label \"a\"", "this level has no label"];
+    refused(&folder, &["sweep", "bad.toml"], &parts);
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_as_such() {
+    let folder = scratch("binary");
+    fs::write(folder.join("binary.toml"), [0x7f, b'E', b'L', b'F', 0xff, 0xfe]).unwrap();
+    fs::write(folder.join("on-it.toml"), format!("base = \"binary.toml\"\n{FACTORS}")).unwrap();
+    for arguments in [["run", "binary.toml"], ["sweep", "binary.toml"], ["sweep", "on-it.toml"]] {
+        refused(&folder, &arguments, &["binary.toml: this is no TOML: it has bytes that are no text"]);
+    }
+}
+
+/// In a sweep each is told once, however many cells it is true of.
+#[test]
+fn warnings_of_warm_targets_are_told_once_and_in_sets_of_any_kind_of_value() {
+    let folder = scratch("targets");
+    let levels = "[[factors]]\nname = \"eni\"\n[[factors.levels]]\nlabel = \"two\"\nset = { WARM_ENI_TARGET = 2, ENABLE_SUBNET_DISCOVERY = true }\n\
+                  [[factors.levels]]\nlabel = \"three\"\nset = { WARM_ENI_TARGET = \"3\", ENABLE_SUBNET_DISCOVERY = false }\n";
+    fs::write(
+        folder.join("targets.toml"),
+        format!("replications = 1\nbase = \"eight.toml\"\n{FACTORS}{levels}"),
+    )
+    .unwrap();
+    let output = kilopod(&folder, &["sweep", "targets.toml"]);
+    assert!(output.status.success(), "{}", error(&output));
+    assert_eq!(
+        error(&output).matches("warning: WARM_ENI_TARGET changes nothing beside").count(),
+        1,
+        "{}",
+        error(&output)
+    );
+}
+
+/// What ships is meant as it is.
+#[test]
+fn no_experiment_of_ours_is_warned_of() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ours = |folder: &str, ending: &str| {
+        let entries = fs::read_dir(root.join("experiments").join(folder)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path().join(ending));
+        paths.filter(|path| path.is_file()).map(|path| path.display().to_string()).collect::<Vec<_>>()
+    };
+    let (experiments, scenarios) = (ours("", "experiment.toml"), ours("scenarios", ""));
+    assert!(experiments.len() > 10 && !scenarios.is_empty());
+    let of = |command: &'static str, paths: Vec<String>| paths.into_iter().map(move |path| (command, path));
+    for (command, path) in of("sweep", experiments).chain(of("run", scenarios)) {
+        let output = kilopod(root, &[command, &path, "--show-config"]);
+        assert!(output.status.success() && error(&output).is_empty(), "{path}: {}", error(&output));
+    }
+}

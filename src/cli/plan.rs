@@ -149,8 +149,8 @@ fn as_text(plan: &Plan, forecast: &Forecast) -> String {
     });
     let tried: u32 = forecast.pilots.iter().map(|pilot| pilot.replications).sum();
     line(format!(
-        "about {:.0} s on {} threads ({:.1} ms a replication, from a trial of {tried} in {} cells)",
-        forecast.seconds(threads()),
+        "about {} on {} threads ({:.1} ms a replication, from a trial of {tried} in {} cells)",
+        in_words(forecast.seconds(threads())),
         threads(),
         forecast.seconds_each * 1e3,
         forecast.pilots.len()
@@ -165,12 +165,34 @@ fn as_text(plan: &Plan, forecast: &Forecast) -> String {
         "cells, with {} and half of its interval as far as the trial can tell:",
         forecast.of.column()
     ));
+    let mut untried = 0;
     for cell in &plan.cells {
         let pilot = forecast.pilots.iter().find(|pilot| pilot.cell == cell.id());
-        let known = pilot.map_or("not tried".to_string(), |pilot| foreseen(pilot, forecast));
+        untried += u32::from(pilot.is_none());
+        let known = match pilot {
+            Some(pilot) => foreseen(pilot, forecast),
+            None if untried <= MOST_UNTRIED => "not tried".to_string(),
+            None => continue,
+        };
         line(format!("  {} {}   {known}", cell.id(), cell.labels.join(" | ")));
     }
+    if untried > MOST_UNTRIED {
+        line(format!("  and {} more that were not tried; --json lists them", untried - MOST_UNTRIED));
+    }
     text
+}
+
+/// Cells without a trial that are listed; an experiment may have thousands.
+const MOST_UNTRIED: u32 = 10;
+
+/// `45 s`, `12 min`, `3.5 h` or `407 days`.
+pub(super) fn in_words(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.1} h", seconds / 3_600.0),
+        seconds => format!("{:.0} days", seconds / 86_400.0),
+    }
 }
 
 /// What a trial of a cell tells: `164.8 s +- 2.9 s (1.7 %)`, or why it tells nothing.
@@ -202,5 +224,16 @@ fn amount(value: f64, unit: &str) -> String {
     match unit {
         "ms" => format!("{:.1} s", value / 1e3),
         _ => format!("{value:.2} {unit}").trim_end().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_spans_are_told_in_units_that_people_plan_with() {
+        let spans = [0.4, 119.0, 120.0, 7_199.0, 12_600.0, 172_800.0, 35_180_252.0].map(in_words);
+        assert_eq!(spans, ["0 s", "119 s", "2 min", "120 min", "3.5 h", "2 days", "407 days"]);
     }
 }

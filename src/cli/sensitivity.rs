@@ -4,6 +4,7 @@ use std::sync::Arc;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::plan::in_words;
 use super::{BAD_INPUT, FAILED};
 use crate::catalogue::Catalogue;
 use crate::experiment::sensitivity::{
@@ -75,7 +76,10 @@ pub struct Arguments {
 fn power_of_two(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(count) if count.is_power_of_two() && (8..=65_536).contains(&count) => Ok(count),
-        _ => Err("Sobol' points are even in powers of two: 64, 128, 256, up to 65536".to_string()),
+        _ => {
+            Err("Sobol' points are even in powers of two, of which 8, 16, 32 and so on up to 65536 are taken"
+                .to_string())
+        }
     }
 }
 
@@ -142,10 +146,10 @@ fn foreseen(study: &Study, json: bool) -> String {
     }
     text + &format!(
         "{} replications of the screening, at most {} to share the variance out\n\
-         at most {:.0} s on {threads} threads ({:.1} ms a replication, from a trial)\n",
+         at most {} on {threads} threads ({:.1} ms a replication, from a trial)\n",
         forecast.screening,
         forecast.sharing,
-        forecast.seconds(threads),
+        in_words(forecast.seconds(threads)),
         forecast.seconds_each * 1e3
     )
 }

@@ -45,11 +45,9 @@ pub(super) enum Change {
     Setting(String),
 }
 
-/// All factors that `texts` name, each once; a later mention takes the place of an earlier one.
-///
-/// # Errors
-/// Everything that is wrong with them.
-pub fn factors(texts: &[String], models: &LatencyModels) -> Result<Vec<Factor>, Vec<Problem>> {
+/// All factors that `texts` name, each once, and everything that is wrong with others; a later mention takes the place of an earlier
+/// one.
+pub(super) fn factors(texts: &[String], models: &LatencyModels) -> (Vec<Factor>, Vec<Problem>) {
     let (mut found, mut problems) = (Vec::<Factor>::new(), Vec::new());
     let mut add = |factor: Factor| match found.iter_mut().find(|known| known.name == factor.name) {
         Some(known) => *known = factor,
@@ -63,16 +61,18 @@ pub fn factors(texts: &[String], models: &LatencyModels) -> Result<Vec<Factor>, 
         }
         match factor(text) {
             Ok(factor) => add(factor),
-            Err((what, hint)) => problems.push(Problem {
-                place: format!("--factors {text}"),
-                line: None,
-                key: String::new(),
-                what,
-                hint: Some(hint),
-            }),
+            Err((what, hint)) => {
+                let (place, hint) = (place(text), Some(hint));
+                problems.push(Problem { place, line: None, key: String::new(), what, hint });
+            }
         }
     }
-    if problems.is_empty() { Ok(found) } else { Err(problems) }
+    (found, problems)
+}
+
+/// Where a factor stands.
+pub(super) fn place(text: &str) -> String {
+    format!("--factors {text}")
 }
 
 fn times(latency: Latency, (low, high): (f64, f64)) -> Factor {
@@ -174,6 +174,11 @@ impl Factor {
         }
     }
 
+    /// Is it what `text` names?
+    pub(super) fn is_named_by(&self, text: &str) -> bool {
+        full_key(text.split('=').next().unwrap_or_default().trim()) == self.name
+    }
+
     pub(super) fn change(&self, u: f64) -> Change {
         match &self.values {
             Values::Times(latency, low, high) => Change::Latency(*latency, between_logs(*low, *high, u)),
@@ -192,7 +197,8 @@ mod tests {
 
     fn read(texts: &[&str]) -> Result<Vec<Factor>, Vec<Problem>> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_string()).collect();
-        factors(&texts, &LatencyModels::compiled_in())
+        let (found, problems) = factors(&texts, &LatencyModels::compiled_in());
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
 
     #[test]

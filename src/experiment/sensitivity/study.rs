@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::factor::{Change, Factor, factors, scaled};
+use super::factor::{Change, Factor, factors, place, scaled};
 use super::response::Response;
 use crate::catalogue::{Catalogue, LatencyModel};
 use crate::chance::Chance;
@@ -102,53 +102,32 @@ impl Study {
         options: Options,
         catalogue: &Arc<Catalogue>,
     ) -> Result<Study, Vec<Problem>> {
-        let factors = factors(&options.factors, &subject.scenario.latencies);
-        let response = Response::named(&options.measure);
-        let (factors, response) = match (factors, response) {
-            (Ok(factors), Ok(response)) => (factors, response),
-            (factors, response) => {
-                return Err(factors.err().into_iter().flatten().chain(response.err()).collect());
-            }
-        };
-        let id = identity(&subject, &options, &factors);
-        let study = Study { subject, options, factors, response, id, catalogue: catalogue.clone() };
+        let (factors, mut problems) = factors(&options.factors, &subject.scenario.latencies);
         // Both ends of each factor by itself, so that a key that is not there is told before anything runs.
-        let ends = (0..study.factors.len()).flat_map(|factor| [0.0, 1.0].map(|u| (factor, u)));
-        let mut problems = Vec::new();
-        for (factor, u) in ends {
-            problems.extend(study.scenario(&[factor], &[u]).err().into_iter().flatten());
+        for (factor, u) in factors.iter().flat_map(|factor| [0.0, 1.0].map(|u| (factor, u))) {
+            let change = factor.change(u);
+            let found = changed(&subject, &[&change], catalogue).err().unwrap_or_default();
+            problems.extend(found.into_iter().map(|problem| as_typed(problem, &change, factor, &options)));
         }
-        if problems.is_empty() { Ok(study) } else { Err(unlike(problems)) }
+        // In the order in which they were typed.
+        let place_of =
+            |problem: &Problem| options.factors.iter().position(|text| place(text) == problem.place);
+        problems.sort_by_key(|problem| place_of(problem).unwrap_or(usize::MAX));
+        let response = Response::named(&options.measure).map_err(|problem| problems.push(problem));
+        match response {
+            Ok(response) if problems.is_empty() => {
+                let id = identity(&subject, &options, &factors);
+                Ok(Study { subject, options, factors, response, id, catalogue: catalogue.clone() })
+            }
+            _ => Err(unlike(problems)),
+        }
     }
 
     /// The scenario with some factors at a point.
     fn scenario(&self, factors: &[usize], point: &[f64]) -> Result<Scenario, Vec<Problem>> {
-        let changes = || factors.iter().zip(point).map(|(factor, u)| self.factors[*factor].change(*u));
-        let (mut problems, mut document) = (Problems::default(), None);
-        for change in changes() {
-            if let Change::Setting(text) = change {
-                let document = document.get_or_insert_with(|| self.subject.document.clone());
-                document.set(&text, &mut problems);
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems.into_vec());
-        }
-        let mut scenario = match &document {
-            None => self.subject.scenario.clone(),
-            Some(document) => {
-                let subject = &self.subject;
-                scenario::read(document, &subject.name, &subject.folder, &self.catalogue)?.scenario
-            }
-        };
-        for change in changes() {
-            if let Change::Latency(latency, times) = change {
-                let model = scenario.latencies.get(latency);
-                let model = LatencyModel { law: scaled(latency, &model.law, times), ..model.clone() };
-                scenario.latencies.set(latency, model);
-            }
-        }
-        Ok(scenario)
+        let changes: Vec<Change> =
+            factors.iter().zip(point).map(|(factor, u)| self.factors[*factor].change(*u)).collect();
+        changed(&self.subject, &changes.iter().collect::<Vec<_>>(), &self.catalogue)
     }
 
     /// How many replications the screening takes.
@@ -268,6 +247,48 @@ impl Shared {
 impl Run {
     pub(super) fn means(&self) -> Vec<f64> {
         self.responses.iter().map(|values| values.iter().sum::<f64>() / values.len() as f64).collect()
+    }
+}
+
+/// The subject's scenario with all of these.
+fn changed(
+    subject: &Subject,
+    changes: &[&Change],
+    catalogue: &Arc<Catalogue>,
+) -> Result<Scenario, Vec<Problem>> {
+    let (mut problems, mut document) = (Problems::default(), None);
+    for change in changes {
+        if let Change::Setting(text) = change {
+            let document = document.get_or_insert_with(|| subject.document.clone());
+            document.set(text, &mut problems);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.into_vec());
+    }
+    let mut scenario = match &document {
+        None => subject.scenario.clone(),
+        Some(document) => scenario::read(document, &subject.name, &subject.folder, catalogue)?.scenario,
+    };
+    for change in changes {
+        if let Change::Latency(latency, times) = change {
+            let model = scenario.latencies.get(*latency);
+            let model = LatencyModel { law: scaled(*latency, &model.law, *times), ..model.clone() };
+            scenario.latencies.set(*latency, model);
+        }
+    }
+    Ok(scenario)
+}
+
+/// A problem with what a factor sets, at what was typed for the factor: nobody typed a `--set`.
+fn as_typed(problem: Problem, change: &Change, factor: &Factor, options: &Options) -> Problem {
+    let Change::Setting(setting) = change else { return problem };
+    let text = options.factors.iter().rev().find(|text| factor.is_named_by(text));
+    match text {
+        Some(text) if problem.place == format!("--set {setting}") => {
+            Problem { place: place(text), ..problem }
+        }
+        _ => problem,
     }
 }
 
