@@ -186,12 +186,12 @@ fn what_pools_say_of_disruption_is_read_whole() {
          budgets = [{ nodes = \"1000a%\", reasons = [\"Idle\"], from = \"1 min\" }] }",
     );
     let wanted = [
+        "node_pools[0].expire_after",
         "node_pools[0].disruption.consolidation_policy",
         "node_pools[0].disruption.consolidate_after",
         "node_pools[0].disruption.budgets[0].nodes",
         "node_pools[0].disruption.budgets[0].reasons",
         "node_pools[0].disruption.budgets[0].from",
-        "node_pools[0].expire_after",
     ];
     assert_eq!(keys, wanted);
 }

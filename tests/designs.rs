@@ -121,8 +121,8 @@ fn points_are_the_cells_in_their_order() {
     assert_eq!(
         told("[design]\nkind = \"points\"\npoints = [{ capacity = \"spot\", warm_ip = 4 }]"),
         [
-            "3 design.points[0].warm_ip: \"4\" is no level of warm_ip",
             "3 design.points[0]: this point lacks subnets",
+            "3 design.points[0].warm_ip: \"4\" is no level of warm_ip",
         ]
     );
 }
