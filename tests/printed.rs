@@ -89,7 +89,7 @@ fn free_blocks_are_told_where_prefixes_are_asked_for() {
     let dry = printed("blocks", text, &prefixes);
     let subnet = line(&dry, "subnet-a");
     assert!(subnet.contains("; 0 whole /28 free, 0 at the least; first refused"), "{dry}");
-    let reserved = "subnets=[{ zone = \"us-east-1a\", prefix_length = 23, used_addresses = 20, reserved_prefixes = 20 }]";
+    let reserved = "subnets=[{ zone = \"us-east-1a\", prefix_length = 22, used_addresses = 600, reserved_prefixes = 24 }]";
     let kept = printed("blocks-kept", text, &[&prefixes[..], &[reserved]].concat());
     assert!(
         line(&kept, "pods Ready").contains("(reached)") && line(&kept, "subnet-1").contains("whole /28 free"),

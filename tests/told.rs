@@ -327,13 +327,14 @@ fn warnings_of_warm_targets_are_told_once_and_in_sets_of_any_kind_of_value() {
 #[test]
 fn no_experiment_of_ours_is_warned_of() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let ours = |folder: &str, file: Option<&str>| {
-        let entries = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
-        let paths = entries.map(|path| file.map_or(path.clone(), |file| path.join(file)));
-        paths.filter(|path| path.is_file()).map(|path| path.display().to_string()).collect::<Vec<_>>()
+    let ours = |folder: &str| {
+        let entries = fs::read_dir(root.join("experiments").join(folder)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let paths = paths.map(|path| if path.is_dir() { path.join("experiment.toml") } else { path });
+        let files = paths.filter(|path| path.is_file() && path.extension().is_some_and(|end| end == "toml"));
+        files.map(|path| path.display().to_string()).collect::<Vec<_>>()
     };
-    let experiments = ours("experiments", Some("experiment.toml"));
-    let scenarios = ours("experiments/scenarios", None);
+    let (experiments, scenarios) = (ours(""), ours("scenarios"));
     assert!(experiments.len() > 10 && !scenarios.is_empty());
     let of = |command: &'static str, paths: Vec<String>| paths.into_iter().map(move |path| (command, path));
     for (command, path) in of("sweep", experiments).chain(of("run", scenarios)) {

@@ -31,6 +31,11 @@ pub fn spelled_out(document: &Document, name: &str, folder: &Path, catalogue: &A
     if let Ok(read) = read(document, name, folder, catalogue) {
         let defaults = defaults(&read.scenario, &table);
         fill(&mut table, defaults);
+        // As aws-node has it: text, whether it was in quotes or not.
+        let said = table.get_mut("cni").and_then(|cni| cni.get_mut("env")).and_then(Value::as_table_mut);
+        if let Some(said) = said {
+            said.extend(read.scenario.cni.env.into_iter().map(|(name, value)| (name, Value::String(value))));
+        }
     }
     table
 }

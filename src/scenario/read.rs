@@ -599,6 +599,10 @@ mod tests {
         let text =
             "[[deployments]]\nreplicas = 1\n[cni.env]\nWARM_IP_TARGET = 2\nENABLE_SUBNET_DISCOVERY = false\n";
         let env = scenario(text, &["MANAGE_UNTAGGED_ENI=false"]).unwrap().scenario.cni.env;
+        let document = Document::parse("a.toml", text, &mut Problems::default());
+        let spelled =
+            super::super::spelled_out(&document, "a", Path::new("."), &Arc::new(Catalogue::compiled_in()));
+        assert_eq!(spelled["cni"]["env"]["WARM_IP_TARGET"].as_str(), Some("2"));
         let names = ["WARM_IP_TARGET", "ENABLE_SUBNET_DISCOVERY", "MANAGE_UNTAGGED_ENI"];
         assert_eq!(names.map(|name| env[name].as_str()), ["2", "false", "false"]);
     }
