@@ -195,7 +195,7 @@ fn base(
                 };
                 let last = plan.cells.last().map(Cell::id).unwrap_or_default();
                 let hint = format!(
-                    "write cell = \"c0001\", or another up to {last}; kilopod sweep {} --dry-run lists them",
+                    "write cell = \"c0001\", or another up to {last}; kilopod sweep {} --dry-run --json lists them",
                     path.display()
                 );
                 problems.add(root.origin_of("cell"), "cell", what, Some(hint));
