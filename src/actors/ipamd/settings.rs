@@ -173,7 +173,15 @@ impl Settings {
                     .into(),
             );
         }
-        let max_eni = env.get("MAX_ENI").and_then(|text| go_atoi(text)).filter(|n| *n >= 1);
+        let max_eni = env.get("MAX_ENI").and_then(|text| {
+            let known = go_atoi(text).filter(|number| *number >= 1);
+            if known.is_none() {
+                warnings.push(format!(
+                    "MAX_ENI = {text:?} is not a whole number of 1 or more; aws-node takes what the type has"
+                ));
+            }
+            known
+        });
         // A trunk's slot was kept on every type before v1.20.4.
         let may_trunk = limits.trunking != Some(false) || version == Version::V1_12;
         Settings {
@@ -306,6 +314,32 @@ mod tests {
             [("T", Some(true)), ("False", Some(false)), ("yes", None), (" true", None), ("", None)]
         {
             assert_eq!(go_parse_bool(text), wanted, "{text:?}");
+        }
+    }
+
+    /// Whatever aws-node passes over in silence is told.
+    #[test]
+    fn values_that_do_not_parse_are_warned_of() {
+        let limits = Limits { max_enis: 3, ipv4_per_eni: 10, prefixes: true, trunking: Some(false) };
+        let warnings = |name: &str, text: &str| {
+            let mut warnings = Vec::new();
+            let env = BTreeMap::from([(name.to_string(), text.to_string())]);
+            Settings::read(Version::V1_23, &env, limits, 29, &mut warnings);
+            warnings
+        };
+        for (name, text) in [
+            ("WARM_IP_TARGET", "-1"),
+            ("WARM_ENI_TARGET", "one"),
+            ("ENABLE_SUBNET_DISCOVERY", "yes"),
+            ("MAX_ENI", "0"),
+            ("MAX_ENI", "two"),
+            ("IP_COOLDOWN_PERIOD", "30s"),
+        ] {
+            let told = warnings(name, text);
+            assert!(told.len() == 1 && told[0].contains(name) && told[0].contains(text), "{told:?}");
+        }
+        for (name, text) in [("WARM_IP_TARGET", "0"), ("MAX_ENI", "2"), ("MAX_ENI", "9")] {
+            assert_eq!(warnings(name, text), Vec::<String>::new(), "{name} = {text}");
         }
     }
 
