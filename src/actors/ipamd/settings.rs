@@ -174,13 +174,14 @@ impl Settings {
             );
         }
         let max_eni = env.get("MAX_ENI").and_then(|text| {
-            let known = go_atoi(text).filter(|number| *number >= 1);
-            if known.is_none() {
+            let number = go_atoi(text);
+            // 0 stands for no limit in many a manifest.
+            if number.is_none_or(|number| number < 0) {
                 warnings.push(format!(
                     "MAX_ENI = {text:?} is not a whole number of 1 or more; aws-node takes what the type has"
                 ));
             }
-            known
+            number.filter(|number| *number >= 1)
         });
         // A trunk's slot was kept on every type before v1.20.4.
         let may_trunk = limits.trunking != Some(false) || version == Version::V1_12;
@@ -331,14 +332,14 @@ mod tests {
             ("WARM_IP_TARGET", "-1"),
             ("WARM_ENI_TARGET", "one"),
             ("ENABLE_SUBNET_DISCOVERY", "yes"),
-            ("MAX_ENI", "0"),
+            ("MAX_ENI", "-5"),
             ("MAX_ENI", "two"),
             ("IP_COOLDOWN_PERIOD", "30s"),
         ] {
             let told = warnings(name, text);
             assert!(told.len() == 1 && told[0].contains(name) && told[0].contains(text), "{told:?}");
         }
-        for (name, text) in [("WARM_IP_TARGET", "0"), ("MAX_ENI", "2"), ("MAX_ENI", "9")] {
+        for (name, text) in [("WARM_IP_TARGET", "0"), ("MAX_ENI", "0"), ("MAX_ENI", "2"), ("MAX_ENI", "9")] {
             assert_eq!(warnings(name, text), Vec::<String>::new(), "{name} = {text}");
         }
     }
