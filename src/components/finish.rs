@@ -85,8 +85,8 @@ impl Run<'_> {
     /// Can nothing that is pending bring another pod to Ready?
     ///
     /// True only if there are pods that are not Ready, or none while a Job has failed; if every such pod waits for an address
-    /// that no call can bring, for slots of an instance that others' volumes have, for room that no node can give and no launch can make, for others to go that stay, or for a
-    /// limit that nothing will lift; and if none may take another's place, no node gives addresses back, no instance goes,
+    /// that no call can bring, for slots of an instance that others' volumes have, for room that no node can give and no
+    /// launch can make, for others to go that stay, or for a limit that nothing will lift; and if none may take another's place, no node gives addresses back, no instance goes,
     /// none is on its way to its first aws-node, which asks for the addresses that there are not, no pool of spot capacity
     /// changes and no quota is raised before the horizon.
     pub(super) fn is_stuck(&self) -> bool {

@@ -100,19 +100,19 @@ impl Run<'_> {
 
     /// The attach/detach controller sees the pod on its node: its volumes take slots of the instance, if there are enough.
     pub(super) fn attach_volumes(&mut self, pod: u32) {
-        let (node, deployment) = (self.pods[pod as usize].node, self.pods[pod as usize].deployment);
-        let need = self.volumes_of(deployment);
-        if need == 0 {
+        if self.volumes_of(self.pods[pod as usize].deployment) == 0 {
             return;
         }
-        // EC2 knows nothing of what the driver's flags say.
-        let slots = self.volume_limit(node, EbsCsiSettings::default());
         let volumes = self.volumes_mut();
         volumes.attached.remove(&pod);
         volumes.failed.remove(&pod);
-        self.try_to_attach(pod, node, need, slots);
+        self.try_to_attach(pod);
     }
-    fn try_to_attach(&mut self, pod: u32, node: u32, need: u32, slots: Option<u32>) {
+    fn try_to_attach(&mut self, pod: u32) {
+        let (node, deployment) = (self.pods[pod as usize].node, self.pods[pod as usize].deployment);
+        let need = self.volumes_of(deployment);
+        // EC2 knows nothing of what the driver's flags say.
+        let slots = self.volume_limit(node, EbsCsiSettings::default());
         let volumes = self.volumes().expect("a pod has volumes");
         let attached = self.nodes[node as usize].pods.iter().filter(|other| volumes.attached.contains(other));
         let of = |other: &u32| volumes.of_pod(self.pods[*other as usize].deployment);
@@ -125,15 +125,13 @@ impl Run<'_> {
     /// kubelet wants the pod's volumes mounted before its sandbox. After how long it tries again; `None`: they are.
     pub(super) fn awaits_volumes(&mut self, pod: u32) -> Option<SimDuration> {
         let (node, deployment) = (self.pods[pod as usize].node, self.pods[pod as usize].deployment);
-        let need = self.volumes_of(deployment);
-        if need == 0 {
+        if self.volumes_of(deployment) == 0 {
             return None;
         }
-        let is_attached = |run: &Self| run.volumes().is_some_and(|volumes| volumes.attached.contains(&pod));
-        if !is_attached(self) {
-            self.try_to_attach(pod, node, need, self.volume_limit(node, EbsCsiSettings::default()));
+        if !self.is_attached(pod) {
+            self.try_to_attach(pod);
         }
-        let mounted = is_attached(self) && self.drives_volumes(node);
+        let mounted = self.is_attached(pod) && self.drives_volumes(node);
         let volumes = self.volumes_mut();
         if mounted {
             volumes.failed.remove(&pod);
@@ -144,6 +142,9 @@ impl Run<'_> {
         let doubled = FIRST_RETRY * 2u64.pow((*failures - 1).min(8));
         Some(doubled.min(LAST_RETRY))
     }
+    fn is_attached(&self, pod: u32) -> bool {
+        self.volumes().is_some_and(|volumes| volumes.attached.contains(&pod))
+    }
     /// Has the node's driver registered with kubelet, or does nobody ask?
     fn drives_volumes(&self, node: u32) -> bool {
         let known = self.prepared.volume_slots.get(self.nodes[node as usize].instance_type.index());
@@ -153,9 +154,7 @@ impl Run<'_> {
     /// Does the pod wait for slots of its instance, which only come back as others leave it?
     pub(super) fn lacks_volume_slots(&self, pod: u32) -> bool {
         let state = &self.pods[pod as usize];
-        state.cause == Some(Cause::VolumeAttach)
-            && self.drives_volumes(state.node)
-            && self.volumes().is_some_and(|volumes| !volumes.attached.contains(&pod))
+        state.cause == Some(Cause::VolumeAttach) && self.drives_volumes(state.node) && !self.is_attached(pod)
     }
 
     /// Volumes that the node still takes, its pods' counted until they have left the API; `None`: there is no limit.
