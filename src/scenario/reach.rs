@@ -5,7 +5,7 @@ use super::checked::*;
 use super::placement::Placement;
 use super::plausible::region;
 use super::volumes::volume_requirements;
-use crate::actors::karpenter::labels::{CAPACITY_TYPE, NODE_POOL, type_requirements};
+use crate::actors::karpenter::labels::{CAPACITY_TYPE, INSTANCE_TYPE, NODE_POOL, type_requirements};
 use crate::actors::karpenter::requirement::{Requirement, Requirements};
 use crate::actors::taints::{Toleration, first_untolerated};
 use crate::catalogue::InstanceType;
@@ -41,11 +41,7 @@ impl<'a> Pool<'a> {
     }
     /// Does a type meet all of these, offered in some zone and way?
     fn has_type(&self, wanted: &Requirements) -> bool {
-        self.scenario
-            .catalogue
-            .types()
-            .iter()
-            .any(|found| of_type(self.scenario, found, wanted).intersects(wanted))
+        self.scenario.catalogue.types().iter().any(|found| meets(self.scenario, found, wanted))
     }
     fn empty(&self, index: u32) -> Option<String> {
         if self.has_type(&self.wanted) {
@@ -97,7 +93,7 @@ pub(super) fn types_within_reach<'a>(
     let narrow = |asked: &Requirements| pool.narrowed(asked, &placement.tolerations);
     let wanted: Vec<Requirements> = alternatives(placement).iter().filter_map(narrow).collect();
     let types = scenario.catalogue.types().iter();
-    types.filter(move |found| wanted.iter().any(|wanted| of_type(scenario, found, wanted).intersects(wanted)))
+    types.filter(move |found| wanted.iter().any(|wanted| meets(scenario, found, wanted)))
 }
 
 /// Types that meet the pool's requirements, offered in some zone and way.
@@ -107,7 +103,13 @@ pub(super) fn types_of<'a>(
 ) -> impl Iterator<Item = &'a InstanceType> + use<'a> {
     let wanted = pool.joined_requirements();
     let types = scenario.catalogue.types().iter();
-    types.filter(move |found| of_type(scenario, found, &wanted).intersects(&wanted))
+    types.filter(move |found| meets(scenario, found, &wanted))
+}
+
+/// Does the type meet all of these, offered in some zone and way?
+fn meets(scenario: &Scenario, found: &InstanceType, wanted: &Requirements) -> bool {
+    // Its name is soon looked at, and all that most pools ask for.
+    wanted.allows(INSTANCE_TYPE, &found.name) && of_type(scenario, found, wanted).intersects(wanted)
 }
 
 /// A type's labels, as far as they are asked for.
