@@ -36,6 +36,8 @@ pub(super) struct Books {
     since: SimTime,
     step: SimDuration,
     timeline: Vec<TimelinePoint>,
+    /// The instant of its next point.
+    pub next_point: SimTime,
 }
 
 impl Books {
@@ -61,6 +63,7 @@ impl Books {
             since: SimTime::ZERO,
             step: SimDuration::from_nanos(horizon.nanos() / (TIMELINE_POINTS as u64 - 1)),
             timeline: Vec::with_capacity(TIMELINE_POINTS),
+            next_point: SimTime::ZERO,
         }
     }
 
@@ -111,14 +114,11 @@ impl Books {
         self.timeline.iter_mut().for_each(|point| point.addresses_free += addresses);
     }
 
-    /// The instant of the timeline's next point.
-    pub fn next_point(&self) -> SimTime {
-        SimTime::ZERO + self.step * self.timeline.len() as u64
-    }
     /// Notes the state for every point of the grid before `now`.
     pub fn pass_points(&mut self, now: SimTime) {
-        while self.next_point() < now && self.timeline.len() < TIMELINE_POINTS {
+        while self.next_point < now && self.timeline.len() < TIMELINE_POINTS {
             self.timeline.push(self.point());
+            self.next_point += self.step;
         }
     }
     fn point(&self) -> TimelinePoint {

@@ -253,7 +253,7 @@ impl Run<'_> {
         let at = &mut self.nodes[node as usize];
         at.requested = daemons;
         at.without_address.clear();
-        self.provisioning.look_again(node);
+        self.provisioning.seen.look_again(node);
     }
 
     pub(super) fn pod_loss_noticed(&mut self, pod: u32) {

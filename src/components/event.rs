@@ -275,6 +275,7 @@ pub(super) enum Event {
 
 impl Event {
     /// Its name in traces, and its number in the trace's hash.
+    #[inline(always)]
     pub(super) const fn kind(&self) -> (&'static str, u8) {
         match self {
             Event::Scaled { .. } => ("scaled", 1),

@@ -54,8 +54,7 @@ impl Counts {
     pub fn rejected_by_fit(&self) -> bool {
         self.too_many_pods + self.cpu + self.memory > 0 || self.extended != [0; ExtendedResource::COUNT]
     }
-    /// See [`message`].
-    pub fn message(&self) -> u64 {
+    fn message(&self) -> u64 {
         let Counts { nodes, tainted, too_many_pods, cpu, memory, never_fits, extended } = *self;
         let [a, b, c, d, e, f, g] = extended;
         message(&[nodes, tainted, too_many_pods, cpu, memory, never_fits, a, b, c, d, e, f, g])
@@ -85,6 +84,8 @@ pub(super) struct Fitting {
     /// The number of nodes that images are scored by.
     scored_among: u32,
     counts: Counts,
+    /// Their [`Counts::message`]; 0 where they have changed since it was asked for.
+    message: u64,
     /// Pods of the Deployment by node and by zone.
     on_node: Vec<u32>,
     in_zone: Vec<u32>,
@@ -101,6 +102,7 @@ impl Fitting {
             with_images: 0,
             scored_among: 1,
             counts: Counts::default(),
+            message: 0,
             on_node: Vec::new(),
             in_zone: vec![0; zones],
         }
@@ -108,6 +110,13 @@ impl Fitting {
 
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+    /// See [`message`].
+    pub fn message(&mut self) -> u64 {
+        if self.message == 0 {
+            self.message = self.counts.message();
+        }
+        self.message
     }
     pub fn on_node(&self, node: u32) -> u32 {
         self.on_node[node as usize]
@@ -164,6 +173,7 @@ impl Fitting {
         if before != status {
             self.counts.add(before, u32::MAX);
             self.counts.add(status, 1);
+            self.message = 0;
         }
     }
 

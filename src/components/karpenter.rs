@@ -25,8 +25,7 @@ pub(super) struct Loop {
     pub offers_view: u32,
     /// Pods that were marked unschedulable, those that have been bound since the last round included.
     pub marked: Vec<u32>,
-    /// By node: what the last round saw, and what has not changed since.
-    pub seen: Vec<Seen>,
+    pub seen: Seen,
 }
 
 impl Loop {
@@ -39,14 +38,7 @@ impl Loop {
             offers_hold_until: SimTime::NEVER,
             offers_view: 0,
             marked: Vec::new(),
-            seen: Vec::new(),
-        }
-    }
-
-    /// The node has changed.
-    pub fn look_again(&mut self, node: u32) {
-        if let Some(seen) = self.seen.get_mut(node as usize) {
-            *seen = Seen::No;
+            seen: Seen::default(),
         }
     }
 }
@@ -128,7 +120,8 @@ impl Run<'_> {
         // Those of nodes that go are planned for as if they waited, and stay where they are until they are evicted.
         let moving = self.pods_to_move();
         let shape = |pod: &u32| self.pods[*pod as usize].deployment;
-        let shapes: Vec<u32> = waiting.iter().chain(&moving).map(shape).collect();
+        let mut shapes: Vec<u32> = waiting.iter().map(shape).collect();
+        shapes.extend(moving.iter().map(shape));
         let Tried { indices, nodes, rooms, places, count, elsewhere } =
             self.existing_nodes(self.least_of(&shapes));
         let existing =
@@ -167,10 +160,14 @@ impl Run<'_> {
     fn waiting(&mut self) -> Vec<u32> {
         let (marked, pods) = (&mut self.provisioning.marked, &self.pods);
         marked.retain(|pod| pods[*pod as usize].provisionable);
-        marked.sort();
-        marked.dedup();
+        if !marked.is_sorted_by(|one, next| one < next) {
+            marked.sort();
+            marked.dedup();
+        }
+        let mut waiting = Vec::with_capacity(marked.len());
         let waits = |pod: &u32| pods[*pod as usize].stage == PodStage::Pending;
-        marked.iter().copied().filter(waits).collect()
+        waiting.extend(marked.iter().copied().filter(waits));
+        waiting
     }
 
     /// What is left of each pool's limits.

@@ -335,7 +335,8 @@ impl<'a> Run<'a> {
             agenda: Agenda::with_capacity(4_096),
             now: SimTime::ZERO,
             pods: Vec::with_capacity(scenario.target_pods as usize),
-            nodes: Vec::new(),
+            // One a pod at most, as a rule.
+            nodes: Vec::with_capacity(scenario.target_pods.min(4_096) as usize + 2),
             subnets: scenario
                 .subnets
                 .iter()
@@ -473,9 +474,11 @@ impl<'a> Run<'a> {
             if self.watch.low {
                 return false;
             }
-            let next = self.agenda.pop().filter(|(at, _)| *at <= horizon);
-            let Some((at, event)) = next else { break };
-            if at > self.books.next_point() {
+            let Some((at, event)) = self.agenda.pop() else { break };
+            if at > horizon {
+                break;
+            }
+            if at > self.books.next_point {
                 self.books.pass_points(at);
             }
             self.now = at;

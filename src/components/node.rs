@@ -120,7 +120,7 @@ impl Run<'_> {
             return false;
         }
         self.nodes[node as usize].stage = stage;
-        self.provisioning.look_again(node);
+        self.provisioning.seen.look_again(node);
         self.refresh_nominated(node);
         true
     }

@@ -84,9 +84,19 @@ impl Run<'_> {
 
     /// A request about a pod, through the scheduler's client.
     pub(super) fn write_pod(&mut self, pod: u32, draw: u32, kind: RequestKind, answered: Event) {
-        let sent = self.scheduler_client.reserve(self.now);
         let takes = self.draw(Latency::BindRequest, Component::SchedulerTie, pod, draw);
+        self.write_pod_in(takes, kind, answered);
+    }
+    fn write_pod_in(&mut self, takes: SimDuration, kind: RequestKind, answered: Event) {
+        let sent = self.scheduler_client.reserve(self.now);
         self.send_request(Flow::Scheduler(Namespace::Default), kind, sent, takes, answered);
+    }
+    /// Its condition; all patches of one pod take equally long.
+    fn write_condition(&mut self, pod: u32) {
+        let known = self.pods[pod as usize].patch_takes;
+        let takes = known.unwrap_or_else(|| self.draw(Latency::BindRequest, Component::SchedulerTie, pod, 2));
+        self.pods[pod as usize].patch_takes = Some(takes);
+        self.write_pod_in(takes, RequestKind::Patch, Event::ConditionPatched(pod));
     }
 
     /// A pod leaves the node it was assumed on.
@@ -103,10 +113,12 @@ impl Run<'_> {
     /// Nothing fits: back into the queue; a message that differs from the last is written, and holds the loop.
     pub(super) fn reject(&mut self, pod: u32, said: PostFilter) {
         let state = &mut self.pods[pod as usize];
-        let counts = self.fittings[state.deployment as usize].counts();
+        let fitting = &mut self.fittings[state.deployment as usize];
+        let message = fitting.message();
+        let counts = fitting.counts();
         state.rejected_by_fit = counts.rejected_by_fit();
         state.rejected_by_taints = counts.tainted > 0;
-        let plain = (counts.message(), counts.nodes);
+        let plain = (message, counts.nodes);
         let (message, nodes) = self.note_rejection_constrained(pod).unwrap_or(plain);
         // Up to 1.23 the message told nothing of it.
         let message =
@@ -118,21 +130,20 @@ impl Run<'_> {
         self.queue.fail(pod, failure, self.now);
         if changed {
             self.scheduler_busy = true;
-            self.write_pod(pod, 2, RequestKind::Patch, Event::ConditionPatched(pod));
+            self.write_condition(pod);
         }
-        self.refresh_pending(pod);
+        self.refresh_queued(pod);
         self.trace(|| TraceLine::new("pod_unschedulable").pod(pod));
     }
 
     pub(super) fn condition_patched(&mut self, pod: u32) {
         self.scheduler_busy = false;
         if self.pods[pod as usize].stage == PodStage::Pending {
-            let state = &self.pods[pod as usize];
-            if state.promised == NONE {
+            if self.pods[pod as usize].promised == NONE {
                 self.mark_provisionable(pod);
             }
             self.trigger(pod, self.now);
-            self.refresh_pending(pod);
+            self.refresh_queued(pod);
             self.job_pod_changed(self.pods[pod as usize].deployment);
         }
         self.run_scheduler();
@@ -178,7 +189,7 @@ impl Run<'_> {
 
     /// The node changed for the filters.
     pub(super) fn refit(&mut self, node: u32) {
-        self.provisioning.look_again(node);
+        self.provisioning.seen.look_again(node);
         self.hear_of_node(node);
         let at = &self.nodes[node as usize];
         self.fittings.iter_mut().for_each(|fitting| fitting.update(node, at));

@@ -15,7 +15,7 @@ use crate::actors::karpenter::offers::CapacityType;
 use crate::actors::taints::Taint;
 use crate::catalogue::TypeId;
 use crate::engine::Scheduled;
-use crate::units::{Resources, SimTime};
+use crate::units::{Resources, SimDuration, SimTime};
 use crate::world::cause::Cause;
 
 /// A node's pods: few as a rule, which then need no memory of their own.
@@ -70,6 +70,8 @@ pub(super) struct Pod {
     /// The message of its last condition, as [`super::scheduler::Message`] codes it; 0: none written.
     pub message: u64,
     pub assumed_at: SimTime,
+    /// How long a patch of its condition takes, once drawn.
+    pub patch_takes: Option<SimDuration>,
     /// It was told to go for another.
     pub preempted: bool,
     /// The container that is to start or has started last, its own after those before.
@@ -123,6 +125,7 @@ impl Pod {
             promised: NONE,
             preempted: false,
             assumed_at: SimTime::NEVER,
+            patch_takes: None,
             refused: None,
             message: 0,
             rejected_by_fit: false,

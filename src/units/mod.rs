@@ -77,16 +77,11 @@ impl SimDuration {
         SimDuration(secs * 1_000_000_000)
     }
     /// Seconds, rounded to the nearest nanosecond; negative and not-a-number become zero, and what
-    /// lies beyond 500 years is cut there.
+    /// lies beyond 292 years is cut there.
+    #[inline]
     pub fn from_secs_f64(secs: f64) -> Self {
-        let nanos = secs * 1e9 + 0.5;
-        if nanos.is_nan() || nanos < 1.0 {
-            SimDuration(0)
-        } else if nanos >= 1.6e19 {
-            SimDuration(16_000_000_000_000_000_000)
-        } else {
-            SimDuration(nanos as u64)
-        }
+        // A conversion to a signed number costs half of one to an unsigned one; both saturate.
+        SimDuration(((secs * 1e9 + 0.5) as i64).max(0) as u64)
     }
     pub const fn nanos(self) -> u64 {
         self.0

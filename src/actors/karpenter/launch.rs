@@ -62,29 +62,41 @@ impl Offerings<'_> {
     /// Zones where the type can be had.
     fn zones(&self, place: usize, kind: CapacityType) -> Zones {
         if kind == CapacityType::Reserved {
-            let numbers = self.reserved.then(|| self.offers.reserved(self.set, place));
+            if !self.reserved || self.offers.reservations().is_empty() {
+                return 0;
+            }
             let zone = |number: u32| self.offers.reservations()[number as usize].zone;
-            return numbers.into_iter().flatten().fold(0, |zones, number| zones | 1 << zone(number));
+            let numbers = self.offers.reserved(self.set, place);
+            return numbers.fold(0, |zones, number| zones | 1 << zone(number));
         }
-        if !self.kinds[kind as usize] || self.price(place, kind).is_none() {
+        if !self.kinds[kind as usize] {
             return 0;
         }
-        self.offers.available()[place][kind as usize] & self.set.zones
+        let zones = self.offers.available()[place][kind as usize] & self.set.zones;
+        if zones != 0 && self.price(place, kind).is_some() { zones } else { 0 }
+    }
+    fn has_zone(&self, place: usize) -> bool {
+        KINDS.iter().any(|kind| self.zones(place, *kind) != 0)
     }
     fn any(&self, types: &[usize], kind: CapacityType) -> bool {
         types.iter().any(|place| self.zones(*place, kind) != 0)
     }
     /// The cheapest way to have the type (USD/h); the largest number if there is none.
     fn cheapest(&self, place: usize) -> f64 {
-        let prices = KINDS.into_iter().filter(|kind| self.zones(place, *kind) != 0);
-        prices.filter_map(|kind| self.price(place, kind)).fold(f64::MAX, f64::min)
+        let price = |kind| if self.zones(place, kind) != 0 { self.price(place, kind) } else { None };
+        KINDS.into_iter().filter_map(price).fold(f64::MAX, f64::min)
     }
     /// By price, equal ones by name, which is the order of the types.
     fn cut(&self, types: &mut Vec<usize>, most: usize) {
-        if types.len() > 1 {
-            types.sort_by_cached_key(|place| (Price(self.cheapest(*place)), *place));
-            types.truncate(most);
+        let mut priced: Vec<(Price, usize)> =
+            types.iter().map(|place| (Price(self.cheapest(*place)), *place)).collect();
+        // A request's are, as a rule, in the claim's order still.
+        if !priced.is_sorted() {
+            priced.sort_unstable();
+            types.clear();
+            types.extend(priced.into_iter().map(|(_, place)| place));
         }
+        types.truncate(most);
     }
     fn varied(&self, types: &[usize]) -> bool {
         !self.set.has_min_values || self.offers.satisfies_min_values(&self.set.requirements, types)
@@ -132,7 +144,7 @@ pub fn request(offers: &Offers, claim: &ClaimSpec) -> Option<Request> {
     let (kinds, reserved) = (claim.kinds, claim.reserved);
     let mut left = Offerings { offers, set, kinds, reserved, spot_limit: f64::MAX };
     let mut types = claim.types.clone();
-    types.retain(|place| KINDS.iter().any(|kind| left.zones(*place, *kind) != 0));
+    types.retain(|place| left.has_zone(*place));
     // A type without the label passes where values are out, and fails a bound: none is asked for then.
     if let Some(written) = set.requirements.written() {
         types.retain(|place| offers.types[*place].requirements.intersects(&written));

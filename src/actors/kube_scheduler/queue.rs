@@ -97,16 +97,25 @@ impl Line {
 #[derive(Clone, Debug, Default)]
 struct Backoffs {
     lines: VecDeque<(SimTime, Line)>,
+    /// The place of the line that was last joined: the next pod joins it, too, as a rule.
+    joined: usize,
     spare: Vec<Line>,
 }
 
 impl Backoffs {
     fn join(&mut self, expires: SimTime, order: Order) {
+        if let Some((_, line)) = self.lines.get_mut(self.joined).filter(|(other, _)| *other == expires) {
+            return line.join(order);
+        }
         let later = self.lines.iter().rev().take_while(|(other, _)| *other > expires).count();
         let place = self.lines.len() - later;
         match self.lines.get_mut(place.wrapping_sub(1)) {
-            Some((other, line)) if *other == expires => line.join(order),
+            Some((other, line)) if *other == expires => {
+                self.joined = place - 1;
+                line.join(order);
+            }
             _ => {
+                self.joined = place;
                 let mut line = self.spare.pop().unwrap_or_default();
                 line.join(order);
                 self.lines.insert(place, (expires, line));

@@ -26,12 +26,20 @@ pub(super) struct Claims {
     order: Vec<u32>,
     /// Is `order` sorted? Then sorting changes nothing.
     sorted: bool,
-    /// By shape: places in `order` of claims that may still take such a pod; made anew once the order has changed.
-    candidates: Vec<Option<Vec<u32>>>,
-    /// By claim and shape: such a pod will never be accepted.
-    ruled_out: Vec<Vec<bool>>,
+    /// By shape.
+    candidates: Vec<Candidates>,
+    /// By claim, then by shape: such a pod will never be accepted.
+    ruled_out: Vec<bool>,
     shapes: usize,
     begun: Option<Open>,
+}
+
+/// Places in the order of claims that may still take a pod of a shape.
+#[derive(Clone, Debug, Default)]
+struct Candidates {
+    /// Has the order not changed since they were listed?
+    listed: bool,
+    places: Vec<u32>,
 }
 
 impl Index<u32> for Claims {
@@ -53,7 +61,7 @@ impl Claims {
             all: Vec::new(),
             order: Vec::new(),
             sorted: true,
-            candidates: vec![None; shapes],
+            candidates: vec![Candidates::default(); shapes],
             ruled_out: Vec::new(),
             shapes,
             begun: None,
@@ -71,26 +79,28 @@ impl Claims {
         let all = &self.all;
         go_sort::sort_by_key(&mut self.order, |claim| all[*claim as usize].pods);
         self.sorted = true;
-        self.candidates.fill(None);
+        self.candidates.iter_mut().for_each(|candidates| candidates.listed = false);
     }
 
     /// The next claim that may take a pod of the shape.
     pub fn next_candidate(&mut self, walk: &mut Order, shape: u32) -> Option<u32> {
-        let (order, ruled_out) = (&self.order, &self.ruled_out);
-        let open = |place: &u32| !ruled_out[order[*place as usize] as usize][shape as usize];
-        let candidates = self.candidates[shape as usize]
-            .get_or_insert_with(|| (0..order.len() as u32).filter(open).collect());
-        if walk.next == 0 {
-            candidates.retain(open);
+        let (order, ruled_out, shapes) = (&self.order, &self.ruled_out, self.shapes);
+        let open = |place: &u32| !ruled_out[order[*place as usize] as usize * shapes + shape as usize];
+        let Candidates { listed, places } = &mut self.candidates[shape as usize];
+        if !std::mem::replace(listed, true) {
+            places.clear();
+            places.extend((0..order.len() as u32).filter(open));
+        } else if walk.next == 0 {
+            places.retain(open);
         }
-        let place = *candidates.get(walk.next)?;
+        let place = *places.get(walk.next)?;
         walk.next += 1;
         Some(order[place as usize])
     }
 
     /// The claim refused a pod of the shape for good.
     pub fn rule_out(&mut self, claim: u32, shape: u32) {
-        self.ruled_out[claim as usize][shape as usize] = true;
+        self.ruled_out[claim as usize * self.shapes + shape as usize] = true;
     }
 
     /// The claim took a pod.
@@ -114,13 +124,14 @@ impl Claims {
         let begun = self.begun.take().expect("a claim was begun");
         let claim = self.all.len() as u32;
         self.all.push(Open { pods: 1, requests, set, ..begun });
-        self.ruled_out.push(vec![false; self.shapes]);
+        self.ruled_out.resize(self.all.len() * self.shapes, false);
         // At the end it is in order if the last has no more pods than it.
         let last = self.order.last().map_or(0, |last| self.all[*last as usize].pods);
         self.sorted &= last <= 1;
         let place = self.order.len() as u32;
         self.order.push(claim);
-        self.candidates.iter_mut().flatten().for_each(|list| list.push(place));
+        let listed = self.candidates.iter_mut().filter(|candidates| candidates.listed);
+        listed.for_each(|candidates| candidates.places.push(place));
     }
 
     /// The claim, which has just taken a pod, may become one of these types only.

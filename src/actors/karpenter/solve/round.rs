@@ -154,6 +154,29 @@ impl<'a> Round<'a> {
         takes
     }
 
+    /// Puts pods of the shape onto nodes, one after the other, until there are `pods` or no node takes another.
+    pub fn fill_nodes(&mut self, shape: u32, pods: usize, placed: &mut Vec<Placed>) {
+        let Prepared { requests, attachments, .. } = self.provisioner.shapes[shape as usize];
+        while placed.len() < pods
+            && let Some(place) = self.node_for_many(shape)
+        {
+            if !self.existing.nodes.is_empty() || attachments > 0 {
+                while placed.len() < pods && self.takes_another(shape, place) {
+                    placed.push(Placed::Existing(place as u32));
+                }
+                continue;
+            }
+            // Nothing but room matters: what one takes so many of, all do.
+            let room = &mut self.rooms[place];
+            while placed.len() < pods && requests.fits(room) {
+                *room = *room - requests;
+                self.placements += 1;
+                self.tries_existing += self.existing.tried(Some(place));
+                placed.push(Placed::Existing(place as u32));
+            }
+        }
+    }
+
     /// The first node that is not known to take no pod of the shape any more.
     fn first_open(&mut self, shape: u32) -> usize {
         let shut = &self.shut_nodes[shape as usize];
