@@ -1,11 +1,12 @@
 //! Chance addressed by (seed, replication, component, entity, draw): no stream to run ahead or behind.
 //!
 //! A new use of chance leaves every other draw where it was, and threads, shards and resumed sweeps
-//! cannot change one. Samplers invert one uniform on a pinned `libm`, so that their bits do not depend
-//! on what else is in the build; `rand_distr` is their oracle in the tests.
+//! cannot change one. Samplers invert one uniform on a pinned `libm` and tables made from it, so that their bits do not
+//! depend on what else is in the build; `rand_distr` is their oracle in the tests.
 
 mod distribution;
 mod key;
+mod log_normal;
 mod philox;
 
 pub use distribution::{Distribution, DistributionError, Sampler, normal_quantile};
@@ -27,7 +28,7 @@ impl Chance {
     pub fn bits(&self, component: Component, entity: u32, draw: u32) -> u64 {
         let used = u64::from(entity) << 32 | u64::from(draw);
         let by = u64::from(self.replication) << 32 | u64::from(component as u32);
-        philox::philox2x64_10([used, by], self.key)[0]
+        philox::philox2x64_10([used, by], self.key).0
     }
 
     /// A uniform in the open interval (0, 1), on a grid of 2^-53 offset by half a step.

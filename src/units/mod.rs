@@ -80,8 +80,12 @@ impl SimDuration {
     /// lies beyond 292 years is cut there.
     #[inline]
     pub fn from_secs_f64(secs: f64) -> Self {
+        SimDuration::rounded(secs * 1e9)
+    }
+    #[inline]
+    fn rounded(nanos: f64) -> Self {
         // A conversion to a signed number costs half of one to an unsigned one; both saturate.
-        SimDuration(((secs * 1e9 + 0.5) as i64).max(0) as u64)
+        SimDuration(((nanos + 0.5) as i64).max(0) as u64)
     }
     pub const fn nanos(self) -> u64 {
         self.0
@@ -100,7 +104,7 @@ impl SimDuration {
     }
     /// The span times a non-negative factor, rounded to the nearest nanosecond.
     pub fn mul_f64(self, factor: f64) -> SimDuration {
-        SimDuration::from_secs_f64(self.secs_f64() * factor)
+        SimDuration::rounded(self.0 as f64 * factor)
     }
 }
 
