@@ -52,6 +52,7 @@ fn scheduler_pass(criterion: &mut Criterion) {
                 queue.fail(pod, Failure::Rejected, now);
             }
             queue.wake_where(now, |_| true);
+            while queue.next_moved().is_some() {}
         });
     });
 }

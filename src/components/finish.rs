@@ -462,6 +462,10 @@ impl Run<'_> {
         for (index, pod) in self.pods.iter().enumerate() {
             let waits = pod.stage < PodStage::Ready && pod.cause.is_none();
             assert!(!waits, "pod {index} is {:?} and waits for nothing at {}", pod.stage, self.now);
+            if pod.stage == PodStage::Pending {
+                let cause = Some(self.pending_cause(index as u32));
+                assert_eq!(pod.cause, cause, "what pod {index} waits for at {}", self.now);
+            }
             if pod.nominated != NONE {
                 let known = self.nodes[pod.nominated as usize].nominated.contains(&(index as u32));
                 assert!(known, "pod {index} is nominated for {} which does not know", pod.nominated);

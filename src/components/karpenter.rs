@@ -212,6 +212,7 @@ impl Run<'_> {
                     planned,
                     planned_pods: claim.pods,
                     claim: Some(spec),
+                    created_at: SimTime::NEVER,
                     ..Node::claim(claim.pool)
                 });
                 node
@@ -238,6 +239,7 @@ impl Run<'_> {
             }
             if node != NONE {
                 self.nodes[node as usize].nominated.push(pod);
+                self.refresh_pending(pod);
             }
         }
     }

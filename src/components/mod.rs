@@ -487,6 +487,7 @@ impl<'a> Run<'a> {
             self.hash_event(&event);
             self.trace_event(&event);
             self.handle(event);
+            self.refresh_moved();
             if self.checks {
                 self.check_books();
             }

@@ -257,6 +257,7 @@ impl Run<'_> {
         }
         self.nodes[node as usize].promised.push(pod);
         self.refit(node);
+        self.refresh_pending(pod);
     }
     /// Forgets what was promised to the pod; it will be told to Karpenter anew.
     pub(super) fn withdraw_promise(&mut self, pod: u32) {
@@ -265,6 +266,7 @@ impl Run<'_> {
             self.pods[pod as usize].message = 0;
             scheduler::forget(&mut self.nodes[node as usize].promised, pod);
             self.refit(node);
+            self.refresh_pending(pod);
         }
     }
 }

@@ -307,7 +307,7 @@ pub(super) struct Node {
     /// Since when pods of Deployments could come to it.
     pub usable_at: SimTime,
     pub leaving: Option<Leaving>,
-    /// Of the claim.
+    /// Of the claim; never, as long as the round that makes it goes on.
     pub created_at: SimTime,
     /// When Karpenter takes it for initialized, the last that it noted of its pods, and until when it is left alone: kept
     /// where some pool wants disruption.
@@ -449,6 +449,7 @@ impl Node {
     /// What keeps the pods planned for it waiting: the first step it has not made; `None` once pods may come.
     pub fn unmet_step(&self) -> Option<Cause> {
         match self.stage {
+            NodeStage::Claim if self.created_at == SimTime::NEVER => Some(Cause::Solve),
             NodeStage::Claim if self.throttled => Some(Cause::LaunchThrottled),
             NodeStage::Claim => Some(Cause::CreateFleet),
             NodeStage::Booting => Some(Cause::Boot),

@@ -108,6 +108,14 @@ impl Run<'_> {
         }
     }
 
+    /// Pods that the scheduling queue has moved by itself.
+    #[inline]
+    pub(super) fn refresh_moved(&mut self) {
+        while let Some(pod) = self.queue.next_moved() {
+            self.refresh_queued(pod);
+        }
+    }
+
     /// The node took a step: those planned for it wait for the next one.
     pub(super) fn refresh_nominated(&mut self, node: u32) {
         let at = &mut self.nodes[node as usize];

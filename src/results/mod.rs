@@ -18,4 +18,4 @@ pub use record::{
 pub use sensitivity::{SENSITIVITY_TABLES, sensitivity_columns};
 
 /// Raised with every change that alters results of the same input.
-pub const RESULTS_VERSION: u32 = 12;
+pub const RESULTS_VERSION: u32 = 13;

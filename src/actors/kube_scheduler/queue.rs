@@ -164,6 +164,8 @@ pub struct SchedulingQueue {
     leftover_looked_at: SimTime,
     /// No timer is due before.
     quiet_until: SimTime,
+    /// Pods that an event, a timer or force has brought to another queue, and nobody has asked for yet.
+    moved: Vec<u32>,
 }
 
 impl SchedulingQueue {
@@ -180,7 +182,14 @@ impl SchedulingQueue {
             under_way: None,
             leftover_looked_at: SimTime::ZERO,
             quiet_until: SimTime::ZERO,
+            moved: Vec::new(),
         }
+    }
+
+    /// One of the pods that have come to another queue otherwise than by being added, taken or failing.
+    #[inline]
+    pub fn next_moved(&mut self) -> Option<u32> {
+        self.moved.pop()
     }
 
     /// What the wall clock shows beyond a whole second when the run's clock shows one.
@@ -278,6 +287,7 @@ impl SchedulingQueue {
             }
             QueueState::Out | QueueState::Active => return,
         }
+        self.moved.push(pod);
         if self.is_stopped(pod) {
             self.wait(pod);
         } else {
@@ -388,6 +398,7 @@ impl SchedulingQueue {
         if self.is_stopped(pod) {
             return false;
         }
+        self.moved.push(pod);
         if self.entries[pod as usize].expires < over {
             self.activate(pod);
         } else {
@@ -446,6 +457,7 @@ impl SchedulingQueue {
                 }
                 let pods = if after_error { &mut self.error_backoff } else { &mut self.backoff };
                 let order = pods.pop().expect("it has a first");
+                self.moved.push(order.pod());
                 self.activate(order.pod());
             }
         }
