@@ -35,6 +35,18 @@ impl Ledger {
         }
     }
 
+    /// All of these pods come from one cause to another.
+    fn change_all(&mut self, pods: &[u32], from: Cause, to: Cause, now: SimTime) {
+        let time = now.nanos().wrapping_mul(pods.len() as u64);
+        self.sums[from as usize] = self.sums[from as usize].wrapping_add(time);
+        self.sums[to as usize] = self.sums[to as usize].wrapping_sub(time);
+        self.pods[from as usize] -= pods.len() as u32;
+        self.pods[to as usize] += pods.len() as u32;
+        if let Some(history) = &mut self.history {
+            history.extend(pods.iter().map(|pod| (*pod, Some(to), now)));
+        }
+    }
+
     /// Pods with this cause now.
     pub fn pods(&self, cause: Cause) -> u32 {
         self.pods[cause as usize]
@@ -148,18 +160,21 @@ impl Run<'_> {
     fn refresh_address_cause(&mut self, node: u32) {
         let cause = self.address_cause(node);
         let at = &mut self.nodes[node as usize];
-        if std::mem::replace(&mut at.address_cause, cause) == cause {
+        let before = std::mem::replace(&mut at.address_cause, cause);
+        if before == cause {
             return;
         }
-        let pods = std::mem::take(&mut at.without_address);
-        pods.iter().for_each(|pod| self.waits_for(*pod, Some(cause)));
-        self.nodes[node as usize].without_address = pods;
+        for pod in &at.without_address {
+            let own = self.pods[*pod as usize].cause.replace(cause);
+            debug_assert_eq!(own, Some(before), "what pod {pod} waits for at {}", self.now);
+        }
+        self.ledger.change_all(&at.without_address, before, cause, self.now);
     }
 
     /// A pod's sandbox found no address.
     pub(super) fn lacks_address(&mut self, pod: u32, node: u32) {
+        self.refresh_address_cause(node);
         self.nodes[node as usize].without_address.push(pod);
-        self.refresh_addressless(node);
         self.waits_for(pod, Some(self.nodes[node as usize].address_cause));
     }
 
