@@ -67,7 +67,7 @@ pub(super) struct Pod {
     pub nominated: u32,
     /// The node on which others are told to go for it.
     pub promised: u32,
-    /// The message of its last condition, as [`super::scheduler::Message`] codes it; 0: none written.
+    /// The message of its last condition, as [`super::fitting::message`] codes it; 0: none written.
     pub message: u64,
     pub assumed_at: SimTime,
     /// How long a patch of its condition takes, once drawn.
