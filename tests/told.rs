@@ -324,6 +324,22 @@ fn warnings_of_warm_targets_are_told_once_and_in_sets_of_any_kind_of_value() {
 }
 
 /// What ships is meant as it is.
+/// A cell by itself is warned of what it sets, and of nothing that others do.
+#[test]
+fn a_cell_s_own_warnings_are_told_where_it_runs_by_itself() {
+    let path = scratch("cell-warned-of");
+    let factors = "[[factors]]\nname = \"a\"\nkey = \"WARM_ENI_TARGET\"\nvalues = [1, 2]\n\
+                   [[factors]]\nname = \"b\"\n[[factors.levels]]\nlabel = \"plain\"\n[[factors.levels]]\nlabel = \"ip\"\n\
+                   set = { WARM_IP_TARGET = 2 }\n";
+    fs::write(path.join("four.toml"), format!("base = \"eight.toml\"\n{factors}")).unwrap();
+    for (cell, warned) in [("c0001", false), ("c0002", true)] {
+        let output = kilopod(&path, &["run", "four.toml", "--cell", cell]);
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+        let told = error(&output).lines().filter(|line| line.starts_with("warning: ")).count();
+        assert_eq!(told, usize::from(warned), "{cell}: {}", error(&output));
+    }
+}
+
 #[test]
 fn no_experiment_of_ours_is_warned_of() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

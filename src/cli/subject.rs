@@ -97,6 +97,7 @@ fn of_experiment(path: &Path, id: &str, settings: &[String], seed: Option<u64>) 
         say!("hint: kilopod sweep {} --dry-run --json lists them", path.display());
         return Err(BAD_INPUT);
     };
+    cell.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
     Ok(Subject {
         name: plan.name.clone(),

@@ -27,6 +27,8 @@ pub struct Cell {
     pub scenario: Scenario,
     /// What the scenario was read from.
     pub document: Document,
+    /// What is valid in it and hardly meant.
+    pub warnings: Vec<String>,
 }
 
 impl Cell {
@@ -182,9 +184,9 @@ pub fn read(
     let mut found = Problems::default();
     for (number, point) in (1..).zip(&points) {
         match cell(number, point, &factors, &base, &name, folder, catalogue) {
-            Ok((cell, more)) => {
+            Ok(cell) => {
+                warnings.extend(cell.warnings.iter().cloned());
                 cells.push(cell);
-                warnings.extend(more);
             }
             Err(more) => found.extend(more),
         }
@@ -267,7 +269,7 @@ pub(super) fn cell(
     name: &str,
     folder: &Path,
     catalogue: &Arc<Catalogue>,
-) -> Result<(Cell, Vec<String>), Vec<Problem>> {
+) -> Result<Cell, Vec<Problem>> {
     let mut problems = Problems::default();
     let mut document = base.clone();
     let (mut labels, mut values) = (Vec::new(), Vec::new());
@@ -286,6 +288,5 @@ pub(super) fn cell(
         return Err(problems.into_vec());
     }
     let read = scenario::read(&document, name, folder, catalogue)?;
-    let cell = Cell { number, labels, values, scenario: read.scenario, document };
-    Ok((cell, read.warnings))
+    Ok(Cell { number, labels, values, scenario: read.scenario, document, warnings: read.warnings })
 }
