@@ -28,7 +28,7 @@ impl Chance {
     pub fn bits(&self, component: Component, entity: u32, draw: u32) -> u64 {
         let used = u64::from(entity) << 32 | u64::from(draw);
         let by = u64::from(self.replication) << 32 | u64::from(component as u32);
-        philox::philox2x64_10([used, by], self.key).0
+        philox::philox2x64_10([used, by], self.key)[0]
     }
 
     /// A uniform in the open interval (0, 1), on a grid of 2^-53 offset by half a step.

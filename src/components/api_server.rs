@@ -91,7 +91,6 @@ impl Run<'_> {
     }
 
     /// A request goes out at `sent` and is answered after its latency, and what it waits for seats: then `answer` happens.
-    #[inline]
     pub(super) fn send_request(
         &mut self,
         flow: Flow,
@@ -100,21 +99,10 @@ impl Run<'_> {
         latency: SimDuration,
         answer: Event,
     ) {
-        if self.api_server.is_none() {
+        let Some(server) = &mut self.api_server else {
             self.at(sent + latency, answer);
-        } else {
-            self.await_server(flow, kind, sent, latency, answer);
-        }
-    }
-    fn await_server(
-        &mut self,
-        flow: Flow,
-        kind: RequestKind,
-        sent: SimTime,
-        latency: SimDuration,
-        answer: Event,
-    ) {
-        let Some(server) = &mut self.api_server else { return };
+            return;
+        };
         let slot = server.open(Request {
             flow,
             kind,

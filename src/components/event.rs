@@ -275,6 +275,7 @@ pub(super) enum Event {
 
 impl Event {
     /// Its name in traces, and its number in the trace's hash.
+    // Inlined, so that the hash looks up the number alone.
     #[inline(always)]
     pub(super) const fn kind(&self) -> (&'static str, u8) {
         match self {

@@ -235,8 +235,8 @@ impl<'a> Run<'a> {
         let request = self.request(claim)?;
         let spot = request.capacity_type == CapacityType::Spot;
         let reserved = request.capacity_type == CapacityType::Reserved;
-        let zones: u32 = request.zones.iter().map(|zones| zones.count_ones()).sum();
-        let mut all: Vec<Override> = Vec::with_capacity(zones as usize);
+        let count: u32 = request.zones.iter().map(|zones| zones.count_ones()).sum();
+        let mut all: Vec<Override> = Vec::with_capacity(count as usize);
         for (rank, (place, zones)) in (0..).zip(request.types.iter().zip(&request.zones)) {
             let sold = self.prepared.sold[*place];
             let price = sold.micro_usd[usize::from(spot)].unwrap_or(u64::MAX);

@@ -70,13 +70,6 @@ struct Open {
 }
 
 impl Open {
-    fn with_capacity(nodes: usize) -> Open {
-        Open {
-            indices: Vec::with_capacity(nodes),
-            places: Vec::with_capacity(nodes),
-            rooms: Vec::with_capacity(nodes),
-        }
-    }
     fn push(&mut self, index: u32, count: &mut u32, room: Resources) {
         self.indices.push(index);
         self.places.push(*count);
@@ -141,7 +134,7 @@ impl Run<'_> {
     fn look_at_nodes(&self, least: Option<Resources>, mut seen: Option<&mut Seen>) -> Tried {
         let by_age = !self.prepared.era.initialized_first;
         // Those that are initialized, then the others: how many, and which that are not full.
-        let (mut counts, mut open) = ([0; 2], [Open::default(), Open::with_capacity(64)]);
+        let (mut counts, mut open) = ([0; 2], [Open::default(), Open::default()]);
         let (company, mut elsewhere) = (self.has_company(), Vec::new());
         for word in 0..self.nodes.len().div_ceil(64) {
             let (passed, full) = seen.as_ref().map_or((0, [0; 2]), |seen| seen.word(word));

@@ -130,16 +130,8 @@ impl Run<'_> {
 
     /// The node took a step: those planned for it wait for the next one.
     pub(super) fn refresh_nominated(&mut self, node: u32) {
-        let at = &mut self.nodes[node as usize];
-        let unmet = at.unmet_step().filter(|_| at.stage != NodeStage::Gone && !at.disrupted);
-        let nominated = std::mem::take(&mut at.nominated);
-        for pod in nominated.iter().copied() {
-            let state = &self.pods[pod as usize];
-            match unmet.filter(|_| state.provisionable && state.stage == PodStage::Pending) {
-                Some(cause) => self.waits_for(pod, Some(cause)),
-                None => self.refresh_pending(pod),
-            }
-        }
+        let nominated = std::mem::take(&mut self.nodes[node as usize].nominated);
+        nominated.iter().for_each(|pod| self.refresh_pending(*pod));
         self.nodes[node as usize].nominated = nominated;
     }
 

@@ -467,15 +467,7 @@ impl Offers {
     /// Usable types of the set that hold `requests` beside the DaemonSets' pods.
     pub fn holders(&self, id: SetId, requests: Resources) -> Types {
         let set = self.set(id);
-        match self.daemons(set).same() {
-            Some(daemons) => {
-                let needs = requests + daemons;
-                set.usable.filter(|place| needs.fits(&self.types[place].allocatable))
-            }
-            None => set
-                .usable
-                .filter(|place| self.needs(set, place, requests).fits(&self.types[place].allocatable)),
-        }
+        set.usable.filter(|place| self.needs(set, place, requests).fits(&self.types[place].allocatable))
     }
 
     /// Do the types offer as many different values as the requirements want?

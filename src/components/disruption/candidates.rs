@@ -43,7 +43,6 @@ impl Run<'_> {
         }
     }
     /// Karpenter means pods for the node: it is left alone for a while.
-    #[inline]
     pub(in super::super) fn note_nominated(&mut self, node: u32) {
         self.drop_nomination(node);
         if self.disruption.on {

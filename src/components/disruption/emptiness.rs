@@ -63,13 +63,10 @@ impl Run<'_> {
     }
 
     /// What the look has led to that came when the cache dropped the node's last nomination, if it has.
-    #[inline]
     pub(super) fn drop_nomination(&mut self, node: u32) {
-        if self.disruption.deprovisioning.emptiness.kept {
-            self.note_dropped(node);
+        if !self.disruption.deprovisioning.emptiness.kept {
+            return;
         }
-    }
-    fn note_dropped(&mut self, node: u32) {
         let (until, initialized_at) =
             (self.nodes[node as usize].nominated_until, self.nodes[node as usize].initialized_at);
         let (dropped, now) = (self.dropped_at(until), self.now);

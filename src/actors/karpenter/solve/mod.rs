@@ -174,22 +174,13 @@ impl Provisioner {
     ) -> Solution {
         self.offers.refresh();
         let mut round = Round::new(self, mode, existing, limits, ties);
-        let mut placed = Vec::with_capacity(pods.len());
-        // Those that are all alike need no order: they go onto nodes until none takes another.
-        let alike = pods.first().filter(|first| pods.iter().all(|shape| shape == *first));
-        if let Some(shape) = alike.filter(|shape| !round.provisioner.shapes[**shape as usize].left_out) {
-            round.fill_nodes(*shape, pods.len(), &mut placed);
-        }
-        let begun = placed.len() as u32;
-        placed.resize(pods.len(), Placed::Nowhere(Why::LeftOut));
+        let mut placed = vec![Placed::Nowhere(Why::LeftOut); pods.len()];
         let takes_part = |pod: &u32| !round.provisioner.shapes[pods[*pod as usize] as usize].left_out;
-        let mut queue: Vec<u32> = (begun..pods.len() as u32).filter(takes_part).collect();
-        if alike.is_none() {
-            queue.sort_by_key(|pod| {
-                let requests = round.provisioner.shapes[pods[*pod as usize] as usize].requests;
-                (Reverse(requests.cpu_millis), Reverse(requests.memory_bytes))
-            });
-        }
+        let mut queue: Vec<u32> = (0..pods.len() as u32).filter(takes_part).collect();
+        queue.sort_by_key(|pod| {
+            let requests = round.provisioner.shapes[pods[*pod as usize] as usize].requests;
+            (Reverse(requests.cpu_millis), Reverse(requests.memory_bytes))
+        });
         let mut queue: VecDeque<u32> = queue.into();
         // The queue's length when a pod last came back to it.
         let mut lengths = vec![0; pods.len()];
@@ -198,13 +189,12 @@ impl Provisioner {
                 break;
             }
             let shape = pods[pod as usize];
-            if let Some(place) = round.node_for_many(shape) {
-                // What comes next and is alike goes there, too, as long as there is room.
-                while let Some(pod) = queue.front().filter(|pod| pods[**pod as usize] == shape)
-                    && round.takes_another(shape, place)
-                {
-                    placed[*pod as usize] = Placed::Existing(place as u32);
-                    queue.pop_front();
+            if round.node_for_many(shape).is_some() {
+                // What comes next and is alike goes there, too, and onto the nodes behind, as long as there is room.
+                let alike = queue.iter().take_while(|pod| pods[**pod as usize] == shape).count();
+                let filled = round.fill_nodes(shape, alike);
+                for (pod, place) in queue.drain(..filled.len()).zip(filled) {
+                    placed[pod as usize] = Placed::Existing(place);
                 }
                 continue;
             }

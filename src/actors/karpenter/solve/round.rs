@@ -142,7 +142,7 @@ impl<'a> Round<'a> {
         if self.keeps_its_place(shape) { self.next_node(shape) } else { None }
     }
     /// Puts another pod of the shape there, if there is room.
-    pub fn takes_another(&mut self, shape: u32, place: usize) -> bool {
+    fn takes_another(&mut self, shape: u32, place: usize) -> bool {
         let Prepared { requests, attachments, .. } = self.provisioner.shapes[shape as usize];
         let takes = requests.fits(&self.rooms[place]) && self.attachments.fit(attachments, place);
         if takes {
@@ -154,27 +154,17 @@ impl<'a> Round<'a> {
         takes
     }
 
-    /// Puts pods of the shape onto nodes, one after the other, until there are `pods` or no node takes another.
-    pub fn fill_nodes(&mut self, shape: u32, pods: usize, placed: &mut Vec<Placed>) {
-        let Prepared { requests, attachments, .. } = self.provisioner.shapes[shape as usize];
-        while placed.len() < pods
+    /// Puts up to so many pods of the shape onto nodes, one after the other, until no node takes another: each one's place.
+    pub fn fill_nodes(&mut self, shape: u32, pods: usize) -> Vec<u32> {
+        let mut places = Vec::with_capacity(pods);
+        while places.len() < pods
             && let Some(place) = self.node_for_many(shape)
         {
-            if !self.existing.nodes.is_empty() || attachments > 0 {
-                while placed.len() < pods && self.takes_another(shape, place) {
-                    placed.push(Placed::Existing(place as u32));
-                }
-                continue;
-            }
-            // Nothing but room matters: what one takes so many of, all do.
-            let room = &mut self.rooms[place];
-            while placed.len() < pods && requests.fits(room) {
-                *room = *room - requests;
-                self.placements += 1;
-                self.tries_existing += self.existing.tried(Some(place));
-                placed.push(Placed::Existing(place as u32));
+            while places.len() < pods && self.takes_another(shape, place) {
+                places.push(place as u32);
             }
         }
+        places
     }
 
     /// The first node that is not known to take no pod of the shape any more.
